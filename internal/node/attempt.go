@@ -40,7 +40,8 @@ type attempt struct {
 	offset     int64 // characters streamed so far
 	pending    []chunk
 	bytes      int
-	room       *sync.Cond // signalled when pending was taken
+	room       *sync.Cond // signalled when pending was taken, or a flush ended
+	inFlight   bool       // a flush is writing what it took
 	closed     bool       // the attempt ended or was superseded: text is dropped
 }
 
@@ -141,8 +142,28 @@ func (a *attempt) take() (t taken, ok bool, err error) {
 		input: a.input, started: a.started, firstToken: a.firstToken, dispatchID: a.dispatchID,
 	}
 	a.pending, a.bytes, a.stageDirty, a.input = nil, 0, false, nil
+	a.inFlight = true
 	a.room.Broadcast()
 	return t, true, nil
+}
+
+// takeLast is take for the transaction that ends the attempt: it waits for a
+// flush that is under way, so that no text comes after the end.
+func (a *attempt) takeLast() (taken, bool, error) {
+	a.mu.Lock()
+	for a.inFlight {
+		a.room.Wait()
+	}
+	a.mu.Unlock()
+	return a.take()
+}
+
+// written ends a flush.
+func (t taken) written() {
+	t.a.mu.Lock()
+	defer t.a.mu.Unlock()
+	t.a.inFlight = false
+	t.a.room.Broadcast()
 }
 
 // giveBack puts what a failed flush had taken in front again.
@@ -150,6 +171,8 @@ func (t taken) giveBack() {
 	a := t.a
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.inFlight = false
+	a.room.Broadcast()
 	a.pending = append(t.chunks, a.pending...)
 	a.bytes = 0
 	for _, c := range a.pending {

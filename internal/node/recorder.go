@@ -104,11 +104,13 @@ func (r *Recorder) flush(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
-		for _, t := range all {
-			t.giveBack()
-			r.touched(t.a)
+	for _, t := range all {
+		if err == nil {
+			t.written()
+			continue
 		}
+		t.giveBack()
+		r.touched(t.a)
 	}
 	return err
 }
