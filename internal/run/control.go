@@ -160,12 +160,13 @@ func orNull(raw json.RawMessage) json.RawMessage {
 
 // newScope decodes what expressions may read.
 func newScope(r *Run, upstream json.RawMessage, nodes map[string]json.RawMessage) (flowchart.Scope, error) {
-	var input, up any
+	input, err := flowchart.DecodeValue(orNull(r.Input))
+	up, errUp := flowchart.DecodeValue(orNull(upstream))
+	err = errors.Join(err, errUp)
 	decoded := make(map[string]any, len(nodes))
-	err := errors.Join(json.Unmarshal(orNull(r.Input), &input), json.Unmarshal(orNull(upstream), &up))
 	for _, id := range slices.Sorted(maps.Keys(nodes)) {
-		var v any
-		err = errors.Join(err, json.Unmarshal(orNull(nodes[id]), &v))
+		v, errNode := flowchart.DecodeValue(orNull(nodes[id]))
+		err = errors.Join(err, errNode)
 		decoded[id] = v
 	}
 	if err != nil {
