@@ -18,18 +18,19 @@ func resultOf(in executor.Result, input json.RawMessage) run.Result {
 		out.Usage, _ = json.Marshal(in.Usage)
 	}
 	if in.Error != nil {
-		out.Error = &run.Failure{
-			Code: in.Error.Code, Message: in.Error.Message, Retryable: in.Error.Retryable, Details: in.Error.Details,
+		out.Error = &run.Failure{Code: in.Error.Code, Message: in.Error.Message, Retryable: in.Error.Retryable}
+		if in.Error.Details != nil {
+			out.Error.Details, _ = json.Marshal(in.Error.Details)
 		}
 	}
 	switch in.Status {
-	case executor.StatusSucceeded:
+	case executor.Succeeded:
 		out.Status = run.Succeeded
-	case executor.StatusDegraded:
+	case executor.Degraded:
 		out.Status = run.Degraded
-	case executor.StatusCancelled:
+	case executor.Cancelled:
 		out.Status = run.Cancelled
-	case executor.StatusTimeout:
+	case executor.TimedOut:
 		out.Status = run.Failed
 		if out.Error == nil {
 			out.Error = &run.Failure{Message: "The node took longer than its time-out.", Retryable: true}
@@ -64,10 +65,10 @@ func closeStages(stages []Stage, status run.Status, at time.Time) []Stage {
 
 func stageStatus(s string) string {
 	switch s {
-	case "finished", run.Succeeded:
+	case executor.StageFinished:
 		return run.Succeeded
-	case run.Failed, run.Skipped:
-		return s
+	case executor.StageFailed:
+		return run.Failed
 	default:
 		return run.Running
 	}

@@ -143,7 +143,7 @@ func failed(f run.Failure, cause error, r *Runner, ctx context.Context) run.Resu
 // payload builds the executor's payload; only this node's secrets go into it.
 func (r *Runner) payload(ctx context.Context, claim *run.Claim, work run.Work) (executor.Payload, *run.Failure) {
 	p := executor.Payload{
-		ContractVersion: executor.ContractVersion, NodeRunID: claim.NodeRun.ID, Attempt: int(claim.Attempt),
+		ContractVersion: executor.Version, NodeRunID: claim.NodeRun.ID, Attempt: int(claim.Attempt),
 		Kind: work.Kind, Config: work.Config, InputContext: work.InputContext,
 	}
 	var wants struct {

@@ -4,16 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-)
 
-// Stage keys of contracts §5, in order.
-const (
-	StageIntegration = "integration"
-	StagePreInit     = "pre_init"
-	StageInit        = "init"
-	StagePostInit    = "post_init"
-	StageLLMQuery    = "llm_query"
-	StagePostRun     = "post_run"
+	"github.com/llmctl/studio/internal/executor"
 )
 
 // Stage is one stage of an attempt as stored.
@@ -38,22 +30,22 @@ type StageView struct {
 
 // StageKeys lists the stages in order.
 func StageKeys() []string {
-	return []string{StageIntegration, StagePreInit, StageInit, StagePostInit, StageLLMQuery, StagePostRun}
+	return []string{executor.StageIntegration, executor.StagePreInit, executor.StageInit, executor.StagePostInit, executor.StageLLMQuery, executor.StagePostRun}
 }
 
 // Label names a stage; only the label of llm_query depends on the execution
 // mode, and only for retrieval runs.
 func Label(key string, mode *string) string {
 	switch key {
-	case StageIntegration:
+	case executor.StageIntegration:
 		return "Integration"
-	case StagePreInit:
+	case executor.StagePreInit:
 		return "Pre Init"
-	case StageInit:
+	case executor.StageInit:
 		return "Init"
-	case StagePostInit:
+	case executor.StagePostInit:
 		return "Post Init"
-	case StagePostRun:
+	case executor.StagePostRun:
 		return "Post Run"
 	}
 	if mode != nil {
