@@ -1,6 +1,7 @@
 -- name: ListFlowcharts :many
 SELECT sqlc.embed(f), coalesce(v.node_count, 0)::int AS node_count,
-       r.id AS last_run_id, r.status AS last_run_status, r.created_at AS last_run_at
+       coalesce(r.id, 0)::bigint AS last_run_id, coalesce(r.status, '')::text AS last_run_status,
+       coalesce(r.created_at, f.created_at)::timestamptz AS last_run_at
 FROM flowchart f
 LEFT JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
 LEFT JOIN LATERAL (SELECT id, status, created_at FROM flowchart_run WHERE flowchart_id = f.id ORDER BY id DESC LIMIT 1) r ON true
@@ -11,7 +12,8 @@ ORDER BY f.id DESC LIMIT @max_rows;
 
 -- name: GetFlowchart :one
 SELECT sqlc.embed(f), coalesce(v.node_count, 0)::int AS node_count,
-       r.id AS last_run_id, r.status AS last_run_status, r.created_at AS last_run_at
+       coalesce(r.id, 0)::bigint AS last_run_id, coalesce(r.status, '')::text AS last_run_status,
+       coalesce(r.created_at, f.created_at)::timestamptz AS last_run_at
 FROM flowchart f
 LEFT JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
 LEFT JOIN LATERAL (SELECT id, status, created_at FROM flowchart_run WHERE flowchart_id = f.id ORDER BY id DESC LIMIT 1) r ON true

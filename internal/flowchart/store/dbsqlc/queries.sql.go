@@ -13,7 +13,8 @@ import (
 
 const getFlowchart = `-- name: GetFlowchart :one
 SELECT f.id, f.project_id, f.name, f.description, f.version, f.max_node_executions, f.max_runtime_minutes, f.max_parallel_nodes, f.revision, f.created_at, f.updated_at, f.deleted_at, coalesce(v.node_count, 0)::int AS node_count,
-       r.id AS last_run_id, r.status AS last_run_status, r.created_at AS last_run_at
+       coalesce(r.id, 0)::bigint AS last_run_id, coalesce(r.status, '')::text AS last_run_status,
+       coalesce(r.created_at, f.created_at)::timestamptz AS last_run_at
 FROM flowchart f
 LEFT JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
 LEFT JOIN LATERAL (SELECT id, status, created_at FROM flowchart_run WHERE flowchart_id = f.id ORDER BY id DESC LIMIT 1) r ON true
@@ -155,7 +156,8 @@ func (q *Queries) InsertVersion(ctx context.Context, db DBTX, arg InsertVersionP
 
 const listFlowcharts = `-- name: ListFlowcharts :many
 SELECT f.id, f.project_id, f.name, f.description, f.version, f.max_node_executions, f.max_runtime_minutes, f.max_parallel_nodes, f.revision, f.created_at, f.updated_at, f.deleted_at, coalesce(v.node_count, 0)::int AS node_count,
-       r.id AS last_run_id, r.status AS last_run_status, r.created_at AS last_run_at
+       coalesce(r.id, 0)::bigint AS last_run_id, coalesce(r.status, '')::text AS last_run_status,
+       coalesce(r.created_at, f.created_at)::timestamptz AS last_run_at
 FROM flowchart f
 LEFT JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
 LEFT JOIN LATERAL (SELECT id, status, created_at FROM flowchart_run WHERE flowchart_id = f.id ORDER BY id DESC LIMIT 1) r ON true
