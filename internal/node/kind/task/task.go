@@ -48,10 +48,10 @@ type config struct {
 }
 
 type output struct {
-	Text   string             `json:"text"`
-	JSON   any                `json:"json,omitempty"`
-	Finish string             `json:"finish_reason"`
-	Tokens executor.Usage     `json:"usage"`
+	Text   string         `json:"text"`
+	JSON   any            `json:"json,omitempty"`
+	Finish string         `json:"finish_reason"`
+	Tokens executor.Usage `json:"usage"`
 }
 
 // attempt is what the stages hand to one another.
