@@ -54,7 +54,7 @@ var errOrphaned = errors.New("the parent process is gone")
 // OpenInherited wraps a descriptor that the parent passed and keeps it from what
 // this process starts: user code must not be able to write events.
 func OpenInherited(fd uintptr, name string) *os.File {
-	syscall.CloseOnExec(int(fd)) //nolint:gosec // a descriptor number
+	syscall.CloseOnExec(int(fd))
 	return os.NewFile(fd, name)
 }
 

@@ -23,7 +23,7 @@ func startChild(t *testing.T, payload string) (cmd *exec.Cmd, events io.Reader, 
 	require.NoError(t, err)
 	aliveR, aliveW, err := os.Pipe()
 	require.NoError(t, err)
-	cmd = exec.Command("/proc/self/exe", roleChild)
+	cmd = exec.CommandContext(t.Context(), "/proc/self/exe", roleChild)
 	cmd.Dir = t.TempDir()
 	cmd.Stdin = strings.NewReader(payload)
 	cmd.ExtraFiles = []*os.File{eventsW, aliveR}

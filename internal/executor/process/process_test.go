@@ -149,7 +149,7 @@ func (b *bench) requireClean(t *testing.T) {
 func pids(t *testing.T, line string) []int {
 	t.Helper()
 	var out []int
-	for _, f := range strings.Fields(line) {
+	for _, f := range strings.FieldsSeq(line) {
 		n, err := strconv.Atoi(f)
 		require.NoError(t, err, line)
 		out = append(out, n)
@@ -312,7 +312,7 @@ func TestADeadOrFrozenWorkerTakesItsChildrenAlong(t *testing.T) {
 				_ = worker.Wait()
 			})
 			require.Eventually(t, func() bool { _, err := os.Stat(ready); return err == nil }, 20*time.Second, 10*time.Millisecond)
-			line, err := os.ReadFile(ready)
+			line, err := os.ReadFile(ready) //nolint:gosec // a file of this test
 			require.NoError(t, err)
 			members := pids(t, string(line))
 			require.Len(t, members, 6)
@@ -395,9 +395,9 @@ func TestAnotherUserRunsTheScript(t *testing.T) {
 		require.Error(t, err)
 		return
 	}
-	root, err := os.MkdirTemp("/tmp", "exec-uid-")
+	root, err := os.MkdirTemp("/tmp", "exec-uid-") //nolint:usetesting // the other user must be able to reach it
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(root, 0o711))
+	require.NoError(t, os.Chmod(root, 0o711)) //nolint:gosec // see above
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
 	e, err := process.New(process.Options{Root: root, Command: []string{"/proc/self/exe", roleChild}, UID: 65534, GID: 65534})
 	require.NoError(t, err)

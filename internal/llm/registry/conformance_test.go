@@ -37,13 +37,13 @@ func setup(t *testing.T, kind string, o llm.ClientOptions) *bench {
 	return &bench{kind: kind, server: s, p: p}
 }
 
-// each runs fn for every kind that speaks to a server.
-func each(t *testing.T, fn func(t *testing.T, b *bench)) {
+// each runs check for every kind that speaks to a server.
+func each(t *testing.T, check func(*testing.T, *bench)) {
 	t.Helper()
 	for _, kind := range []string{registry.OpenAI, registry.Anthropic, registry.Gemini} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			fn(t, setup(t, kind, llm.ClientOptions{}))
+			check(t, setup(t, kind, llm.ClientOptions{}))
 		})
 	}
 }

@@ -48,9 +48,9 @@ func (b *bench) run(ctx context.Context, p executor.Payload) executor.Result {
 	})
 }
 
-func (b *bench) config(t *testing.T, ctx context.Context, kind string, config map[string]any) executor.Result {
+func (b *bench) config(t *testing.T, kind string, config map[string]any) executor.Result {
 	t.Helper()
-	return b.run(ctx, executor.Payload{Kind: kind, Config: encode(t, config)})
+	return b.run(t.Context(), executor.Payload{Kind: kind, Config: encode(t, config)})
 }
 
 func encode(t *testing.T, v any) json.RawMessage {
@@ -95,17 +95,18 @@ func TestTaskStreamsAndReportsItsStages(t *testing.T) {
 	require.Equal(t, &executor.Usage{InputTokens: 7, OutputTokens: 2}, res.Usage)
 	require.Equal(t, "integration:started integration:finished pre_init:started pre_init:finished init:started init:finished "+
 		"post_init:started post_init:finished llm_query:started llm_query:finished post_run:started post_run:finished", b.stages())
-	text, usage := "", 0
+	var text strings.Builder
+	usage := 0
 	for _, e := range b.ev {
 		if e.Type == executor.EventDelta {
-			text += e.Text
+			text.WriteString(e.Text)
 		}
 		if e.Type == executor.EventUsage {
 			usage++
 		}
 		require.NotContains(t, string(encode(t, e)), "sk-task-key", "the key is in no event")
 	}
-	require.Equal(t, "Ships came.", text)
+	require.Equal(t, "Ships came.", text.String())
 	require.Equal(t, 1, usage)
 	body := string(s.Next(t).Body)
 	require.Contains(t, body, `"temperature":0.5`, "from the model")
@@ -179,7 +180,8 @@ func TestCancellingATaskClosesTheProvidersConnection(t *testing.T) {
 	s.On("", llmtest.Reply{Chunks: []string{"a", "b"}, Hang: true, HangAt: 1})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan executor.Result, 1)
-	go func() { done <- b.run(ctx, taskPayload(t, s, map[string]any{"prompt": "x"})) }()
+	p := taskPayload(t, s, map[string]any{"prompt": "x"})
+	go func() { done <- b.run(ctx, p) }()
 	req := s.Next(t)
 	start := time.Now()
 	cancel(executor.ErrCancelled)
@@ -209,7 +211,7 @@ func site(t *testing.T) *httptest.Server {
 	mux.HandleFunc("/binary", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0xff, 0xfe, 0}) })
 	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
 	mux.HandleFunc("/to", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, r.URL.Query().Get("u"), http.StatusFound)
+		http.Redirect(w, r, r.URL.Query().Get("u"), http.StatusFound) //nolint:gosec // what the test asks for
 	})
 	mux.HandleFunc("/hang", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	s := httptest.NewServer(mux)
@@ -221,7 +223,7 @@ func TestHTTPRequests(t *testing.T) {
 	t.Parallel()
 	s := site(t)
 	b := setup(t, kind.Options{HTTPAllow: []string{"127.0.0.0/8"}})
-	res := b.config(t, t.Context(), kind.HTTP, map[string]any{"method": "post", "url": s.URL + "/echo", "headers": map[string]string{"X-Token": "t"}, "body": map[string]any{"a": 1}})
+	res := b.config(t, kind.HTTP, map[string]any{"method": "post", "url": s.URL + "/echo", "headers": map[string]string{"X-Token": "t"}, "body": map[string]any{"a": 1}})
 	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
 	out := output(t, res)
 	require.EqualValues(t, 200, out["status"])
@@ -237,24 +239,24 @@ func TestHTTPRequests(t *testing.T) {
 		"/status/404": {nil, "http_status", false}, "/status/429": {nil, "http_status", true}, "/status/503": {nil, "http_status", true},
 		"/status/201": {200, "http_status", false}, "/big": {nil, "too_large", false}, "/loop": {nil, "network", false},
 	} {
-		res := b.config(t, t.Context(), kind.HTTP, map[string]any{"url": s.URL + path, "expect_status": want.expect})
+		res := b.config(t, kind.HTTP, map[string]any{"url": s.URL + path, "expect_status": want.expect})
 		require.Equal(t, executor.Failed, res.Status, path)
 		require.Equal(t, want.code, res.Error.Code, path)
 		require.Equal(t, want.retryable, res.Error.Retryable, path)
 	}
 	for path, expect := range map[string]any{"/status/404": 404, "/status/503": "5xx", "/status/201": []any{200, "201"}, "/binary": nil} {
-		res := b.config(t, t.Context(), kind.HTTP, map[string]any{"url": s.URL + path, "expect_status": expect})
+		res := b.config(t, kind.HTTP, map[string]any{"url": s.URL + path, "expect_status": expect})
 		require.Equal(t, executor.Succeeded, res.Status, "%s %+v", path, res.Error)
 		if path == "/binary" {
 			require.Equal(t, "//4A", output(t, res)["body_base64"])
 		}
 	}
 	for _, bad := range []map[string]any{{"url": "ftp://x/"}, {"url": ""}, {"url": s.URL, "method": "G T"}, {"url": s.URL, "headers": map[string]string{"A b": "c"}}, {"url": s.URL, "headers": map[string]string{"A": "c\r\nB: d"}}, {"url": s.URL, "expect_status": "many"}} {
-		require.Equal(t, "invalid_config", b.config(t, t.Context(), kind.HTTP, bad).Error.Code, "%v", bad)
+		require.Equal(t, "invalid_config", b.config(t, kind.HTTP, bad).Error.Code, "%v", bad)
 	}
-	res = b.config(t, t.Context(), kind.HTTP, map[string]any{"url": s.URL + "/echo", "method": "POST", "body": strings.Repeat("x", 5<<20)})
+	res = b.config(t, kind.HTTP, map[string]any{"url": s.URL + "/echo", "method": "POST", "body": strings.Repeat("x", 5<<20)})
 	require.Equal(t, "too_large", res.Error.Code)
-	res = b.config(t, t.Context(), kind.HTTP, map[string]any{"url": s.URL + "/hang", "timeout_seconds": 0.2})
+	res = b.config(t, kind.HTTP, map[string]any{"url": s.URL + "/hang", "timeout_seconds": 0.2})
 	require.Equal(t, "timeout", res.Error.Code)
 	require.True(t, res.Error.Retryable)
 }
@@ -268,16 +270,16 @@ func TestHTTPNodesReachOnlyWhatTheyMay(t *testing.T) {
 		s.URL, "http://localhost" + port, "http://[::1]" + port, "http://0.0.0.0" + port, "http://[::ffff:127.0.0.1]" + port,
 		"http://10.0.0.1/", "http://169.254.169.254/latest/meta-data", "http://[fe80::1]/", "http://[fd00::1]/", "http://[64:ff9b::7f00:1]/", "http://100.64.0.1/", "http://[2002:7f00:1::]/",
 	} {
-		res := strict.config(t, t.Context(), kind.HTTP, map[string]any{"url": target + "/echo"})
+		res := strict.config(t, kind.HTTP, map[string]any{"url": target + "/echo"})
 		require.Equal(t, "blocked_address", res.Error.Code, "%s: %s", target, res.Error.Message)
 	}
 	byName := setup(t, kind.Options{HTTPAllow: []string{"localhost" + port}})
-	require.Equal(t, executor.Succeeded, byName.config(t, t.Context(), kind.HTTP, map[string]any{"url": "http://localhost" + port + "/echo"}).Status)
-	res := byName.config(t, t.Context(), kind.HTTP, map[string]any{"url": "http://localhost" + port + "/to?u=" + url.QueryEscape(s.URL+"/echo")})
+	require.Equal(t, executor.Succeeded, byName.config(t, kind.HTTP, map[string]any{"url": "http://localhost" + port + "/echo"}).Status)
+	res := byName.config(t, kind.HTTP, map[string]any{"url": "http://localhost" + port + "/to?u=" + url.QueryEscape(s.URL+"/echo")})
 	require.Equal(t, "blocked_address", res.Error.Code, "redirects are checked too")
 
 	both := setup(t, kind.Options{HTTPAllow: []string{"localhost", "127.0.0.1"}})
-	res = both.config(t, t.Context(), kind.HTTP, map[string]any{"url": "http://localhost" + port + "/to?u=" + url.QueryEscape(s.URL+"/echo"), "headers": map[string]string{"X-Token": "mine"}})
+	res = both.config(t, kind.HTTP, map[string]any{"url": "http://localhost" + port + "/to?u=" + url.QueryEscape(s.URL+"/echo"), "headers": map[string]string{"X-Token": "mine"}})
 	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
 	require.Empty(t, output(t, res)["json"].(map[string]any)["token"], "headers do not follow to another origin")
 
@@ -291,17 +293,17 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	b := setup(t, kind.Options{ScriptNodes: true, Workspace: dir})
-	res := b.config(t, t.Context(), kind.Script, map[string]any{"command": []string{"cat"}, "stdin": `{"a": [1, 2]}`})
+	res := b.config(t, kind.Script, map[string]any{"command": []string{"cat"}, "stdin": `{"a": [1, 2]}`})
 	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
 	require.Equal(t, map[string]any{"a": []any{1.0, 2.0}}, output(t, res)["json"])
 
-	res = b.config(t, t.Context(), kind.Script, map[string]any{"script": `echo "$MINE $HOME"; echo why >&2; exit 3`, "env": map[string]string{"MINE": "m", "WORKSPACE_PATH": "/lie"}})
+	res = b.config(t, kind.Script, map[string]any{"script": `echo "$MINE $HOME"; echo why >&2; exit 3`, "env": map[string]string{"MINE": "m", "WORKSPACE_PATH": "/lie"}})
 	require.Equal(t, "exit_status", res.Error.Code)
 	require.Contains(t, res.Error.Message, "why")
 	require.EqualValues(t, 3, res.Error.Details["exit_code"])
 	require.Equal(t, "m "+dir+"\n", output(t, res)["stdout"])
 
-	res = b.config(t, t.Context(), kind.Script, map[string]any{"script": `head -c 1500000 /dev/zero | tr '\0' x; printf '\377\0' >&2`})
+	res = b.config(t, kind.Script, map[string]any{"script": `head -c 1500000 /dev/zero | tr '\0' x; printf '\377\0' >&2`})
 	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
 	out := output(t, res)
 	require.Len(t, out["stdout"], 1<<20)
@@ -315,7 +317,7 @@ func TestScripts(t *testing.T) {
 	require.True(t, said)
 
 	for _, bad := range []map[string]any{{}, {"command": []string{"no-such-command"}}, {"command": []string{"ls"}, "script": "ls"}, {"script": "ls", "env": map[string]string{"A=B": "c"}}} {
-		require.Equal(t, "invalid_config", b.config(t, t.Context(), kind.Script, bad).Error.Code, "%v", bad)
+		require.Equal(t, "invalid_config", b.config(t, kind.Script, bad).Error.Code, "%v", bad)
 	}
 }
 
@@ -323,12 +325,12 @@ func TestScriptsNeedPermissionAndAWorkspace(t *testing.T) {
 	t.Parallel()
 	config := map[string]any{"script": "true"}
 	off := setup(t, kind.Options{Workspace: t.TempDir()})
-	require.Equal(t, "scripts_disabled", off.config(t, t.Context(), kind.Script, config).Error.Code)
+	require.Equal(t, "scripts_disabled", off.config(t, kind.Script, config).Error.Code)
 	homeless := setup(t, kind.Options{ScriptNodes: true})
-	require.Equal(t, "not_isolated", homeless.config(t, t.Context(), kind.Script, config).Error.Code)
+	require.Equal(t, "not_isolated", homeless.config(t, kind.Script, config).Error.Code)
 	require.True(t, kind.NeedsProcess(kind.Script))
 	require.False(t, kind.NeedsProcess(kind.Task))
-	require.Equal(t, executor.CodeKind, off.config(t, t.Context(), "plan", config).Error.Code)
+	require.Equal(t, executor.CodeKind, off.config(t, "plan", config).Error.Code)
 }
 
 func TestCancellingAScriptEndsItsGroup(t *testing.T) {

@@ -2,7 +2,6 @@ package llmtest
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 )
@@ -239,7 +238,7 @@ func (p generate) whole(e *exchange) any {
 
 func (generate) failure(r Reply) any {
 	words := map[int]string{400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}
-	return object{"error": object{"code": r.Status, "message": r.ErrorMessage, "status": fmt.Sprint(words[r.Status])}}
+	return object{"error": object{"code": r.Status, "message": r.ErrorMessage, "status": words[r.Status]}}
 }
 
 func (p generate) inStream(e *exchange) { e.sse("", p.failure(e.reply)) }

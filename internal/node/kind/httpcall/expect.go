@@ -2,6 +2,7 @@ package httpcall
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func (s *statusSet) UnmarshalJSON(data []byte) error {
 				}
 			}
 		default:
-			return fmt.Errorf("expect_status has an entry that is neither number nor text")
+			return errors.New("expect_status has an entry that is neither number nor text")
 		}
 	}
 	for _, word := range *s {

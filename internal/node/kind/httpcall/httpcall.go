@@ -195,7 +195,8 @@ func validHeader(name, value string) bool {
 		return false
 	}
 	for _, c := range name {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", c)) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", c) {
 			return false
 		}
 	}
@@ -213,7 +214,11 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	}
 	first := via[0].URL
 	if req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
-		req.Header = http.Header{"User-Agent": {"llmctl-studio"}}
+		kept := http.Header{"User-Agent": {"llmctl-studio"}}
+		if t := req.Header.Get("Content-Type"); t != "" {
+			kept.Set("Content-Type", t)
+		}
+		req.Header = kept //nolint:gosec // this takes headers away
 		req.Host = ""
 	}
 	return nil
@@ -248,8 +253,7 @@ func judge(cfg config, resp *http.Response, body []byte) executor.Result {
 }
 
 func explain(ctx context.Context, err error) executor.Result {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // its text repeats the URL, which may hold a credential
 	}
 	blocked, isBlocked := errors.AsType[*blockedError](err)

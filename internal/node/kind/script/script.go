@@ -171,7 +171,7 @@ func (r *run) do(ctx context.Context) executor.Result {
 		return executor.Failuref(executor.CodeInfra, true, "The command could not be started: %v.", err)
 	}
 	// No context: the process group is ended in steps, see await.
-	r.cmd = &exec.Cmd{ //nolint:gosec // running the user's command is what this is for
+	r.cmd = &exec.Cmd{
 		Path: path, Args: r.argv, Env: r.env, Dir: r.dir, Stdin: strings.NewReader(r.stdin),
 		Stdout: outW, Stderr: errW, SysProcAttr: groupAttributes(), WaitDelay: drainAfter,
 	}

@@ -199,7 +199,7 @@ func (a *attempt) finish(stages *executor.Stages) error {
 		return invalidOutput(fmt.Sprintf("The model did not answer with JSON: %v.", err), a.response.Text)
 	}
 	if err := a.schema.Validate(v); err != nil {
-		return invalidOutput(fmt.Sprintf("The answer does not satisfy the output schema: %s", oneLine(err.Error())), a.response.Text)
+		return invalidOutput("The answer does not satisfy the output schema: "+oneLine(err.Error()), a.response.Text)
 	}
 	a.out.JSON = v
 	return stages.Log("The answer satisfies the output schema.")
