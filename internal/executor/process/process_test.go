@@ -149,7 +149,7 @@ func (b *bench) requireClean(t *testing.T) {
 func pids(t *testing.T, line string) []int {
 	t.Helper()
 	var out []int
-	for _, f := range strings.FieldsSeq(line) {
+	for f := range strings.FieldsSeq(line) {
 		n, err := strconv.Atoi(f)
 		require.NoError(t, err, line)
 		out = append(out, n)
