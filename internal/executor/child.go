@@ -54,7 +54,7 @@ var errOrphaned = errors.New("the parent process is gone")
 // OpenInherited wraps a descriptor that the parent passed and keeps it from what
 // this process starts: user code must not be able to write events.
 func OpenInherited(fd uintptr, name string) *os.File {
-	syscall.CloseOnExec(int(fd)) //nolint:gosec // a descriptor number
+	syscall.CloseOnExec(int(fd))
 	return os.NewFile(fd, name)
 }
 
@@ -71,6 +71,7 @@ func RunChild(ctx context.Context, o ChildOptions) int {
 	if o.Silence <= 0 {
 		o.Silence = MaxSilence
 	}
+	parent := os.Getppid()
 	hardenProcess()
 	defer killDescendants(2 * time.Second)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -91,11 +92,11 @@ func RunChild(ctx context.Context, o ChildOptions) int {
 		}
 		return ExitBadPayload
 	}
-	return supervise(ctx, p, o)
+	return supervise(ctx, p, o, parent)
 }
 
 // supervise runs the attempt and bounds how long it may take to stop.
-func supervise(ctx context.Context, p Payload, o ChildOptions) int {
+func supervise(ctx context.Context, p Payload, o ChildOptions, parent int) int {
 	w := &lineWriter{w: o.Events}
 	done := make(chan Result, 1)
 	go func() {
@@ -117,7 +118,9 @@ func supervise(ctx context.Context, p Payload, o ChildOptions) int {
 		case <-grace.C:
 		}
 	}
-	if errors.Is(context.Cause(ctx), errOrphaned) {
+	// The signal that the kernel sends for a dead parent may come before the end of
+	// its pipe, and looks like any other.
+	if errors.Is(context.Cause(ctx), errOrphaned) || o.KeepAlive != nil && os.Getppid() != parent {
 		killDescendants(2 * time.Second)
 		emptyDir(o.Workspace)
 		return ExitCancelled

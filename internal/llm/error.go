@@ -104,6 +104,9 @@ func (f Failures) Transport(ctx context.Context, err error) *Error {
 	if already, ok := errors.AsType[*Error](err); ok {
 		return already
 	}
+	if r, ok := errors.AsType[*redirectError](err); ok {
+		return f.HTTP("", HTTPFailure{Status: r.status})
+	}
 	var ne net.Error
 	switch {
 	case errors.Is(err, ErrIdle):

@@ -26,8 +26,8 @@ type ClientOptions struct {
 	Base      http.RoundTripper // default: a transport of its own that honours the usual proxy variables
 }
 
-// NewClient makes the HTTP client that providers are used with. It follows no
-// redirect, since keys in headers would travel along.
+// NewClient makes the HTTP client that providers are used with. Redirects are
+// errors, since keys in headers would travel along.
 func NewClient(o ClientOptions) *http.Client {
 	t := &guard{base: o.Base, first: o.FirstByte, idle: o.Idle, limit: o.MaxBytes}
 	if t.first <= 0 {
@@ -49,11 +49,15 @@ func NewClient(o ClientOptions) *http.Client {
 			IdleConnTimeout:     90 * time.Second,
 		}
 	}
-	return &http.Client{
-		Transport:     t,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return &http.Client{Transport: t}
 }
+
+// redirectError is an answer that points elsewhere. It is an error here, since the
+// clients above would take its body for an answer.
+type redirectError struct{ status int }
+
+// Error implements error.
+func (e *redirectError) Error() string { return "redirected" }
 
 // guard ends exchanges that stall. It works by cancelling the request's context,
 // which closes the connection whatever state it is in.
@@ -73,6 +77,12 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		err = g.explain(ctx, err)
 		cancel(nil)
 		return nil, err
+	}
+	if res.StatusCode >= 300 && res.StatusCode < 400 {
+		timer.Stop()
+		_ = res.Body.Close()
+		cancel(nil)
+		return nil, &redirectError{status: res.StatusCode}
 	}
 	timer.Reset(g.idle)
 	res.Body = &guardedBody{ReadCloser: res.Body, g: g, ctx: ctx, cancel: cancel, timer: timer, left: g.limit}

@@ -106,10 +106,11 @@ func (p *Provider) answer(req llm.Request) (string, error) {
 		if m.Role != llm.RoleUser {
 			continue
 		}
-		question = ""
+		var b strings.Builder
 		for _, part := range m.Parts {
-			question += part.Text
+			b.WriteString(part.Text)
 		}
+		question = b.String()
 	}
 	fields := strings.Fields(question)
 	if len(fields) == 0 {
