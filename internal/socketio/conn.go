@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/gobwas/ws"
 )
 
 type phase int
@@ -206,6 +204,3 @@ func (c *conn) expireLonely() {
 		c.shutLocked(ReasonConnectTimeout, endNotify)
 	}
 }
-
-// controlFrame makes a WebSocket control frame, which only ever travels on a link.
-func controlFrame(op ws.OpCode, body []byte) frame { return newFrame(op, body) }

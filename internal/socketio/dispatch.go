@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +24,9 @@ func (c *conn) receive(p enginePacket) error {
 	c.logIn(p)
 	switch p.kind {
 	case engineMessage:
+		if c.srv.onMessage != nil {
+			return c.srv.onMessage(c, p)
+		}
 		if p.binary {
 			return c.receiveAttachment(p.data)
 		}
@@ -113,19 +115,21 @@ func (c *conn) socket(namespace string) (*Socket, error) {
 // connect starts the authorisation for a namespace, which may take its time and therefore has a goroutine.
 func (c *conn) connect(p packet) error {
 	h := c.srv.handler(p.namespace)
-	if h == nil {
-		return c.refuse(p.namespace, &ConnectError{Message: "Invalid namespace"})
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.phase != phaseOpen {
+		return nil
+	}
+	if h == nil {
+		c.refuseLocked(p.namespace, &ConnectError{Message: "Invalid namespace"})
 		return nil
 	}
 	if c.sockets[p.namespace] != nil || c.pending[p.namespace] != nil {
 		return errReconnect
 	}
 	if len(c.sockets)+len(c.pending) >= c.srv.opts.MaxNamespaces {
-		return c.refuseLocked(p.namespace, &ConnectError{Message: "Too many namespaces"})
+		c.refuseLocked(p.namespace, &ConnectError{Message: "Too many namespaces"})
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.opts.ConnectTimeout)
 	c.pending[p.namespace] = cancel
@@ -159,7 +163,7 @@ func (c *conn) admit(ctx context.Context, namespace string, h *Handler, principa
 	}
 	delete(c.pending, namespace)
 	if err != nil {
-		_ = c.refuseLocked(namespace, c.refusal(ctx, err))
+		c.refuseLocked(namespace, c.refusal(ctx, err))
 		return
 	}
 	s := newSocket(c, namespace, h, principal)
@@ -183,25 +187,20 @@ func (c *conn) refusal(ctx context.Context, err error) *ConnectError {
 	return &ConnectError{Message: "Internal error"}
 }
 
-func (c *conn) refuse(namespace string, refusal *ConnectError) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.refuseLocked(namespace, refusal)
-}
-
-func (c *conn) refuseLocked(namespace string, refusal *ConnectError) error {
+// refuseLocked tells the client. Data that cannot be sent is left out, so that the client is answered in any case.
+func (c *conn) refuseLocked(namespace string, refusal *ConnectError) {
 	c.srv.stats.reject("namespace")
 	f, err := encodeConnectError(namespace, refusal)
-	if err != nil {
-		c.srv.opts.Logger.ErrorContext(c.ctx, "socketio: data of a refusal cannot be encoded", "error", err)
-		if f, err = encodeConnectError(namespace, &ConnectError{Message: refusal.Message}); err != nil {
-			return err
-		}
+	if err == nil {
+		err = c.sendLocked(f)
 	}
-	if err := c.sendLocked(f); err != nil && !errors.Is(err, ErrTooLarge) {
-		return nil //nolint:nilerr // the session has ended, which needs no second end
+	if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, ErrSlow) {
+		return
 	}
-	return nil
+	c.srv.opts.Logger.ErrorContext(c.ctx, "socketio: data of a refusal cannot be sent", "error", err)
+	if f, err = encodeConnectError(namespace, &ConnectError{Message: refusal.Message}); err == nil {
+		_ = c.sendLocked(f) // it is small, so only the session's end can be in the way
+	}
 }
 
 // leave ends the socket of a namespace, or its authorisation.
@@ -257,8 +256,7 @@ func (c *conn) logOut(frames []frame) {
 		return
 	}
 	for _, f := range frames {
-		kind, _, _ := bytes.Cut(f.payload()[:min(1, len(f.payload()))], nil)
-		log.InfoContext(c.ctx, "engine packet queued", "sid", c.id, "type", string(kind), "bytes", len(f.payload()))
+		log.InfoContext(c.ctx, "engine packet queued", "sid", c.id, "binary", f.binary, "bytes", len(f.payload()))
 	}
 }
 

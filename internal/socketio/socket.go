@@ -48,6 +48,10 @@ type Socket struct {
 	lastCall   uint64
 }
 
+// argumentCost is what an argument takes in memory besides its text; without it a packet of a million tiny arguments
+// would count as small.
+const argumentCost = 32
+
 // task is one call of the handler.
 type task struct {
 	run  func()
@@ -180,7 +184,9 @@ func (s *Socket) Disconnect(closeTransport bool) { s.conn.disconnect(s, closeTra
 
 // begin puts Connect in line.
 func (s *Socket) begin() {
-	s.push(task{run: func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pushLocked(task{run: func() {
 		if s.handler.Connect != nil {
 			s.handler.Connect(s)
 		}
@@ -189,26 +195,26 @@ func (s *Socket) begin() {
 
 // end puts Disconnect in line, behind the events that have arrived, and ends the context.
 func (s *Socket) end(reason string) {
-	s.push(task{run: func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pushLocked(task{run: func() {
 		if s.handler.Disconnect != nil {
 			s.handler.Disconnect(s, reason)
 		}
 	}})
-	s.mu.Lock()
 	s.ended = true
-	s.mu.Unlock()
 	s.cancel(errors.New("socketio: " + reason))
 }
 
 // deliver puts an event in line; false means that the line is too long.
 func (s *Socket) deliver(p packet, attachments [][]byte, size int) bool {
+	size += argumentCost * len(p.args)
 	s.mu.Lock()
-	full := len(s.inbox) >= s.conn.srv.opts.InboxEvents || s.inboxBytes+size > s.conn.srv.opts.InboxBytes
-	s.mu.Unlock()
-	if full && size <= s.conn.srv.opts.InboxBytes {
+	defer s.mu.Unlock()
+	if len(s.inbox) >= s.conn.srv.opts.InboxEvents || s.inboxBytes+size > s.conn.srv.opts.InboxBytes {
 		return false
 	}
-	s.push(task{size: size, run: func() { s.handle(p, attachments) }})
+	s.pushLocked(task{size: size, run: func() { s.handle(p, attachments) }})
 	return true
 }
 
@@ -257,10 +263,8 @@ func (s *Socket) acknowledge(id uint64, args []any) error {
 	return s.send(frames)
 }
 
-// push puts a task in line and sees to it that somebody works on the line. After the end nothing is taken.
-func (s *Socket) push(t task) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// pushLocked puts a task in line and sees to it that somebody works on the line. After the end nothing is taken.
+func (s *Socket) pushLocked(t task) {
 	if s.ended {
 		return
 	}

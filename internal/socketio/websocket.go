@@ -202,7 +202,10 @@ func (c *conn) receiveFrame(op ws.OpCode, data []byte) error {
 	case ws.OpClose:
 		return errPeerClosed
 	case ws.OpPing:
-		return c.send(controlFrame(ws.OpPong, data))
+		if err := c.send(newFrame(ws.OpPong, data)); errors.Is(err, ErrSlow) {
+			return err
+		}
+		return nil
 	case ws.OpPong:
 		return nil
 	}
@@ -231,7 +234,7 @@ func classify(err error) (string, ending) {
 		return ReasonTransportClose, endAbort
 	case violation:
 		return ReasonParseError, endNotify
-	case network, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrClosed), errors.Is(err, ErrSlow):
+	case network, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrSlow):
 		return ReasonTransportError, endAbort
 	default:
 		return ReasonParseError, endNotify
