@@ -85,23 +85,21 @@ func (c *conn) endLinkLocked(reason string, how ending) {
 	c.pushLocked(closeFrame(closeCode(reason), reason))
 }
 
+// endPollingLocked lets the peer know by a last packet, in an answer of its own: the official client takes a close
+// packet before it has looked at the packets that came along with it, and would miss a DISCONNECT.
 func (c *conn) endPollingLocked(how ending) {
-	last, wait := textFrame(string(engineClose)), lingerDrain
+	wait := lingerDrain
+	c.farewell = textFrame(string(engineClose))
 	if how == endPeer {
-		last, wait = textFrame(string(engineNoop)), lingerPeer
+		c.farewell, wait = textFrame(string(engineNoop)), lingerPeer
 	}
-	if p := c.poll; p != nil {
-		c.poll = nil
-		p.finish(pollAnswer{body: joinPolling(append(c.takeAllLocked(), last))})
-		c.finishLocked()
+	orderly := how == endDrain || how == endPeer
+	if !orderly || (c.poll != nil && len(c.queue) == 0) {
+		c.cutLocked()
 		return
 	}
-	if how == endNotify || how == endAbort {
-		c.finishLocked()
-		return
-	}
-	c.pushLocked(last)
 	c.linger = time.AfterFunc(wait, func() { c.shut(ReasonTransportClose, endAbort) })
+	c.kickLocked()
 }
 
 func (c *conn) takeAllLocked() []frame {
@@ -113,11 +111,15 @@ func (c *conn) takeAllLocked() []frame {
 
 // cutLocked gives up an orderly end.
 func (c *conn) cutLocked() {
-	c.dropQueueLocked()
 	if c.link == nil {
+		if p := c.poll; p != nil {
+			c.poll = nil
+			p.finish(pollAnswer{body: joinPolling(append(c.takeAllLocked(), c.farewell))})
+		}
 		c.finishLocked()
 		return
 	}
+	c.dropQueueLocked()
 	_ = c.link.conn.Close()
 	c.settleLocked()
 }

@@ -44,7 +44,8 @@ type conn struct {
 	heartbeat *time.Timer
 	awaiting  bool        // a heartbeat is unanswered
 	lonely    *time.Timer // runs while no namespace is connected
-	linger    *time.Timer // runs while a closing polling session waits for one last GET
+	linger    *time.Timer // runs while a closing polling session waits for its last GETs
+	farewell  frame       // what the very last of them is answered with
 
 	sockets map[string]*Socket            // by namespace
 	pending map[string]context.CancelFunc // being authorised

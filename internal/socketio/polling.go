@@ -97,6 +97,11 @@ func (c *conn) beginPoll(p *poll) (pollAnswer, bool) {
 	if len(c.queue) > 0 {
 		return c.takePollLocked(), true
 	}
+	if c.phase == phaseClosing {
+		answer := pollAnswer{body: joinPolling([]frame{c.farewell})}
+		c.finishLocked()
+		return answer, true
+	}
 	c.poll = p
 	return pollAnswer{}, false
 }
@@ -122,9 +127,6 @@ func (c *conn) endPoll(p *poll, force bool) (pollAnswer, bool) {
 func (c *conn) takePollLocked() pollAnswer {
 	batch := c.takeLocked(c.srv.opts.MaxPayload, func(f frame) int { return f.pollingSize() + 1 })
 	c.releaseLocked(batch)
-	if c.phase == phaseClosing && len(c.queue) == 0 {
-		c.finishLocked()
-	}
 	return pollAnswer{body: joinPolling(batch)}
 }
 
@@ -149,12 +151,18 @@ func (c *conn) servePost(w http.ResponseWriter, r *http.Request) {
 		c.srv.reject(w, rejectBadRequest)
 		return
 	}
+	closing := !c.isOpen()
 	body, err := c.readBody(w, r)
 	if err == nil {
 		err = c.receivePayload(body)
 	}
 	c.endPost()
-	switch {
+	switch bye := string(body) == string(engineClose); {
+	case closing && bye: // both sides have ended the session
+		c.shut(ReasonTransportClose, endAbort)
+		_ = c.srv.respond(w, []byte("ok"))
+	case closing: // nothing of it was taken
+		c.srv.reject(w, rejectBadRequest)
 	case errors.Is(err, errPayloadLimit):
 		c.shut(ReasonTooLarge, endNotify)
 		c.srv.reject(w, rejectTooLarge)
@@ -170,7 +178,7 @@ func (c *conn) servePost(w http.ResponseWriter, r *http.Request) {
 func (c *conn) beginPost() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase != phaseOpen || c.link != nil {
+	if c.phase == phaseClosed || c.link != nil {
 		return false
 	}
 	if c.posting {
