@@ -138,3 +138,17 @@ func serve(t *testing.T, opts Options, setup func(*Server)) (*Server, string) {
 	})
 	return s, web.URL + "/socket.io/"
 }
+
+// listen serves on a free port, without closing the Socket.IO server.
+func listen(t *testing.T, web *http.Server) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- web.Serve(listener) }()
+	t.Cleanup(func() {
+		_ = web.Close()
+		require.ErrorIs(t, <-done, http.ErrServerClosed)
+	})
+	return "http://" + listener.Addr().String() + "/"
+}
