@@ -268,3 +268,5 @@ func (p *peer) connectNamespace(prefix string) string {
 	require.NotEmpty(p.t, body.SID)
 	return body.SID
 }
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }
