@@ -48,6 +48,7 @@ type Runner struct {
 	mu       sync.Mutex
 	held     map[int64]heldAttempt
 	draining bool
+	idle     chan struct{} // closed when nothing is held any more; set by Drain
 }
 
 type heldAttempt struct {
@@ -241,13 +242,23 @@ func (r *Runner) Cancel(nodeRunID int64) {
 	}
 }
 
-// HandOver makes the runner take nothing more and, when ctx ends, gives what
-// still runs to other workers.
-func (r *Runner) HandOver(ctx context.Context) {
+// Drain makes the runner take nothing more and waits for what it holds; when ctx
+// ends, that is given to other workers.
+func (r *Runner) Drain(ctx context.Context) {
 	r.mu.Lock()
 	r.draining = true
+	idle := make(chan struct{})
+	if len(r.held) == 0 {
+		close(idle)
+	} else {
+		r.idle = idle
+	}
 	r.mu.Unlock()
-	<-ctx.Done()
+	select {
+	case <-idle:
+		return
+	case <-ctx.Done():
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range r.held {
@@ -272,5 +283,9 @@ func (r *Runner) release(c *run.Claim) {
 	defer r.mu.Unlock()
 	if h, ok := r.held[c.NodeRun.ID]; ok && h.number == c.Attempt {
 		delete(r.held, c.NodeRun.ID)
+	}
+	if len(r.held) == 0 && r.idle != nil {
+		close(r.idle)
+		r.idle = nil
 	}
 }

@@ -32,6 +32,9 @@ type Options struct {
 	// Work is called for each job. It returns when the work is done or handed to
 	// somebody else; its context ends when the client is stopped hard.
 	Work func(ctx context.Context, nodeRunID int64)
+	// Drain is called when the client stops taking jobs; it returns when what runs
+	// has ended, or has been handed over because its context ended.
+	Drain func(ctx context.Context)
 }
 
 // Client inserts jobs and, if it has queues, works them.
@@ -111,12 +114,12 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 	<-ctx.Done()
 	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	if c.river.Stop(soft) == nil {
-		return nil
+	if c.o.Drain != nil {
+		go c.o.Drain(soft) // ends with soft at the latest
 	}
-	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), 2*drain)
 	defer cancelHard()
-	if err := c.river.StopAndCancel(hard); err != nil {
+	if err := c.river.Stop(hard); err != nil {
 		return fmt.Errorf("stop queue: %w", err)
 	}
 	return nil
