@@ -24,7 +24,7 @@ type nodeBody struct {
 	ID       string             `json:"id" doc:"Stable, [A-Za-z0-9_-]{1,64}"`
 	Kind     string             `json:"kind" enum:"start,end,task,decision,rag,memory,plan,milestone,flowchart,approval,http,script"`
 	Title    string             `json:"title,omitempty" maxLength:"200"`
-	Position flowchart.Position `json:"position,omitempty"`
+	Position flowchart.Position `json:"position,omitzero" required:"false"`
 	Config   map[string]any     `json:"config,omitempty"`
 }
 

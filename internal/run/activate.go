@@ -15,13 +15,12 @@ import (
 func (c *change) follow(ctx context.Context, step flowchart.Step) error {
 	todo := step.Activations
 	skipped := step.Skipped
-	for len(todo) > 0 || len(skipped) > 0 {
+	for {
 		for _, id := range skipped {
 			if err := c.skip(ctx, id); err != nil {
 				return err
 			}
 		}
-		skipped = nil
 		if len(todo) == 0 {
 			break
 		}

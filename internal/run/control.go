@@ -56,11 +56,11 @@ func (c *change) runControl(ctx context.Context, node *flowchart.Node, triggers 
 		failure.NodeRunID, failure.NodeID = n.ID, n.FlowchartNodeID
 		return none, c.fail(ctx, *failure)
 	}
-	return c.completed(ctx, &n, taken)
+	return c.completed(&n, taken)
 }
 
 // completed hands a finished node run to the marking.
-func (c *change) completed(ctx context.Context, n *NodeRun, taken []string) (flowchart.Step, error) {
+func (c *change) completed(n *NodeRun, taken []string) (flowchart.Step, error) {
 	c.outputs[n.ID] = n.OutputState
 	if n.Kind == string(flowchart.KindEnd) {
 		c.run.Output = n.OutputState

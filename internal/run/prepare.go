@@ -59,7 +59,7 @@ func (e *Engine) Prepare(ctx context.Context, claim *Claim) (Work, *Failure, err
 	}
 	config, err := graph.RenderConfig(ctx, n.FlowchartNodeID, scope)
 	if err != nil {
-		return Work{}, &Failure{Code: "template", Message: err.Error()}, nil
+		return Work{}, &Failure{Code: "template", Message: err.Error()}, nil //nolint:nilerr // it is the node's failure, not ours
 	}
 	in, err := json.Marshal(inputContext{
 		Flowchart: map[string]any{"id": r.FlowchartID, "run_id": r.ID, "version": r.Version},

@@ -105,9 +105,7 @@ func (e *Engine) versionToRun(ctx context.Context, tx *postgres.Tx, req StartReq
 	if err != nil {
 		return v, fmt.Errorf("load flowchart %d: %w", req.FlowchartID, err)
 	}
-	var findings []struct {
-		NodeID, EdgeID, Reason, Message string
-	}
+	var findings []json.RawMessage
 	if err := json.Unmarshal(v.Findings, &findings); err != nil {
 		return v, fmt.Errorf("read findings of version %d: %w", v.ID, err)
 	}

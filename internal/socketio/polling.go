@@ -235,7 +235,7 @@ func (s *Server) respond(w http.ResponseWriter, body []byte) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	s.stats.bytesOut.Add(uint64(len(body)))
-	if _, err := w.Write(body); err != nil {
+	if _, err := w.Write(body); err != nil { //nolint:gosec // served as text that is not sniffed
 		return err
 	}
 	if err := control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {

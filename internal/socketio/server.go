@@ -114,7 +114,7 @@ func (s *Server) reject(w http.ResponseWriter, kind rejectionKind) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(r.status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"code": r.code, "message": r.message}) // the peer may be gone
+	_ = json.NewEncoder(w).Encode(map[string]any{"code": r.code, "message": r.message}) //nolint:errchkjson // the peer may be gone
 }
 
 // ServeHTTP serves one request of either transport.
@@ -211,7 +211,7 @@ func (s *Server) openPacket(c *conn, transport string) []byte {
 	if transport == TransportPolling && slices.Contains(s.opts.Transports, TransportWebSocket) {
 		upgrades = append(upgrades, TransportWebSocket)
 	}
-	body, _ := json.Marshal(struct { // strings and numbers always encode
+	body, _ := json.Marshal(struct { //nolint:errchkjson // strings and numbers always encode
 		SID          string   `json:"sid"`
 		Upgrades     []string `json:"upgrades"`
 		PingInterval int64    `json:"pingInterval"`

@@ -94,12 +94,7 @@ func TestConnect(t *testing.T) {
 }
 
 func containsSeparator(text string) bool {
-	for _, c := range []byte(text) {
-		if c == separator {
-			return true
-		}
-	}
-	return false
+	return strings.IndexByte(text, separator) >= 0
 }
 
 func TestMalformedPacketsEndTheSession(t *testing.T) {
@@ -158,11 +153,13 @@ func TestEventsAndAcknowledgements(t *testing.T) {
 		{"ack without arguments", "/custom,", `42/custom,0["message-with-ack"]`, `43/custom,0[]`, nil},
 		{
 			"binary", "", `452-["message",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`,
-			`452-["message-back",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`, [][]byte{{1, 2, 3}, {4, 5}},
+			`452-["message-back",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`,
+			[][]byte{{1, 2, 3}, {4, 5}},
 		},
 		{
 			"binary ack", "/custom,", `451-/custom,789["message-with-ack",{"_placeholder":true,"num":0}]`,
-			`461-/custom,789[{"_placeholder":true,"num":0}]`, [][]byte{{7}},
+			`461-/custom,789[{"_placeholder":true,"num":0}]`,
+			[][]byte{{7}},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -45,7 +45,7 @@ func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request) (*link, erro
 		return nil, fmt.Errorf("websocket handshake: %w", err)
 	}
 	var src io.Reader = conn
-	if n := rw.Reader.Buffered(); n > 0 { // sent before the handshake was answered
+	if n := rw.Reader.Buffered(); n > 0 { //nolint:staticcheck // sent before the handshake was answered; the writer has a Buffered, too
 		early, _ := rw.Reader.Peek(n)
 		src = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
 	}
@@ -198,7 +198,7 @@ func (c *conn) readMessages(l *link) (string, ending) {
 }
 
 func (c *conn) receiveFrame(op ws.OpCode, data []byte) error {
-	switch op {
+	switch op { //nolint:exhaustive // data frames are below
 	case ws.OpClose:
 		return errPeerClosed
 	case ws.OpPing:
