@@ -45,8 +45,8 @@ func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request) (*link, erro
 		return nil, fmt.Errorf("websocket handshake: %w", err)
 	}
 	var src io.Reader = conn
-	if n := rw.Reader.Buffered(); n > 0 { //nolint:staticcheck // sent before the handshake was answered; the writer has a Buffered, too
-		early, _ := rw.Reader.Peek(n)
+	if n := rw.Reader.Buffered(); n > 0 { // sent before the handshake was answered
+		early, _ := rw.Peek(n)
 		src = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
 	}
 	return &link{
