@@ -119,7 +119,7 @@ func (c *conn) pushLocked(frames ...frame) {
 	c.queue = append(c.queue, frames...)
 	c.frames += len(frames)
 	c.bytes += frameBytes(frames)
-	c.srv.stats.packetsOut.Add(uint64(len(frames)))
+	count(&c.srv.stats.packetsOut, len(frames))
 	c.logOut(frames)
 	c.kickLocked()
 }

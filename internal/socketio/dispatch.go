@@ -84,6 +84,7 @@ func (c *conn) dispatch(p packet, attachments [][]byte, size int) error {
 	case packetDisconnect:
 		c.leave(p.namespace, ReasonClientDisconnect)
 		return nil
+	default: // events and acknowledgements, which are for a socket
 	}
 	s, err := c.socket(p.namespace)
 	if s == nil {

@@ -16,19 +16,19 @@ import (
 )
 
 // flood sends until the socket refuses, and returns why and how much is queued at most on the way.
-func flood(t *testing.T, srv *Server, s *Socket, m *Message) (error, int) { //nolint:revive // the error is the result
+func flood(t *testing.T, srv *Server, s *Socket, m *Message) (int, error) {
 	t.Helper()
 	highest := 0
 	for i := range 1_000_000 {
 		if err := s.Send(m); err != nil {
-			return err, highest
+			return highest, err
 		}
 		if i%64 == 0 {
 			highest = max(highest, srv.Stats().QueuedBytes)
 		}
 	}
 	require.Fail(t, "the queue has no end")
-	return nil, 0
+	return 0, nil
 }
 
 func message(t *testing.T, size int) *Message {
@@ -50,9 +50,9 @@ func TestSlowConsumerIsCutOff(t *testing.T) {
 			m := message(t, size)
 			for range readers {
 				p, _ := openWebSocket(t, url)
-				require.NoError(t, p.conn.(*net.TCPConn).SetReadBuffer(4096)) //nolint:forcetypeassert // a test's own connection
+				require.NoError(t, p.conn.(*net.TCPConn).SetReadBuffer(4096))
 				p.connectNamespace("")
-				err, highest := flood(t, s, receive(t, rec.connected), m)
+				highest, err := flood(t, s, receive(t, rec.connected), m)
 				require.ErrorIs(t, err, ErrSlow)
 				require.LessOrEqual(t, highest, min(opts.QueueBytes, opts.QueueFrames*m.Size()))
 				require.Equal(t, ReasonSlowConsumer, receive(t, rec.disconnected))

@@ -46,12 +46,12 @@ func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request) (*link, erro
 	}
 	var src io.Reader = conn
 	if n := rw.Reader.Buffered(); n > 0 { // sent before the handshake was answered
-		early, _ := rw.Reader.Peek(n)
+		early, _ := rw.Peek(n)
 		src = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
 	}
 	return &link{
 		conn: conn, reader: bufio.NewReaderSize(src, readBuffer), limit: s.opts.MaxPayload,
-		received: func(n int) { s.stats.bytesIn.Add(uint64(n)) },
+		received: func(n int) { count(&s.stats.bytesIn, n) },
 	}, nil
 }
 
@@ -143,7 +143,7 @@ func (c *conn) writeLoop() {
 	for batch := c.nextBatch(); batch != nil; batch = c.nextBatch() {
 		err := c.link.write(batch, c.srv.opts.WriteTimeout)
 		c.srv.stats.writes.Add(1)
-		c.srv.stats.bytesOut.Add(uint64(frameBytes(batch)))
+		count(&c.srv.stats.bytesOut, frameBytes(batch))
 		c.wrote(batch, err)
 	}
 }
@@ -208,6 +208,7 @@ func (c *conn) receiveFrame(op ws.OpCode, data []byte) error {
 		return nil
 	case ws.OpPong:
 		return nil
+	default: // data
 	}
 	p := enginePacket{kind: engineMessage, data: data, binary: true}
 	if op == ws.OpText {
