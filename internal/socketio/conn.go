@@ -50,6 +50,7 @@ type conn struct {
 	sockets map[string]*Socket            // by namespace
 	pending map[string]context.CancelFunc // being authorised
 	left    map[string]struct{}           // connected once; late packets for them are no fault
+	busy    int                           // sockets and authorisations that handlers are not done with
 }
 
 func newConn(s *Server, id string, r *http.Request) *conn {

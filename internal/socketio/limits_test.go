@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,6 +194,34 @@ func TestNamespaceLimit(t *testing.T) {
 	p.text()
 	p.send("40/custom")
 	require.Equal(t, `44/custom,{"message":"Too many namespaces"}`, p.text())
+}
+
+func TestConnectingAndLeavingInALoopEndsTheSession(t *testing.T) {
+	t.Parallel()
+	var entered atomic.Int32
+	gate := make(chan struct{})
+	s, url := serve(t, Options{MaxNamespaces: 2}, func(s *Server) {
+		s.Namespace("/", Handler{Authorize: func(context.Context, *http.Request, json.RawMessage) (any, error) {
+			entered.Add(1)
+			<-gate
+			return nil, nil
+		}})
+	})
+	p, _ := openWebSocket(t, url)
+	for range 5 {
+		p.send("40", "41")
+	}
+	require.Equal(t, ws.StatusPolicyViolation, p.closed())
+	require.EqualValues(t, 1, s.Stats().Closed[ReasonFlood])
+	eventually(t, "authorisations run", func() bool { return entered.Load() == 4 })
+	close(gate)
+
+	// At a pace that handlers can follow there is no limit.
+	p, _ = openWebSocket(t, url)
+	for range 20 {
+		p.connectNamespace("")
+		p.send("41")
+	}
 }
 
 func TestConnectionLimit(t *testing.T) {
