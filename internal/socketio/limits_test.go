@@ -186,6 +186,14 @@ func TestAttachmentLimits(t *testing.T) {
 	})
 }
 
+func TestOversizedMessageIsToldSo(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, Options{}, echoEngine)
+	p, _ := openWebSocket(t, url)
+	p.frame(ws.NewTextFrame(make([]byte, 4*testPayload))) // all of it is sent before the answer is looked for
+	require.Equal(t, ws.StatusMessageTooBig, p.closed())
+}
+
 func TestNamespaceLimit(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, Options{MaxNamespaces: 1}, echoes)
@@ -204,7 +212,7 @@ func TestConnectingAndLeavingInALoopEndsTheSession(t *testing.T) {
 		s.Namespace("/", Handler{Authorize: func(context.Context, *http.Request, json.RawMessage) (any, error) {
 			entered.Add(1)
 			<-gate
-			return nil, nil
+			return "somebody", nil
 		}})
 	})
 	p, _ := openWebSocket(t, url)
