@@ -249,7 +249,7 @@ func (p *peer) closed() ws.StatusCode {
 		}
 		if op == ws.OpClose {
 			code, _ = ws.ParseCloseFrameData(body)
-			p.frame(ws.NewCloseFrame(body))
+			_ = ws.WriteFrame(p.conn, ws.MaskFrame(ws.NewCloseFrame(body))) // the other side may have gone
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,6 +186,14 @@ func TestAttachmentLimits(t *testing.T) {
 	})
 }
 
+func TestOversizedMessageIsToldSo(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, Options{}, echoEngine)
+	p, _ := openWebSocket(t, url)
+	p.frame(ws.NewTextFrame(make([]byte, 4*testPayload))) // all of it is sent before the answer is looked for
+	require.Equal(t, ws.StatusMessageTooBig, p.closed())
+}
+
 func TestNamespaceLimit(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, Options{MaxNamespaces: 1}, echoes)
@@ -193,6 +202,34 @@ func TestNamespaceLimit(t *testing.T) {
 	p.text()
 	p.send("40/custom")
 	require.Equal(t, `44/custom,{"message":"Too many namespaces"}`, p.text())
+}
+
+func TestConnectingAndLeavingInALoopEndsTheSession(t *testing.T) {
+	t.Parallel()
+	var entered atomic.Int32
+	gate := make(chan struct{})
+	s, url := serve(t, Options{MaxNamespaces: 2}, func(s *Server) {
+		s.Namespace("/", Handler{Authorize: func(context.Context, *http.Request, json.RawMessage) (any, error) {
+			entered.Add(1)
+			<-gate
+			return "somebody", nil
+		}})
+	})
+	p, _ := openWebSocket(t, url)
+	for range 5 {
+		p.send("40", "41")
+	}
+	require.Equal(t, ws.StatusPolicyViolation, p.closed())
+	require.EqualValues(t, 1, s.Stats().Closed[ReasonFlood])
+	eventually(t, "authorisations run", func() bool { return entered.Load() == 4 })
+	close(gate)
+
+	// At a pace that handlers can follow there is no limit.
+	p, _ = openWebSocket(t, url)
+	for range 20 {
+		p.connectNamespace("")
+		p.send("41")
+	}
 }
 
 func TestConnectionLimit(t *testing.T) {

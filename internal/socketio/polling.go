@@ -154,7 +154,7 @@ func (c *conn) servePost(w http.ResponseWriter, r *http.Request) {
 	closing := !c.isOpen()
 	body, err := c.readBody(w, r)
 	if err == nil {
-		err = c.receivePayload(body)
+		err = c.receivePayload(body) //nolint:contextcheck // what it starts outlives the request
 	}
 	c.endPost()
 	switch bye := string(body) == string(engineClose); {
@@ -207,7 +207,7 @@ func (c *conn) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, errPayloadLimit
 	}
-	c.srv.stats.bytesIn.Add(uint64(len(body)))
+	count(&c.srv.stats.bytesIn, len(body))
 	return body, err
 }
 
@@ -234,8 +234,13 @@ func (s *Server) respond(w http.ResponseWriter, body []byte) error {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+<<<<<<< HEAD
 	s.stats.bytesOut.Add(uint64(len(body)))
 	if _, err := w.Write(body); err != nil { //nolint:gosec // served as text that is not sniffed
+=======
+	count(&s.stats.bytesOut, len(body))
+	if _, err := w.Write(body); err != nil {
+>>>>>>> socketio
 		return err
 	}
 	if err := control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {

@@ -198,6 +198,7 @@ func (s *Socket) end(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pushLocked(task{run: func() {
+		defer s.conn.retire()
 		if s.handler.Disconnect != nil {
 			s.handler.Disconnect(s, reason)
 		}

@@ -14,10 +14,10 @@ import (
 func (c *conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	l, err := c.srv.acceptLink(w, r)
 	if err != nil {
-		c.srv.opts.Logger.DebugContext(c.ctx, "socketio: upgrade refused", "sid", c.id, "error", err)
+		c.srv.opts.Logger.DebugContext(r.Context(), "socketio: upgrade refused", "sid", c.id, "error", err)
 		return
 	}
-	if !c.beginUpgrade(l) {
+	if !c.beginUpgrade(l) { //nolint:contextcheck // the session outlives the request
 		_ = l.write([]frame{closeFrame(ws.StatusPolicyViolation, "not open for an upgrade")}, closeWait)
 		_ = l.conn.Close()
 		c.srv.stats.upgradeFailures.Add(1)
