@@ -18,15 +18,15 @@ type userView struct {
 	Role  string `json:"role"`
 }
 
-// requestInfo is what log-in needs of the request itself.
-type requestInfo struct {
+// RequestInfo is what log-in needs of the request itself.
+type RequestInfo struct {
 	ip, agent string
 	secure    bool
 	session   string
 }
 
 // Resolve implements huma.Resolver: it looks at the request.
-func (i *requestInfo) Resolve(ctx huma.Context) []error {
+func (i *RequestInfo) Resolve(ctx huma.Context) []error {
 	r, _ := humaUnwrap(ctx)
 	i.ip, _, _ = net.SplitHostPort(r.RemoteAddr)
 	i.agent, i.secure = r.UserAgent(), r.TLS != nil
@@ -37,7 +37,7 @@ func (i *requestInfo) Resolve(ctx huma.Context) []error {
 }
 
 type setupInput struct {
-	requestInfo
+	RequestInfo
 	Body struct {
 		Token    string `json:"token" maxLength:"200" doc:"From the setup link that the first start printed"`
 		Email    string `json:"email" maxLength:"254"`
@@ -46,14 +46,14 @@ type setupInput struct {
 }
 
 type loginInput struct {
-	requestInfo
+	RequestInfo
 	Body struct {
 		Email    string `json:"email" maxLength:"254"`
 		Password string `json:"password" maxLength:"200"`
 	}
 }
 
-type logoutInput struct{ requestInfo }
+type logoutInput struct{ RequestInfo }
 
 type sessionOutput struct {
 	SetCookie http.Cookie `header:"Set-Cookie"`
@@ -157,7 +157,7 @@ type createKeyOutput struct {
 	}
 }
 
-type idInput struct {
+type IDInput struct {
 	ID int64 `path:"id" minimum:"1"`
 }
 
@@ -190,7 +190,7 @@ func (s *server) registerAPIKeys() {
 	handle(s, route{
 		method: http.MethodDelete, path: "/api-keys/{id}", id: "revoke-api-key", tag: "auth", permission: auth.SignedIn, audit: true,
 		summary: "Revoke an API key", status: http.StatusNoContent,
-	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
+	}, func(ctx context.Context, in *IDInput) (*struct{}, error) {
 		return nil, s.deps.Auth.RevokeKey(ctx, user(ctx).UserID, in.ID)
 	})
 }

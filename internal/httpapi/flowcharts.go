@@ -89,7 +89,7 @@ type createFlowchartInput struct {
 }
 
 type updateFlowchartInput struct {
-	idInput
+	IDInput
 	IfMatch string `header:"If-Match"`
 	Body    struct {
 		Name              *string         `json:"name,omitempty" minLength:"1" maxLength:"200"`
@@ -106,7 +106,7 @@ type flowchartOutput struct {
 }
 
 type listFlowchartsInput struct {
-	pageInput
+	PageInput
 	Q string `query:"q" maxLength:"200" doc:"Part of the name or description"`
 }
 
@@ -130,7 +130,7 @@ func (s *server) registerFlowcharts() {
 	}, s.createFlowchart)
 	handle(s, route{
 		method: http.MethodGet, path: "/flowcharts/{id}", id: "get-flowchart", tag: "flowcharts", permission: auth.Read, summary: "A flowchart",
-	}, func(ctx context.Context, in *idInput) (*flowchartOutput, error) { return s.flowchart(ctx, in.ID) })
+	}, func(ctx context.Context, in *IDInput) (*flowchartOutput, error) { return s.flowchart(ctx, in.ID) })
 	handle(s, route{
 		method: http.MethodPatch, path: "/flowcharts/{id}", id: "update-flowchart", tag: "flowcharts", permission: auth.Write,
 		audit: true, summary: "Change a flowchart's name, description or limits",
@@ -138,13 +138,13 @@ func (s *server) registerFlowcharts() {
 	handle(s, route{
 		method: http.MethodDelete, path: "/flowcharts/{id}", id: "delete-flowchart", tag: "flowcharts", permission: auth.Write,
 		audit: true, summary: "Delete a flowchart; its runs stay, and it can be restored", status: http.StatusNoContent,
-	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
+	}, func(ctx context.Context, in *IDInput) (*struct{}, error) {
 		return nil, s.deps.Flowcharts.SetDeleted(ctx, in.ID, true)
 	})
 	handle(s, route{
 		method: http.MethodPost, path: "/flowcharts/{id}/restore", id: "restore-flowchart", tag: "flowcharts", permission: auth.Write,
 		audit: true, summary: "Take a deletion back",
-	}, func(ctx context.Context, in *idInput) (*flowchartOutput, error) {
+	}, func(ctx context.Context, in *IDInput) (*flowchartOutput, error) {
 		if err := s.deps.Flowcharts.SetDeleted(ctx, in.ID, false); err != nil {
 			return nil, err
 		}
@@ -235,7 +235,7 @@ func (s *server) updateFlowchart(ctx context.Context, in *updateFlowchartInput) 
 }
 
 type duplicateInput struct {
-	idInput
+	IDInput
 	IdempotencyKey string `header:"Idempotency-Key"`
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/llmctl/studio/internal/flowchart/store"
 )
 
-// graphBody is a graph as clients send it. What a client got with GET it may send
+// GraphBody is a graph as clients send it. What a client got with GET it may send
 // back; members that are not the graph's are ignored.
-type graphBody struct {
+type GraphBody struct {
 	_     struct{}   `json:"-" additionalProperties:"true"`
 	Nodes []nodeBody `json:"nodes" maxItems:"1000"`
 	Edges []edgeBody `json:"edges" maxItems:"5000"`
@@ -39,7 +39,7 @@ type edgeBody struct {
 }
 
 // graph checks what was sent.
-func (b graphBody) graph() (*flowchart.Graph, error) {
+func (b GraphBody) graph() (*flowchart.Graph, error) {
 	g := &flowchart.Graph{Nodes: make([]flowchart.Node, len(b.Nodes)), Edges: make([]flowchart.Edge, len(b.Edges))}
 	for i, n := range b.Nodes {
 		config, err := json.Marshal(n.Config)
@@ -92,14 +92,14 @@ type graphOutput struct {
 }
 
 type putGraphInput struct {
-	idInput
+	IDInput
 	IfMatch string `header:"If-Match"`
-	Body    graphBody
+	Body    GraphBody
 }
 
 type validateInput struct {
-	idInput
-	Body graphBody
+	IDInput
+	Body GraphBody
 }
 
 type validateOutput struct{ Body validationView }
@@ -112,12 +112,12 @@ type versionItemView struct {
 }
 
 type listVersionsInput struct {
-	idInput
-	pageInput
+	IDInput
+	PageInput
 }
 
 type getVersionInput struct {
-	idInput
+	IDInput
 	Number int32 `path:"number" minimum:"1"`
 }
 
@@ -125,7 +125,7 @@ func (s *server) registerGraphs() {
 	handle(s, route{
 		method: http.MethodGet, path: "/flowcharts/{id}/graph", id: "get-graph", tag: "flowcharts", permission: auth.Read,
 		summary: "The current graph and what is wrong with it",
-	}, func(ctx context.Context, in *idInput) (*graphOutput, error) {
+	}, func(ctx context.Context, in *IDInput) (*graphOutput, error) {
 		f, err := s.deps.Flowcharts.Get(ctx, in.ID)
 		if err != nil {
 			return nil, err

@@ -41,7 +41,7 @@ type createModelInput struct {
 }
 
 type updateModelInput struct {
-	idInput
+	IDInput
 	IfMatch string `header:"If-Match"`
 	Body    struct {
 		Name       *string        `json:"name,omitempty" minLength:"1" maxLength:"100"`
@@ -59,7 +59,7 @@ type modelOutput struct {
 func (s *server) registerModels() {
 	handle(s, route{
 		method: http.MethodGet, path: "/models", id: "list-models", tag: "models", permission: auth.Read, summary: "Models",
-	}, func(ctx context.Context, in *pageInput) (*pageOutput[modelView], error) {
+	}, func(ctx context.Context, in *PageInput) (*pageOutput[modelView], error) {
 		before, err := in.before()
 		if err != nil {
 			return nil, err
@@ -78,7 +78,7 @@ func (s *server) registerModels() {
 	}, s.createModel)
 	handle(s, route{
 		method: http.MethodGet, path: "/models/{id}", id: "get-model", tag: "models", permission: auth.Read, summary: "A model",
-	}, func(ctx context.Context, in *idInput) (*modelOutput, error) { return s.model(ctx, in.ID) })
+	}, func(ctx context.Context, in *IDInput) (*modelOutput, error) { return s.model(ctx, in.ID) })
 	handle(s, route{
 		method: http.MethodPatch, path: "/models/{id}", id: "update-model", tag: "models", permission: auth.Manage,
 		audit: true, summary: "Change a model",
@@ -86,7 +86,7 @@ func (s *server) registerModels() {
 	handle(s, route{
 		method: http.MethodDelete, path: "/models/{id}", id: "delete-model", tag: "models", permission: auth.Manage,
 		audit: true, summary: "Delete a model", status: http.StatusNoContent,
-	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
+	}, func(ctx context.Context, in *IDInput) (*struct{}, error) {
 		return nil, s.deps.Catalog.DeleteModel(ctx, in.ID)
 	})
 }

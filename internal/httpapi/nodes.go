@@ -28,7 +28,7 @@ type attemptView struct {
 }
 
 type taskView struct {
-	nodeRunView
+	NodeRunView
 	FlowchartID    *int64          `json:"flowchart_id"`
 	FlowchartRunID *int64          `json:"flowchart_run_id"`
 	ExecutionMode  *string         `json:"execution_mode"`
@@ -61,20 +61,20 @@ type nodeStatusOutput struct {
 }
 
 type listNodesInput struct {
-	pageInput
+	PageInput
 	Status         []string `query:"status" enum:"pending,queued,running,waiting,cancelling,succeeded,degraded,failed,cancelled,skipped"`
 	Kind           []string `query:"kind"`
 	FlowchartRunID int64    `query:"flowchart_run_id" minimum:"0"`
 }
 
 type listedNodeView struct {
-	nodeRunView
+	NodeRunView
 	FlowchartID    *int64 `json:"flowchart_id"`
 	FlowchartRunID *int64 `json:"flowchart_run_id"`
 }
 
 type logsInput struct {
-	idInput
+	IDInput
 	Stage string `query:"stage" maxLength:"40"`
 	After int64  `query:"after" minimum:"0" doc:"sequence of the last item that is known"`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"500"`
@@ -107,7 +107,7 @@ func (s *server) registerNodes() {
 			return nil, err
 		}
 		return paged(rows, in.Limit, func(n run.NodeRun) int64 { return n.ID }, func(n run.NodeRun) listedNodeView {
-			v := listedNodeView{nodeRunView: viewNodeRun(n), FlowchartID: n.FlowchartID, FlowchartRunID: n.FlowchartRunID}
+			v := listedNodeView{NodeRunView: viewNodeRun(n), FlowchartID: n.FlowchartID, FlowchartRunID: n.FlowchartRunID}
 			v.OutputState = nil
 			return v
 		}), nil
@@ -124,7 +124,7 @@ func (s *server) registerNodes() {
 	}, s.getNodeLogs)
 }
 
-func (s *server) getNode(ctx context.Context, in *idInput) (*nodeOutput, error) {
+func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) {
 	d, err := s.deps.Engine.GetNode(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (s *server) getNode(ctx context.Context, in *idInput) (*nodeOutput, error) 
 		return nil, err
 	}
 	out.Body.Task = taskView{
-		nodeRunView: viewNodeRun(*n), FlowchartID: n.FlowchartID, FlowchartRunID: n.FlowchartRunID, ExecutionMode: n.ExecutionMode,
+		NodeRunView: viewNodeRun(*n), FlowchartID: n.FlowchartID, FlowchartRunID: n.FlowchartRunID, ExecutionMode: n.ExecutionMode,
 		Attempts: attempts, InputContext: n.InputContext, RoutingState: n.RoutingState, Runtime: runtimeOf(d),
 	}
 	out.Body.AsOf = asOf{Stream: run.StreamOfNode(n), Sequence: d.AsOf}
@@ -171,7 +171,7 @@ func stagesOf(d run.NodeDetail) ([]node.StageView, error) {
 
 func runtimeOf(d run.NodeDetail) run.Runtime { return run.RuntimeOf(&d.NodeRun, lastAttempt(d), "") }
 
-func (s *server) getNodeStatus(ctx context.Context, in *idInput) (*nodeStatusOutput, error) {
+func (s *server) getNodeStatus(ctx context.Context, in *IDInput) (*nodeStatusOutput, error) {
 	d, err := s.deps.Engine.GetNode(ctx, in.ID)
 	if err != nil {
 		return nil, err

@@ -95,14 +95,14 @@ func user(ctx context.Context) auth.Principal {
 	return p
 }
 
-// pageInput is the query of a list.
-type pageInput struct {
+// PageInput is the query of a list.
+type PageInput struct {
 	Limit  int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"How many items at most"`
 	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before"`
 }
 
 // before reads the cursor: the id before which the page begins, 0 for the first.
-func (p pageInput) before() (int64, error) {
+func (p PageInput) before() (int64, error) {
 	if p.Cursor == "" {
 		return 0, nil
 	}

@@ -58,7 +58,7 @@ type createProviderInput struct {
 }
 
 type updateProviderInput struct {
-	idInput
+	IDInput
 	IfMatch string `header:"If-Match"`
 	Body    struct {
 		Name    *string `json:"name,omitempty" minLength:"1" maxLength:"100"`
@@ -92,7 +92,7 @@ func checkBaseURL(raw string) error {
 func (s *server) registerProviders() {
 	handle(s, route{
 		method: http.MethodGet, path: "/providers", id: "list-providers", tag: "models", permission: auth.Read, summary: "Providers",
-	}, func(ctx context.Context, in *pageInput) (*pageOutput[providerView], error) {
+	}, func(ctx context.Context, in *PageInput) (*pageOutput[providerView], error) {
 		before, err := in.before()
 		if err != nil {
 			return nil, err
@@ -109,7 +109,7 @@ func (s *server) registerProviders() {
 	}, s.createProvider)
 	handle(s, route{
 		method: http.MethodGet, path: "/providers/{id}", id: "get-provider", tag: "models", permission: auth.Read, summary: "A provider",
-	}, func(ctx context.Context, in *idInput) (*providerOutput, error) {
+	}, func(ctx context.Context, in *IDInput) (*providerOutput, error) {
 		p, err := s.deps.Catalog.GetProvider(ctx, in.ID)
 		if err != nil {
 			return nil, err
@@ -123,7 +123,7 @@ func (s *server) registerProviders() {
 	handle(s, route{
 		method: http.MethodDelete, path: "/providers/{id}", id: "delete-provider", tag: "models", permission: auth.Manage,
 		audit: true, summary: "Delete a provider that no model uses", status: http.StatusNoContent,
-	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
+	}, func(ctx context.Context, in *IDInput) (*struct{}, error) {
 		return nil, s.deps.Catalog.DeleteProvider(ctx, in.ID)
 	})
 	handle(s, route{
@@ -187,7 +187,7 @@ func (s *server) withKey(ctx context.Context, id int64) (catalog.Provider, strin
 	return p, key, err
 }
 
-func (s *server) testProvider(ctx context.Context, in *idInput) (*testOutput, error) {
+func (s *server) testProvider(ctx context.Context, in *IDInput) (*testOutput, error) {
 	p, key, err := s.withKey(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (s *server) testProvider(ctx context.Context, in *idInput) (*testOutput, er
 	return &testOutput{Body: res}, nil
 }
 
-func (s *server) providerModels(ctx context.Context, in *idInput) (*pageOutput[ProviderModel], error) {
+func (s *server) providerModels(ctx context.Context, in *IDInput) (*pageOutput[ProviderModel], error) {
 	p, key, err := s.withKey(ctx, in.ID)
 	if err != nil {
 		return nil, err

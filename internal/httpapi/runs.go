@@ -11,7 +11,7 @@ import (
 	"github.com/llmctl/studio/internal/run"
 )
 
-type nodeRunView struct {
+type NodeRunView struct {
 	ID              int64           `json:"id"`
 	FlowchartNodeID string          `json:"flowchart_node_id"`
 	Kind            string          `json:"kind"`
@@ -29,8 +29,8 @@ type nodeRunView struct {
 	FinishedAt      *time.Time      `json:"finished_at"`
 }
 
-func viewNodeRun(n run.NodeRun) nodeRunView {
-	return nodeRunView{
+func viewNodeRun(n run.NodeRun) NodeRunView {
+	return NodeRunView{
 		ID: n.ID, FlowchartNodeID: n.FlowchartNodeID, Kind: n.Kind, Title: n.Title, Status: n.Status, Attempt: n.Attempt,
 		ExecutionIndex: n.ExecutionIndex, CurrentStage: n.CurrentStage, OutputState: n.OutputState, Error: n.Error, Usage: n.Usage,
 		CreatedAt: n.CreatedAt, QueuedAt: n.QueuedAt, StartedAt: n.StartedAt, FinishedAt: n.FinishedAt,
@@ -45,7 +45,7 @@ type asOf struct {
 type runDetailOutput struct {
 	Body struct {
 		FlowchartRun run.View      `json:"flowchart_run"`
-		NodeRuns     []nodeRunView `json:"node_runs"`
+		NodeRuns     []NodeRunView `json:"node_runs"`
 		AsOf         asOf          `json:"as_of"`
 	}
 }
@@ -63,7 +63,7 @@ func runOut(r run.Run) *runOutput {
 }
 
 type startRunInput struct {
-	idInput
+	IDInput
 	IdempotencyKey string `header:"Idempotency-Key"`
 	Body           struct {
 		Input       json.RawMessage `json:"input,omitempty" doc:"An object; checked against the start node's input_schema"`
@@ -72,13 +72,13 @@ type startRunInput struct {
 }
 
 type listRunsInput struct {
-	pageInput
+	PageInput
 	FlowchartID int64    `query:"flowchart_id" minimum:"0"`
 	Status      []string `query:"status" enum:"queued,running,pausing,paused,cancelling,succeeded,failed,cancelled"`
 }
 
 type retryInput struct {
-	idInput
+	IDInput
 	IdempotencyKey string `header:"Idempotency-Key"`
 }
 
@@ -125,7 +125,7 @@ func (s *server) registerRuns() {
 	handle(s, route{
 		method: http.MethodPost, path: "/flowchart-runs/{id}/cancel", id: "cancel-run", tag: "runs", permission: auth.Write, audit: true,
 		summary: "Ask a run to stop; it is cancelling until everything that runs has confirmed", status: http.StatusAccepted,
-	}, func(ctx context.Context, in *idInput) (*runOutput, error) {
+	}, func(ctx context.Context, in *IDInput) (*runOutput, error) {
 		r, err := s.deps.Engine.Cancel(ctx, in.ID)
 		if err != nil {
 			return nil, err
@@ -187,7 +187,7 @@ func (s *server) listRuns(ctx context.Context, in *listRunsInput) (*pageOutput[r
 	}), nil
 }
 
-func (s *server) getRun(ctx context.Context, in *idInput) (*runDetailOutput, error) {
+func (s *server) getRun(ctx context.Context, in *IDInput) (*runDetailOutput, error) {
 	d, err := s.deps.Engine.Get(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (s *server) getRun(ctx context.Context, in *idInput) (*runDetailOutput, err
 	out.Body.FlowchartRun = run.ViewOf(&d.Run)
 	out.Body.FlowchartRun.FlowchartName = f.Flowchart.Name
 	out.Body.FlowchartRun.Counts = map[string]int{}
-	out.Body.NodeRuns = make([]nodeRunView, len(d.NodeRuns))
+	out.Body.NodeRuns = make([]NodeRunView, len(d.NodeRuns))
 	var total run.Usage
 	for i, n := range d.NodeRuns {
 		out.Body.NodeRuns[i] = viewNodeRun(n)
@@ -216,7 +216,7 @@ func (s *server) getRun(ctx context.Context, in *idInput) (*runDetailOutput, err
 	return out, nil
 }
 
-func (s *server) timeline(ctx context.Context, in *idInput) (*timelineOutput, error) {
+func (s *server) timeline(ctx context.Context, in *IDInput) (*timelineOutput, error) {
 	if _, err := s.deps.Engine.Get(ctx, in.ID); err != nil {
 		return nil, err
 	}

@@ -305,7 +305,7 @@ func TestADeadOrFrozenWorkerTakesItsChildrenAlong(t *testing.T) {
 			ready := filepath.Join(dir, "ready")
 			script := strings.Replace(family, "echo $$ $a", "echo $PPID $$ $a", 1)
 			script = strings.Replace(script, "$(cat s); wait", "$(cat s) > "+ready+".tmp; mv "+ready+".tmp "+ready+"; wait", 1)
-			worker := exec.Command("/proc/self/exe", roleWorker, filepath.Join(dir, "ws"), script)
+			worker := exec.CommandContext(t.Context(), "/proc/self/exe", roleWorker, filepath.Join(dir, "ws"), script) //nolint:gosec // this binary
 			require.NoError(t, worker.Start())
 			t.Cleanup(func() {
 				_ = worker.Process.Kill()

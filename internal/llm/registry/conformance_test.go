@@ -63,6 +63,7 @@ func llmError(t *testing.T, err error) *llm.Error {
 func TestChatStreamsPiecesAndCountsUsage(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		b.server.On("weather", llmtest.Reply{Chunks: []string{"Sun", "ny – ", "18 °C"}, Input: 12, Output: 5, Cached: 4})
 		var got []string
 		res, err := b.p.Chat(t.Context(), ask("How is the weather?"), func(d llm.Delta) error {
@@ -86,6 +87,7 @@ func TestChatStreamsPiecesAndCountsUsage(t *testing.T) {
 func TestPiecesArriveBeforeTheAnswerIsComplete(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		gate := make(chan struct{})
 		b.server.On("", llmtest.Reply{Chunks: []string{"first ", "second"}, Gate: gate, GateAt: 1})
 		opened := false
@@ -105,6 +107,7 @@ func TestPiecesArriveBeforeTheAnswerIsComplete(t *testing.T) {
 func TestToolCallsAreAssembled(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		b.server.On("", llmtest.Reply{Chunks: []string{"Looking."}, ToolCalls: []llmtest.ToolCall{
 			{ID: "a", Name: "weather", Arguments: `{"city":"Ulm"}`}, {ID: "b", Name: "clock", Arguments: `{}`},
 		}})
@@ -127,6 +130,7 @@ func TestToolCallsAreAssembled(t *testing.T) {
 func TestToolResultsAndParamsAreSent(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		temp := 0.25
 		req := ask("go on")
 		req.Params = llm.Params{Temperature: &temp, MaxTokens: 77, Stop: []string{"HALT"}}
@@ -147,6 +151,7 @@ func TestToolResultsAndParamsAreSent(t *testing.T) {
 func TestFinishReasons(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		for word, want := range map[string]llm.FinishReason{"length": llm.FinishLength, "content_filter": llm.FinishFilter} {
 			b.server.On(word, llmtest.Reply{Text: "x", Finish: word})
 			res, err := b.p.Chat(t.Context(), ask(word), nil)
@@ -174,6 +179,7 @@ func TestErrorAnswersAreClassifiedAndNotRetried(t *testing.T) {
 		"redirect": {llmtest.Reply{Status: 302, Location: "http://192.0.2.1/"}, llm.KindInvalidRequest, false},
 	}
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		for name, c := range cases {
 			b.server.On("case-"+name, c.reply)
 			_, err := b.p.Chat(t.Context(), ask("case-"+name), nil)
@@ -195,6 +201,7 @@ func TestErrorAnswersAreClassifiedAndNotRetried(t *testing.T) {
 func TestErrorsInsideAStreamAreClassified(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		b.server.On("", llmtest.Reply{Chunks: []string{"partial"}, Status: 429, InStream: true, ErrorMessage: "slow down"})
 		res, err := b.p.Chat(t.Context(), ask("x"), nil)
 		require.Equal(t, llm.KindRateLimit, llmError(t, err).Kind)
@@ -205,6 +212,7 @@ func TestErrorsInsideAStreamAreClassified(t *testing.T) {
 func TestABrokenStreamIsNeverAShortAnswer(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		b.server.On("", llmtest.Reply{Chunks: []string{"half of ", "the answer"}, CutAfter: 1})
 		res, err := b.p.Chat(t.Context(), ask("x"), nil)
 		e := llmError(t, err)
@@ -276,6 +284,7 @@ func TestSilenceEndsTheRequest(t *testing.T) {
 func TestADeadlineIsATimeout(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		b.server.On("", llmtest.Reply{Chunks: []string{"a", "b"}, Hang: true, HangAt: 1})
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
@@ -300,6 +309,7 @@ func TestOversizedAnswersEnd(t *testing.T) {
 func TestAnErrorOfTheReceiverEndsTheRequestUnchanged(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		b.server.On("", llmtest.Reply{Chunks: []string{"a", "b"}, Hang: true, HangAt: 1})
 		mine := errors.New("disk full")
 		_, err := b.p.Chat(t.Context(), ask("x"), func(llm.Delta) error { return mine })
@@ -311,6 +321,7 @@ func TestAnErrorOfTheReceiverEndsTheRequestUnchanged(t *testing.T) {
 func TestModelsAndTest(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		models, err := b.p.Models(t.Context())
 		require.NoError(t, err)
 		require.Len(t, models, 2)
