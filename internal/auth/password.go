@@ -27,35 +27,35 @@ type hasher struct{ slots chan struct{} }
 
 func newHasher() *hasher { return &hasher{slots: make(chan struct{}, 4)} }
 
-func (h *hasher) enter(ctx context.Context) error {
+// slot runs f while one of the slots is held.
+func (h *hasher) slot(ctx context.Context, f func() error) error {
 	select {
 	case h.slots <- struct{}{}:
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer func() { <-h.slots }()
+	return f()
 }
 
 // hash gives the encoded hash of a password.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
-	if err := h.enter(ctx); err != nil {
-		return "", err
-	}
-	defer func() { <-h.slots }()
-	salt := make([]byte, saltBytes)
-	_, _ = rand.Read(salt) // never fails
-	key := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)
-	enc := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
-		enc.EncodeToString(salt), enc.EncodeToString(key)), nil
+	var encoded string
+	err := h.slot(ctx, func() error {
+		salt := make([]byte, saltBytes)
+		_, _ = rand.Read(salt) // never fails
+		key := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)
+		enc := base64.RawStdEncoding
+		encoded = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
+			enc.EncodeToString(salt), enc.EncodeToString(key))
+		return nil
+	})
+	return encoded, err
 }
 
-// verify compares a password with an encoded hash in constant time.
-func (h *hasher) verify(ctx context.Context, password, encoded string) (bool, error) {
-	if err := h.enter(ctx); err != nil {
-		return false, err
-	}
-	defer func() { <-h.slots }()
+// verify compares a password with an encoded hash in constant time. The caller
+// holds a slot.
+func verify(password, encoded string) (bool, error) {
 	parts := strings.Split(encoded, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
 		return false, errors.New("stored password hash has an unknown form")

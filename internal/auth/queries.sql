@@ -11,6 +11,9 @@ SELECT * FROM app_user WHERE lower(email) = lower(@email);
 INSERT INTO setup_token (token_hash) VALUES ($1)
 ON CONFLICT (only_row) DO UPDATE SET token_hash = excluded.token_hash, created_at = now();
 
+-- name: SetupToken :one
+SELECT token_hash FROM setup_token;
+
 -- The row's lock lets one of several that hold the token set up the first admin.
 -- name: LockSetupToken :one
 SELECT token_hash FROM setup_token FOR UPDATE;
@@ -28,9 +31,6 @@ WHERE s.token_hash = $1 AND s.expires_at > now() AND u.disabled_at IS NULL;
 
 -- name: TouchSession :exec
 UPDATE session SET last_seen_at = now(), expires_at = @expires_at WHERE id = @id;
-
--- name: DeleteSession :exec
-DELETE FROM session WHERE token_hash = $1;
 
 -- name: DeleteExpired :exec
 WITH s AS (DELETE FROM session WHERE expires_at < now()), i AS (DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours')
@@ -68,3 +68,33 @@ DELETE FROM login_failure WHERE subject = ANY (@subjects::text[]);
 -- name: InsertAudit :exec
 INSERT INTO audit_event (app_user_id, action, entity_kind, entity_id, request_id, detail)
 VALUES (@app_user_id, @action, @entity_kind, @entity_id, @request_id, @detail);
+
+-- name: GetUser :one
+SELECT * FROM app_user WHERE id = $1;
+
+-- name: ListUsers :many
+SELECT * FROM app_user WHERE (@before_id::bigint = 0 OR id < @before_id) ORDER BY id DESC LIMIT @max_rows;
+
+-- The admins' rows are locked in one order, so that two requests cannot each
+-- take away what the other believes to be the last admin but one.
+-- name: LockAdmins :many
+SELECT id FROM app_user WHERE role = 'admin' AND disabled_at IS NULL ORDER BY id FOR UPDATE;
+
+-- name: UpdateUser :one
+UPDATE app_user
+SET role = @role, disabled_at = @disabled_at, password_hash = @password_hash, updated_at = now()
+WHERE id = @id RETURNING *;
+
+-- name: DeleteSessionsOf :exec
+DELETE FROM session WHERE app_user_id = $1;
+
+-- name: EndSession :one
+DELETE FROM session WHERE token_hash = $1 RETURNING app_user_id;
+
+-- name: ListAudit :many
+SELECT a.id, a.app_user_id, coalesce(u.email, '')::text AS email, a.action, a.entity_kind, a.entity_id, a.request_id, a.detail, a.at
+FROM audit_event a LEFT JOIN app_user u ON u.id = a.app_user_id
+WHERE a.project_id = 1 AND (@before_id::bigint = 0 OR a.id < @before_id)
+  AND (@action::text = '' OR a.action = @action) AND (@entity_kind::text = '' OR a.entity_kind = @entity_kind)
+  AND (@user_id::bigint = 0 OR a.app_user_id = @user_id)
+ORDER BY a.id DESC LIMIT @max_rows;

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/mail"
 	"strconv"
@@ -77,7 +76,8 @@ func (s *Service) EnsureSetup(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("count users: %w", err)
 	}
 	if n > 0 {
-		return "", nil
+		// A token that an earlier start printed must not outlive the first admin.
+		return "", s.q.DeleteSetupToken(ctx, s.db)
 	}
 	token := newToken()
 	if err := s.q.SetSetupToken(ctx, s.db, hashToken(token)); err != nil {
@@ -94,6 +94,9 @@ func (s *Service) SetupRequired(ctx context.Context) (bool, error) {
 
 // EnsureAdmin creates the first admin without a browser, if there is no user.
 func (s *Service) EnsureAdmin(ctx context.Context, email, password string) (created bool, err error) {
+	if needed, err := s.SetupRequired(ctx); err != nil || !needed {
+		return false, err
+	}
 	hashed, err := s.checkedHash(ctx, email, password)
 	if err != nil {
 		return false, err
@@ -111,26 +114,36 @@ func (s *Service) EnsureAdmin(ctx context.Context, email, password string) (crea
 			return fmt.Errorf("insert admin: %w", err)
 		}
 		created = true
+		if err := s.q.DeleteSetupToken(ctx, tx); err != nil {
+			return fmt.Errorf("delete setup token: %w", err)
+		}
 		return s.audit(ctx, tx, u.ID, "user.created", "user", u.ID)
 	})
 	return created, err
 }
 
-// Setup redeems the setup token: it creates the first admin.
+// Setup redeems the setup token: it creates the first admin. Errors: forbidden for
+// a token that is wrong or was used, invalid for the rest.
 func (s *Service) Setup(ctx context.Context, token, email, password string) (User, error) {
+	// Asked before the costly hash, so that guessing keeps nobody else from signing in.
+	if err := s.checkSetupToken(ctx, s.db, s.q.SetupToken, token); err != nil {
+		return User{}, err
+	}
 	hashed, err := s.checkedHash(ctx, email, password)
 	if err != nil {
 		return User{}, err
 	}
 	var u User
 	err = s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		want, err := s.q.LockSetupToken(ctx, tx)
-		if err != nil && !postgres.NotFound(err) {
-			return fmt.Errorf("load setup token: %w", err)
+		if err := s.checkSetupToken(ctx, tx, s.q.LockSetupToken, token); err != nil {
+			return err
 		}
-		if subtle.ConstantTimeCompare(want, hashToken(token)) != 1 {
-			return errs.E(errs.Forbidden, "auth.setup_token",
-				"The setup link is not valid any more. Restart the Studio to get a fresh one, or sign in if it is set up already.")
+		n, err := s.q.CountUsers(ctx, tx)
+		if err != nil {
+			return fmt.Errorf("count users: %w", err)
+		}
+		if n > 0 {
+			return errSetupToken()
 		}
 		if u, err = s.q.InsertUser(ctx, tx, dbsqlc.InsertUserParams{Email: email, PasswordHash: hashed, Role: string(Admin)}); err != nil {
 			return fmt.Errorf("insert admin: %w", err)
@@ -143,15 +156,29 @@ func (s *Service) Setup(ctx context.Context, token, email, password string) (Use
 	return u, err
 }
 
+func errSetupToken() error {
+	return errs.E(errs.Forbidden, "auth.setup_token",
+		"The setup link is not valid any more. Restart the Studio to get a fresh one, or sign in if it is set up already.")
+}
+
+func (s *Service) checkSetupToken(ctx context.Context, q postgres.Querier, load func(context.Context, dbsqlc.DBTX) ([]byte, error), token string) error {
+	want, err := load(ctx, q)
+	if err != nil && !postgres.NotFound(err) {
+		return fmt.Errorf("load setup token: %w", err)
+	}
+	if subtle.ConstantTimeCompare(want, hashToken(token)) != 1 {
+		return errSetupToken()
+	}
+	return nil
+}
+
 func (s *Service) checkedHash(ctx context.Context, email, password string) (string, error) {
 	var faults []errs.Detail
 	if a, err := mail.ParseAddress(email); err != nil || a.Address != email || len(email) > 254 {
 		faults = append(faults, errs.Detail{Location: "body.email", Message: "is not an e-mail address"})
 	}
-	if n := len(password); n < minPassword || n > maxPassword {
-		faults = append(faults, errs.Detail{
-			Location: "body.password", Message: fmt.Sprintf("has %d characters; %d to %d are accepted", n, minPassword, maxPassword),
-		})
+	if err := checkPassword(password); err != nil {
+		faults = append(faults, errs.As(err).Details...)
 	}
 	if len(faults) > 0 {
 		return "", errs.E(errs.Invalid, "auth.invalid_user", "The e-mail address or the password cannot be used.", faults...)
@@ -159,30 +186,48 @@ func (s *Service) checkedHash(ctx context.Context, email, password string) (stri
 	return s.hash.hash(ctx, password)
 }
 
+func checkPassword(password string) error {
+	if n := len(password); n < minPassword || n > maxPassword {
+		return errs.E(errs.Invalid, "auth.invalid_password", "The password cannot be used.", errs.Detail{
+			Location: "body.password", Message: fmt.Sprintf("has %d characters; %d to %d are accepted", n, minPassword, maxPassword),
+		})
+	}
+	return nil
+}
+
 // Login checks a password and opens a session. Only failures count against the
 // limit, by address and by network address.
 func (s *Service) Login(ctx context.Context, email, password, ip, agent string) (User, string, error) {
-	subjects := []string{"email:" + strings.ToLower(email), "ip:" + ip}
-	if err := s.checkLimit(ctx, subjects); err != nil {
-		return User{}, "", err
+	subjects := []string{"email:" + strings.ToLower(email)}
+	if ip != "" { // unknown behind a Unix socket, where it would be everybody's
+		subjects = append(subjects, "ip:"+ip)
 	}
 	u, err := s.q.UserByEmail(ctx, s.db, email)
 	if err != nil && !postgres.NotFound(err) {
 		return User{}, "", fmt.Errorf("load user: %w", err)
 	}
+	known := err == nil && u.DisabledAt == nil
 	stored := s.dummy
-	if err == nil && u.DisabledAt == nil {
+	if known {
 		stored = u.PasswordHash
 	}
-	match, errVerify := s.hash.verify(ctx, password, stored)
-	if errVerify != nil {
-		return User{}, "", errVerify
-	}
-	if !match || u.ID == 0 || u.DisabledAt != nil {
-		if err := s.q.InsertFailures(ctx, s.db, subjects); err != nil {
-			return User{}, "", fmt.Errorf("count failed log-in: %w", err)
+	// The limit is asked and the failure counted while one of the few hashing slots
+	// is held. Otherwise many requests at once would all pass before the first is counted.
+	err = s.hash.slot(ctx, func() error {
+		if err := s.checkLimit(ctx, subjects); err != nil {
+			return err
 		}
-		return User{}, "", errs.E(errs.Unauthenticated, "auth.wrong_credentials", "The e-mail address or the password is wrong.")
+		match, err := verify(password, stored)
+		if err != nil || (match && known) {
+			return err
+		}
+		if err := s.q.InsertFailures(ctx, s.db, subjects); err != nil {
+			return fmt.Errorf("count failed log-in: %w", err)
+		}
+		return errs.E(errs.Unauthenticated, "auth.wrong_credentials", "The e-mail address or the password is wrong.")
+	})
+	if err != nil {
+		return User{}, "", err
 	}
 	token, err := s.open(ctx, u, subjects[:1], agent)
 	return u, token, err
@@ -223,42 +268,18 @@ func (s *Service) checkLimit(ctx context.Context, subjects []string) error {
 		"There were too many failed log-ins. Wait "+strconv.Itoa(int(wait.Minutes())+1)+" minutes and try again.").Retry(wait)
 }
 
-// Logout ends a session.
+// Logout ends a session; one that has ended already is no error.
 func (s *Service) Logout(ctx context.Context, token string) error {
-	return s.q.DeleteSession(ctx, s.db, hashToken(token))
-}
-
-func (s *Service) audit(ctx context.Context, tx *postgres.Tx, user int64, action, kind string, id int64) error {
-	return Audit(ctx, tx, AuditEntry{UserID: user, Action: action, EntityKind: kind, EntityID: strconv.FormatInt(id, 10)})
-}
-
-// AuditEntry is what somebody did.
-type AuditEntry struct {
-	UserID     int64 // 0: nobody in particular
-	Action     string
-	EntityKind string
-	EntityID   string
-	RequestID  string
-	Detail     map[string]any
-}
-
-// Audit writes an entry as part of the transaction that it is about.
-func Audit(ctx context.Context, tx *postgres.Tx, e AuditEntry) error {
-	p := dbsqlc.InsertAuditParams{Action: e.Action, EntityKind: e.EntityKind, EntityID: e.EntityID, RequestID: e.RequestID}
-	if e.UserID != 0 {
-		p.AppUserID = &e.UserID
-	}
-	if e.Detail != nil {
-		raw, err := json.Marshal(e.Detail)
-		if err != nil {
-			return fmt.Errorf("encode audit detail: %w", err)
+	return s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		user, err := s.q.EndSession(ctx, tx, hashToken(token))
+		if postgres.NotFound(err) {
+			return nil
 		}
-		p.Detail = raw
-	}
-	if err := dbsqlc.New().InsertAudit(ctx, tx, p); err != nil {
-		return fmt.Errorf("write audit entry: %w", err)
-	}
-	return nil
+		if err != nil {
+			return fmt.Errorf("delete session: %w", err)
+		}
+		return s.audit(ctx, tx, user, "session.closed", "user", user)
+	})
 }
 
 // Clean deletes what has expired: sessions, answers to idempotent requests,

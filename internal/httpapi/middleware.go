@@ -3,11 +3,13 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,7 +85,11 @@ func withLog(log *slog.Logger, now func() time.Time, next http.Handler) http.Han
 		rec := &recorder{ResponseWriter: w}
 		defer func() { //nolint:contextcheck // the request's own
 			v := idsFrom(r.Context())
-			if p := recover(); p != nil {
+			p := recover()
+			if p == http.ErrAbortHandler { //nolint:errorlint // the very value, by net/http's contract
+				panic(p)
+			}
+			if p != nil {
 				v.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 				if rec.status == 0 {
 					writeProblem(rec, r, http.StatusInternalServerError, "")
@@ -105,10 +111,14 @@ func withLog(log *slog.Logger, now func() time.Time, next http.Handler) http.Han
 	})
 }
 
-// withSecurityHeaders sets what every answer carries.
-func withSecurityHeaders(next http.Handler) http.Handler {
+// withSecurityHeaders sets what every answer carries. What the API says is for
+// who asked and now, so nobody on the way may keep it.
+func withSecurityHeaders(apiPrefix string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
+		if strings.HasPrefix(r.URL.Path, apiPrefix+"/") {
+			h.Set("Cache-Control", "no-store")
+		}
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "same-origin")
@@ -116,11 +126,14 @@ func withSecurityHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// writeProblem answers outside huma.
-func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail string) {
-	p := problemOf(status, detail)
+// writeProblem answers outside huma; what causes say goes before status.
+func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail string, causes ...error) {
+	p := problemOf(status, detail, causes...)
 	v := idsFrom(r.Context())
 	p.RequestID, p.CorrelationID = v.Request, v.Correlation
+	if p.Status >= http.StatusInternalServerError && len(causes) > 0 {
+		v.err = errors.Join(causes...)
+	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	// Numbers and texts only: this cannot fail but for a client that is gone.

@@ -1,20 +1,22 @@
 package httpapi
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"html"
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 )
 
 // newPage serves the built page below the web prefix. Files are found by name; any
 // other address that a browser navigates to gets index.html, whose router knows
 // it. What runs where is injected into index.html, so one build serves any prefix.
-
 func newPage(d Deps) http.Handler {
 	index, csp, err := indexOf(d)
 	files := http.FS(d.Page)
@@ -28,11 +30,9 @@ func newPage(d Deps) http.Handler {
 		if d.Page != nil && name != "" && name != "index.html" && serveFile(w, r, files, name) {
 			return
 		}
-		if !strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.Contains(r.Header.Get("Accept"), "*/*") {
-			writeProblem(w, r, http.StatusNotFound, "There is no file "+r.URL.Path+".")
-			return
-		}
-		if strings.HasPrefix(name, "assets/") {
+		// What a script or an image asks for is not a page's address, and a missing
+		// asset must not look like one.
+		if !acceptsHTML(r) || strings.HasPrefix(name, "assets/") {
 			writeProblem(w, r, http.StatusNotFound, "There is no file "+r.URL.Path+".")
 			return
 		}
@@ -46,6 +46,11 @@ func newPage(d Deps) http.Handler {
 		w.Header().Set("Content-Security-Policy", csp)
 		_, _ = w.Write(index)
 	})
+}
+
+func acceptsHTML(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	return accept == "" || strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*")
 }
 
 // serveFile serves a built file; the bundler's names change with their content.
@@ -87,9 +92,15 @@ func indexOf(d Deps) (index []byte, csp string, err error) {
 		return nil, "", err
 	}
 	script := "window.__STUDIO__=" + string(settings)
-	inject := `<head><base href="` + d.WebPrefix + `/"><script>` + script + `</script>`
+	inject := `<base href="` + html.EscapeString(d.WebPrefix) + `/"><script>` + script + `</script>`
+	head := regexp.MustCompile(`(?i)<head(\s[^>]*)?>`).FindIndex(raw)
+	if head == nil {
+		return nil, "", errors.New("index.html has no head element")
+	}
 	sum := sha256.Sum256([]byte(script))
-	csp = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; connect-src 'self' ws: wss:; " +
-		"script-src 'self' 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'; base-uri 'self'"
-	return bytes.Replace(raw, []byte("<head>"), []byte(inject), 1), csp, nil
+	// Style attributes are what the component library and the canvas position with.
+	csp = "default-src 'self'; img-src 'self' data: blob:; font-src 'self' data:; style-src 'self' 'unsafe-inline'; " +
+		"script-src 'self' 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; " +
+		"object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+	return slices.Concat(raw[:head[1]], []byte(inject), raw[head[1]:]), csp, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm/catalog"
@@ -84,7 +85,7 @@ func build(deps Deps) (http.Handler, huma.API) {
 	cfg.CreateHooks = nil // no $schema links in bodies
 	cfg.DocsPath = ""     // the built-in page loads from elsewhere; ours does not
 	cfg.SchemasPath = ""
-	cfg.OpenAPIPath = deps.APIPrefix + "/openapi"
+	cfg.OpenAPIPath = "" // mounted behind sign-in, like every other address
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"apiKey":  {Type: "http", Scheme: "bearer", Description: "An API key from Settings"},
 		"session": {Type: "apiKey", In: "cookie", Name: auth.Cookie},
@@ -112,34 +113,86 @@ func (s *server) register() {
 
 func (s *server) mount() {
 	d := s.deps
-	s.mux.HandleFunc("GET "+d.APIPrefix+"/docs", s.docs)
-	s.mux.HandleFunc(d.APIPrefix+"/", s.unknown)
+	s.mux.Handle("GET "+d.APIPrefix+"/docs", s.signedIn(s.docs))
+	s.mux.Handle("GET "+d.APIPrefix+"/openapi.json", s.signedIn(s.document((*huma.OpenAPI).MarshalJSON, "application/openapi+json")))
+	s.mux.Handle("GET "+d.APIPrefix+"/openapi.yaml", s.signedIn(s.document((*huma.OpenAPI).YAML, "application/openapi+yaml")))
+	s.mux.HandleFunc(d.APIPrefix, s.unknown)
+	s.mux.HandleFunc("/", s.unknown)
 	if d.Sockets != nil {
-		for _, path := range []string{d.SocketPath, d.APIPrefix + d.SocketPath} {
+		for _, path := range s.socketPaths() {
 			s.mux.Handle(path, d.Sockets)
 			s.mux.Handle(path+"/", d.Sockets)
 		}
 	}
 	page := newPage(d)
+	redirect := http.RedirectHandler(d.WebPrefix+"/", http.StatusFound)
 	s.mux.Handle(d.WebPrefix+"/", page)
-	s.mux.Handle("/{$}", http.RedirectHandler(d.WebPrefix+"/", http.StatusFound))
-	s.mux.Handle(d.WebPrefix, http.RedirectHandler(d.WebPrefix+"/", http.StatusFound))
+	s.mux.Handle("GET /{$}", redirect)
+	s.mux.Handle("GET "+d.WebPrefix, redirect)
+}
+
+func (s *server) socketPaths() []string {
+	return []string{s.deps.SocketPath, s.deps.APIPrefix + s.deps.SocketPath}
 }
 
 // wrap puts the middleware of every request around the mux.
 func (s *server) wrap() http.Handler {
-	// A browser's cookie must not work for other origins' pages. API keys are not
-	// sent by browsers on their own, so requests without a cookie need no check;
-	// the protection itself tells by the headers that only browsers send.
-	csrf := http.NewCrossOriginProtection()
-	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, r, http.StatusForbidden, "The request comes from another origin's page.")
-	}))
 	var h http.Handler = s.mux
-	h = csrf.Handler(h)
-	h = withSecurityHeaders(h)
+	h = s.withCrossOriginProtection(h)
+	h = withSecurityHeaders(s.deps.APIPrefix, h)
 	h = withLog(s.deps.Logger, s.deps.Now, h)
 	return withIDs(h)
+}
+
+// withCrossOriginProtection keeps other origins' pages from using a browser's
+// cookie. An API key is never sent by a browser on its own, so requests that carry
+// one are let through. Sockets have an origin policy of their own, which may allow
+// origins that the operations do not.
+func (s *server) withCrossOriginProtection(next http.Handler) http.Handler {
+	csrf := http.NewCrossOriginProtection()
+	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, 0, "", errs.E(errs.Forbidden, "request.cross_origin",
+			"The request comes from another origin's page. Use the Studio's own page, or an API key."))
+	}))
+	protected := csrf.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" || s.isSocket(r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		protected.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) isSocket(path string) bool {
+	return s.deps.Sockets != nil && slices.ContainsFunc(s.socketPaths(), func(p string) bool {
+		return path == p || strings.HasPrefix(path, p+"/")
+	})
+}
+
+// signedIn guards a handler that is not an operation.
+func (s *server) signedIn(f http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := s.deps.Auth.Authenticate(r.Context(), r)
+		if err != nil {
+			writeProblem(w, r, http.StatusInternalServerError, "", err)
+			return
+		}
+		f(w, r.WithContext(auth.WithPrincipal(r.Context(), p)))
+	})
+}
+
+// document serves the OpenAPI description in one of its forms.
+func (s *server) document(marshal func(*huma.OpenAPI) ([]byte, error), contentType string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		raw, err := marshal(s.api.OpenAPI())
+		if err != nil {
+			writeProblem(w, r, http.StatusInternalServerError, "", err)
+			return
+		}
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(raw)
+	}
 }
 
 // unknown answers what no operation has: 405 where another method would do, else
@@ -149,11 +202,11 @@ func (s *server) unknown(w http.ResponseWriter, r *http.Request) {
 	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		probe := r.Clone(r.Context())
 		probe.Method = m
-		if _, pattern := s.mux.Handler(probe); m != r.Method && pattern != s.deps.APIPrefix+"/" {
+		if _, pattern := s.mux.Handler(probe); m != r.Method && pattern != "/" && pattern != s.deps.APIPrefix {
 			allowed = append(allowed, m)
 		}
 	}
-	if len(allowed) > 0 && !slices.Contains(allowed, r.Method) {
+	if len(allowed) > 0 {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		writeProblem(w, r, http.StatusMethodNotAllowed, r.Method+" is not accepted here; accepted are "+strings.Join(allowed, ", ")+".")
 		return

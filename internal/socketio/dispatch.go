@@ -78,7 +78,7 @@ func (c *conn) receiveAttachment(data []byte) error {
 
 func (c *conn) dispatch(p packet, attachments [][]byte, size int) error {
 	c.logPacket(p)
-	switch p.kind { //nolint:exhaustive // the rest is for a connected socket, below
+	switch p.kind {
 	case packetConnect:
 		return c.connect(p)
 	case packetDisconnect:

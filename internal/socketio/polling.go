@@ -234,13 +234,8 @@ func (s *Server) respond(w http.ResponseWriter, body []byte) error {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-<<<<<<< HEAD
-	s.stats.bytesOut.Add(uint64(len(body)))
-	if _, err := w.Write(body); err != nil { //nolint:gosec // served as text that is not sniffed
-=======
 	count(&s.stats.bytesOut, len(body))
 	if _, err := w.Write(body); err != nil {
->>>>>>> socketio
 		return err
 	}
 	if err := control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {

@@ -114,11 +114,7 @@ func (s *Server) reject(w http.ResponseWriter, kind rejectionKind) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(r.status)
-<<<<<<< HEAD
-	_ = json.NewEncoder(w).Encode(map[string]any{"code": r.code, "message": r.message}) //nolint:errchkjson // the peer may be gone
-=======
 	_, _ = fmt.Fprintf(w, `{"code":%d,"message":%q}`, r.code, r.message) // the peer may be gone
->>>>>>> socketio
 }
 
 // ServeHTTP serves one request of either transport.
@@ -215,20 +211,9 @@ func (s *Server) openPacket(c *conn, transport string) []byte {
 	if transport == TransportPolling && slices.Contains(s.opts.Transports, TransportWebSocket) {
 		upgrades = `["websocket"]`
 	}
-<<<<<<< HEAD
-	body, _ := json.Marshal(struct { //nolint:errchkjson // strings and numbers always encode
-		SID          string   `json:"sid"`
-		Upgrades     []string `json:"upgrades"`
-		PingInterval int64    `json:"pingInterval"`
-		PingTimeout  int64    `json:"pingTimeout"`
-		MaxPayload   int      `json:"maxPayload"`
-	}{c.id, upgrades, s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload})
-	return append([]byte{engineOpen}, body...)
-=======
 	return fmt.Appendf([]byte{engineOpen},
 		`{"sid":%q,"upgrades":%s,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`,
 		c.id, upgrades, s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload)
->>>>>>> socketio
 }
 
 func (s *Server) lookup(sid string) *conn {

@@ -94,13 +94,6 @@ func TestConnect(t *testing.T) {
 	})
 }
 
-<<<<<<< HEAD
-func containsSeparator(text string) bool {
-	return strings.IndexByte(text, separator) >= 0
-}
-
-=======
->>>>>>> socketio
 func TestMalformedPacketsEndTheSession(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, Options{}, echoes)

@@ -206,7 +206,7 @@ func (c *conn) readMessages(l *link) (string, ending) {
 }
 
 func (c *conn) receiveFrame(op ws.OpCode, data []byte) error {
-	switch op { //nolint:exhaustive // data frames are below
+	switch op {
 	case ws.OpClose:
 		return errPeerClosed
 	case ws.OpPing:

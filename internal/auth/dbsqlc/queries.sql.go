@@ -94,12 +94,12 @@ func (q *Queries) DeleteFailures(ctx context.Context, db DBTX, subjects []string
 	return err
 }
 
-const deleteSession = `-- name: DeleteSession :exec
-DELETE FROM session WHERE token_hash = $1
+const deleteSessionsOf = `-- name: DeleteSessionsOf :exec
+DELETE FROM session WHERE app_user_id = $1
 `
 
-func (q *Queries) DeleteSession(ctx context.Context, db DBTX, tokenHash []byte) error {
-	_, err := db.Exec(ctx, deleteSession, tokenHash)
+func (q *Queries) DeleteSessionsOf(ctx context.Context, db DBTX, appUserID int64) error {
+	_, err := db.Exec(ctx, deleteSessionsOf, appUserID)
 	return err
 }
 
@@ -110,6 +110,36 @@ DELETE FROM setup_token
 func (q *Queries) DeleteSetupToken(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, deleteSetupToken)
 	return err
+}
+
+const endSession = `-- name: EndSession :one
+DELETE FROM session WHERE token_hash = $1 RETURNING app_user_id
+`
+
+func (q *Queries) EndSession(ctx context.Context, db DBTX, tokenHash []byte) (int64, error) {
+	row := db.QueryRow(ctx, endSession, tokenHash)
+	var app_user_id int64
+	err := row.Scan(&app_user_id)
+	return app_user_id, err
+}
+
+const getUser = `-- name: GetUser :one
+SELECT id, email, password_hash, role, created_at, updated_at, disabled_at FROM app_user WHERE id = $1
+`
+
+func (q *Queries) GetUser(ctx context.Context, db DBTX, id int64) (AppUser, error) {
+	row := db.QueryRow(ctx, getUser, id)
+	var i AppUser
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.PasswordHash,
+		&i.Role,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.DisabledAt,
+	)
+	return i, err
 }
 
 const insertAPIKey = `-- name: InsertAPIKey :one
@@ -258,6 +288,134 @@ func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, appUserID int64) ([]
 	return items, nil
 }
 
+const listAudit = `-- name: ListAudit :many
+SELECT a.id, a.app_user_id, coalesce(u.email, '')::text AS email, a.action, a.entity_kind, a.entity_id, a.request_id, a.detail, a.at
+FROM audit_event a LEFT JOIN app_user u ON u.id = a.app_user_id
+WHERE a.project_id = 1 AND ($1::bigint = 0 OR a.id < $1)
+  AND ($2::text = '' OR a.action = $2) AND ($3::text = '' OR a.entity_kind = $3)
+  AND ($4::bigint = 0 OR a.app_user_id = $4)
+ORDER BY a.id DESC LIMIT $5
+`
+
+type ListAuditParams struct {
+	BeforeID   int64
+	Action     string
+	EntityKind string
+	UserID     int64
+	MaxRows    int32
+}
+
+type ListAuditRow struct {
+	ID         int64
+	AppUserID  *int64
+	Email      string
+	Action     string
+	EntityKind string
+	EntityID   string
+	RequestID  string
+	Detail     json.RawMessage
+	At         time.Time
+}
+
+func (q *Queries) ListAudit(ctx context.Context, db DBTX, arg ListAuditParams) ([]ListAuditRow, error) {
+	rows, err := db.Query(ctx, listAudit,
+		arg.BeforeID,
+		arg.Action,
+		arg.EntityKind,
+		arg.UserID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListAuditRow
+	for rows.Next() {
+		var i ListAuditRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AppUserID,
+			&i.Email,
+			&i.Action,
+			&i.EntityKind,
+			&i.EntityID,
+			&i.RequestID,
+			&i.Detail,
+			&i.At,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUsers = `-- name: ListUsers :many
+SELECT id, email, password_hash, role, created_at, updated_at, disabled_at FROM app_user WHERE ($1::bigint = 0 OR id < $1) ORDER BY id DESC LIMIT $2
+`
+
+type ListUsersParams struct {
+	BeforeID int64
+	MaxRows  int32
+}
+
+func (q *Queries) ListUsers(ctx context.Context, db DBTX, arg ListUsersParams) ([]AppUser, error) {
+	rows, err := db.Query(ctx, listUsers, arg.BeforeID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AppUser
+	for rows.Next() {
+		var i AppUser
+		if err := rows.Scan(
+			&i.ID,
+			&i.Email,
+			&i.PasswordHash,
+			&i.Role,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.DisabledAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockAdmins = `-- name: LockAdmins :many
+SELECT id FROM app_user WHERE role = 'admin' AND disabled_at IS NULL ORDER BY id FOR UPDATE
+`
+
+// The admins' rows are locked in one order, so that two requests cannot each
+// take away what the other believes to be the last admin but one.
+func (q *Queries) LockAdmins(ctx context.Context, db DBTX) ([]int64, error) {
+	rows, err := db.Query(ctx, lockAdmins)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockSetupToken = `-- name: LockSetupToken :one
 SELECT token_hash FROM setup_token FOR UPDATE
 `
@@ -328,6 +486,17 @@ func (q *Queries) SetSetupToken(ctx context.Context, db DBTX, tokenHash []byte) 
 	return err
 }
 
+const setupToken = `-- name: SetupToken :one
+SELECT token_hash FROM setup_token
+`
+
+func (q *Queries) SetupToken(ctx context.Context, db DBTX) ([]byte, error) {
+	row := db.QueryRow(ctx, setupToken)
+	var token_hash []byte
+	err := row.Scan(&token_hash)
+	return token_hash, err
+}
+
 const touchAPIKey = `-- name: TouchAPIKey :exec
 UPDATE api_key SET last_used_at = now() WHERE id = $1
 `
@@ -349,6 +518,39 @@ type TouchSessionParams struct {
 func (q *Queries) TouchSession(ctx context.Context, db DBTX, arg TouchSessionParams) error {
 	_, err := db.Exec(ctx, touchSession, arg.ExpiresAt, arg.ID)
 	return err
+}
+
+const updateUser = `-- name: UpdateUser :one
+UPDATE app_user
+SET role = $1, disabled_at = $2, password_hash = $3, updated_at = now()
+WHERE id = $4 RETURNING id, email, password_hash, role, created_at, updated_at, disabled_at
+`
+
+type UpdateUserParams struct {
+	Role         string
+	DisabledAt   *time.Time
+	PasswordHash string
+	ID           int64
+}
+
+func (q *Queries) UpdateUser(ctx context.Context, db DBTX, arg UpdateUserParams) (AppUser, error) {
+	row := db.QueryRow(ctx, updateUser,
+		arg.Role,
+		arg.DisabledAt,
+		arg.PasswordHash,
+		arg.ID,
+	)
+	var i AppUser
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.PasswordHash,
+		&i.Role,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.DisabledAt,
+	)
+	return i, err
 }
 
 const userByEmail = `-- name: UserByEmail :one
