@@ -241,7 +241,7 @@ func (c *change) finishControl(ctx context.Context, n *NodeRun) error {
 	if err := json.Unmarshal(n.Triggers, &triggers); err != nil {
 		return fmt.Errorf("read triggers of node run %d: %w", n.ID, err)
 	}
-	output, taken, failure, err := c.evaluate(ctx, node, triggers)
+	output, taken, failure, err := c.evaluate(ctx, &node, triggers)
 	if err != nil {
 		return err
 	}
