@@ -59,5 +59,8 @@
 // `rt.position` goes to a session at most once a second, after P has come to show
 // an event that it was sent. P never runs ahead of what the session was sent, so
 // a client that comes back with it loses nothing; it may get again what it got
-// after that position, which it tells by stream and number.
+// after that position, which it tells by stream and number. The position in the
+// answer to a subscription comes before what was missed: a client that asked for
+// a replay keeps its old one until the next `rt.position`, which follows the
+// replay. A room that was left keeps the position of the moment it was left.
 package realtime

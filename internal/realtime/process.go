@@ -118,6 +118,23 @@ func (s *Session) sent(moment uint64) {
 	s.lastSent = max(s.lastSent, moment)
 }
 
+// tellPosition sends a position that covers all that the session was sent,
+// unless it was told one within the interval; a sweep will tell it then.
+func (h *Hub) tellPosition(s *Session, position event.Snapshot) {
+	now := h.o.Now()
+	if s.closed || now.Sub(s.positionAt) < h.o.PositionInterval {
+		return
+	}
+	frame, err := h.encode(eventPosition, positioned{Position: position.String()})
+	if err != nil {
+		h.o.Logger.ErrorContext(h.ctx, "position cannot be sent", "error", err)
+		return
+	}
+	if h.send(s, frame) {
+		s.positionAt, s.firstUncovered = now, 0
+	}
+}
+
 // tellPositions sends the position, reached by a sweep that began at moment, to
 // those who were sent something that it covers.
 func (h *Hub) tellPositions(moment uint64) {

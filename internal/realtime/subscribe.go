@@ -122,6 +122,10 @@ func (h *Hub) finishSubscribe(s *Session, m mark, r replayed, ack func(any)) {
 		Namespace: Namespace, ServerTime: h.time(),
 	})
 	h.flush(s, missed)
+	if len(missed) > 0 {
+		// The answer came before what was missed; now the position is earned.
+		h.tellPosition(s, r.snapshot)
+	}
 	h.flush(s, live)
 	if s.lost != "" && !s.closed {
 		h.tellResync(s, s.lost)
