@@ -86,7 +86,7 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 		ProjectID: c.run.ProjectID, FlowchartRunID: &c.run.ID, FlowchartID: &c.run.FlowchartID,
 		FlowchartNodeID: node.ID, Kind: string(node.Kind), Title: node.Title, Status: status,
 		MaxAttempts: int32(max(policy.Retry.MaxAttempts, 1)), BackoffSeconds: policy.Retry.BackoffSeconds, TimeoutSeconds: timeout,
-		ExecutionIndex: c.marking.Executions[node.ID], Queue: "llmctl_studio", Triggers: raw, RequestID: c.run.RequestID,
+		ExecutionIndex: c.marking.Executions[node.ID], Queue: "llmctl_studio", Triggers: raw, RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID,
 	}, nil
 }
 
