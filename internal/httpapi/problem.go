@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
@@ -90,7 +91,7 @@ func codeOf(status int) (errs.Code, string) {
 // problemOf builds the envelope from our own error, or from what huma found.
 func problemOf(status int, msg string, causes ...error) *Problem {
 	for _, cause := range causes {
-		if e, ok := errors.AsType[*errs.Error](postgres.Wrap(cause)); ok {
+		if e, ok := errors.AsType[*errs.Error](postgres.Wrap(unstorable(cause))); ok {
 			return fromError(e)
 		}
 	}
@@ -114,6 +115,17 @@ func problemOf(status int, msg string, causes ...error) *Problem {
 		}
 	}
 	return p
+}
+
+// unstorable turns the database's refusal of a text into a fault of the request:
+// JSON may hold U+0000 and headers may hold any byte, a Postgres text may not.
+func unstorable(err error) error {
+	const badEncoding, untranslatable = "22021", "22P05"
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || (e.Code != badEncoding && e.Code != untranslatable) {
+		return err
+	}
+	return errs.E(errs.Invalid, "request.invalid_text", "A text holds a character that cannot be stored, such as U+0000. Remove it.").With(err)
 }
 
 func fromError(e *errs.Error) *Problem {
