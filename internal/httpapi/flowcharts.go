@@ -135,7 +135,9 @@ func (s *server) registerFlowcharts() {
 	}, s.createFlowchart)
 	handle(s, route{
 		method: http.MethodGet, path: "/flowcharts/{id}", id: "get-flowchart", tag: "flowcharts", permission: auth.Read, summary: "A flowchart",
-	}, func(ctx context.Context, in *IDInput) (*flowchartOutput, error) { return s.flowchart(ctx, s.deps.DB, in.ID) })
+	}, func(ctx context.Context, in *IDInput) (*flowchartOutput, error) {
+		return s.flowchart(ctx, s.deps.DB, in.ID)
+	})
 	handle(s, route{
 		method: http.MethodPatch, path: "/flowcharts/{id}", id: "update-flowchart", tag: "flowcharts", permission: auth.Write,
 		audit: true, summary: "Change a flowchart's name, description or limits",
@@ -271,7 +273,14 @@ func (s *server) duplicateFlowchart(ctx context.Context, in *duplicateInput) (*f
 	}
 	row := old.Flowchart
 	return s.insertFlowchart(ctx, "duplicate-flowchart", in.IdempotencyKey, in.ID, store.Fields{
-		Name: "Copy of " + row.Name, Description: row.Description, MaxNodeExecutions: row.MaxNodeExecutions,
+		Name: copyName(row.Name), Description: row.Description, MaxNodeExecutions: row.MaxNodeExecutions,
 		MaxRuntimeMinutes: row.MaxRuntimeMinutes, MaxParallelNodes: row.MaxParallelNodes,
 	}, g)
+}
+
+// copyName keeps to the limit that names have.
+func copyName(name string) string {
+	const longest = 200
+	r := []rune("Copy of " + name)
+	return string(r[:min(len(r), longest)])
 }

@@ -91,7 +91,7 @@ func codeOf(status int) (errs.Code, string) {
 // problemOf builds the envelope from our own error, or from what huma found.
 func problemOf(status int, msg string, causes ...error) *Problem {
 	for _, cause := range causes {
-		if e, ok := errors.AsType[*errs.Error](postgres.Wrap(unstorable(cause))); ok {
+		if e := ours(cause); e != nil {
 			return fromError(e)
 		}
 	}
@@ -115,6 +115,18 @@ func problemOf(status int, msg string, causes ...error) *Problem {
 		}
 	}
 	return p
+}
+
+// ours gives the error that a domain made, which may carry the database's as its
+// cause and says more than that; else what the database's error means in general.
+func ours(cause error) *errs.Error {
+	if e, ok := errors.AsType[*errs.Error](cause); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*errs.Error](postgres.Wrap(unstorable(cause))); ok {
+		return e
+	}
+	return nil
 }
 
 // unstorable turns the database's refusal of a text into a fault of the request:
