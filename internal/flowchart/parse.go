@@ -143,6 +143,9 @@ func (p *graphParser) edge(raw json.RawMessage, at string) Edge {
 		e.Extra = m
 	}
 	p.id(e.ID, at, p.edges)
+	if e.Mode == "" {
+		e.Mode = Solid
+	}
 	if !e.Mode.Known() {
 		p.faults.add(at+".mode", "must be solid, dotted or dashed, not %q", e.Mode)
 	}
