@@ -46,7 +46,10 @@ type graphParser struct {
 
 func (p *graphParser) graph(data []byte) *Graph {
 	var nodes, edges []json.RawMessage
-	members(data, "graph", map[string]field{
+	if _, ok := object(data, "graph", &p.faults); !ok {
+		return nil
+	}
+	members(data, "", map[string]field{
 		"nodes": {read: p.list(&nodes, MaxNodes)},
 		"edges": {read: p.list(&edges, MaxEdges)},
 	}, &p.faults)
