@@ -19,6 +19,7 @@ import (
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/realtime"
+	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
 
 // The chaos test: many writers append to several streams in concurrent
@@ -70,7 +71,7 @@ type node struct {
 
 func TestChaosOneHub(t *testing.T) {
 	t.Parallel()
-	db := server.DB(t)
+	db := pgtest.DB(t)
 	b := bus.NewMemory()
 	bustest.Start(t, b)
 	chaos(t, db, []node{startNode(t, db, b, chaotic(b, 1))})
@@ -78,7 +79,7 @@ func TestChaosOneHub(t *testing.T) {
 
 func TestChaosTwoHubsOverPostgres(t *testing.T) {
 	t.Parallel()
-	db := server.DB(t)
+	db := pgtest.DB(t)
 	var nodes []node
 	for i := range 2 {
 		b := bus.NewPostgres(db, bus.PostgresOptions{})
@@ -90,7 +91,7 @@ func TestChaosTwoHubsOverPostgres(t *testing.T) {
 
 func TestTwoHubsOverPostgresNeedNoSweep(t *testing.T) {
 	t.Parallel()
-	db := server.DB(t)
+	db := pgtest.DB(t)
 	var bundles []*bundle
 	for range 2 {
 		b := bus.NewPostgres(db, bus.PostgresOptions{})

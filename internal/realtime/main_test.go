@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -20,23 +19,12 @@ import (
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/realtime"
+	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
 
-var server *bustest.Server //nolint:gochecknoglobals // set by TestMain, shared by the tests
-
 func TestMain(m *testing.M) {
-	var err error
-	if server, err = bustest.StartServer(context.Background()); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	server.Stop()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(code)
+	// A test server of this process's own ends with the process.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/llmctl/studio/internal/postgres/embedded.startBound.func1"))
 }
 
 // item is what a client gets: an event, or the answer to a request.
@@ -178,7 +166,7 @@ func allowMost(_ context.Context, principal any, room string) error {
 // unless change says otherwise.
 func setup(t *testing.T, change func(*realtime.Options)) *bundle {
 	t.Helper()
-	b := &bundle{db: server.DB(t), bus: bus.NewMemory()}
+	b := &bundle{db: pgtest.DB(t), bus: bus.NewMemory()}
 	bustest.Start(t, b.bus)
 	o := realtime.Options{
 		DB: b.db, Bus: b.bus, Encode: encode, Authorize: allowAll, SweepInterval: time.Hour,

@@ -154,7 +154,7 @@ func (c *conn) servePost(w http.ResponseWriter, r *http.Request) {
 	closing := !c.isOpen()
 	body, err := c.readBody(w, r)
 	if err == nil {
-		err = c.receivePayload(body) //nolint:contextcheck // what it starts outlives the request
+		err = c.receivePayload(body)
 	}
 	c.endPost()
 	switch bye := string(body) == string(engineClose); {

@@ -202,7 +202,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) 
 	c.start()
 	// The session holds a place in the group, so this is in time. The goroutine of the request ends here and gives
 	// back its buffers.
-	s.group.Go(func() { c.readLoop(l) }) //nolint:contextcheck // the session outlives the request
+	s.group.Go(func() { c.readLoop(l) })
 }
 
 // openPacket tells the client the terms.

@@ -308,3 +308,7 @@ func (s *Socket) runTask(t task) {
 	}()
 	t.run()
 }
+
+// Drop ends the whole session without a DISCONNECT packet, so that the client comes back by itself. The reason is for
+// [Handler.Disconnect] and the statistics.
+func (s *Socket) Drop(reason string) { s.conn.shut(reason, endDrain) }

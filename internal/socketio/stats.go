@@ -41,7 +41,7 @@ type counters struct {
 
 // count adds a length, which is never negative.
 func count(counter *atomic.Uint64, n int) {
-	counter.Add(uint64(n)) //nolint:gosec // see above
+	counter.Add(uint64(n))
 }
 
 func (c *counters) closed(reason string) {

@@ -17,7 +17,7 @@ func (c *conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		c.srv.opts.Logger.DebugContext(r.Context(), "socketio: upgrade refused", "sid", c.id, "error", err)
 		return
 	}
-	if !c.beginUpgrade(l) { //nolint:contextcheck // the session outlives the request
+	if !c.beginUpgrade(l) {
 		_ = l.write([]frame{closeFrame(ws.StatusPolicyViolation, "not open for an upgrade")}, closeWait)
 		_ = l.conn.Close()
 		c.srv.stats.upgradeFailures.Add(1)
