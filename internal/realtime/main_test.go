@@ -24,7 +24,8 @@ import (
 
 func TestMain(m *testing.M) {
 	// A test server of this process's own ends with the process.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/llmctl/studio/internal/postgres/embedded.startBound.func1"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/llmctl/studio/internal/postgres/embedded.startBound.func1"),
+		goleak.IgnoreAnyFunction("os/exec.(*Cmd).Start.func2"))
 }
 
 // item is what a client gets: an event, or the answer to a request.
