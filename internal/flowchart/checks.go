@@ -139,7 +139,8 @@ func isHTTP(scheme string) bool {
 // isHTTPStart reports whether a prefix may still become an http address.
 func isHTTPStart(prefix string) bool {
 	p := strings.ToLower(prefix)
-	return strings.HasPrefix("http://", p) || strings.HasPrefix("https://", p)
+	// The address may go on in a template, so p may end within the scheme.
+	return strings.HasPrefix("http://", p) || strings.HasPrefix("https://", p) //nolint:gocritic // see above
 }
 
 func (v *validator) checkScript(n Node) (Common, faults) {
@@ -225,7 +226,7 @@ func (v *validator) textFault(n Node, edge, location, text string, err error) {
 	message := fmt.Sprintf("%s: %s.", location, err)
 	for _, o := range v.g.Nodes {
 		if strings.Contains(o.ID, "-") && strings.Contains(text, rootNodes+"."+o.ID) {
-			message += fmt.Sprintf(" Because of its hyphen, node %q is read as nodes[%q].", o.ID, o.ID)
+			message = fmt.Sprintf("%s Because of its hyphen, node %q is read as nodes[%q].", message, o.ID, o.ID)
 			break
 		}
 	}

@@ -222,8 +222,8 @@ func TestAcyclicNodesRunAtMostOnce(t *testing.T) {
 			if len(in) > 0 {
 				require.Equal(t, 1, r.started[n.ID], n.ID)
 			}
-			switch k := w.need[n.ID]; {
-			case k == 0:
+			switch k := w.need[n.ID]; k {
+			case 0:
 				require.ElementsMatch(t, in, r.triggers[n.ID], n.ID)
 			default:
 				require.GreaterOrEqual(t, len(r.triggers[n.ID]), min(k, len(in)), n.ID)

@@ -89,7 +89,7 @@ func ValidateInput(g *Graph, input json.RawMessage) error {
 	if !ok {
 		return errs.E(errs.Invalid, "flow.invalid_input", "The input does not fit the flowchart's schema.").With(err)
 	}
-	return faults(leafFaults(ve, rootInput, nil)).error("flow.invalid_input", "The input does not fit the flowchart's schema")
+	return leafFaults(ve, rootInput, nil).error("flow.invalid_input", "The input does not fit the flowchart's schema")
 }
 
 // leafFaults lists the innermost faults, which say what to change.

@@ -39,7 +39,7 @@ func TestRunsSurviveSIGKILL(t *testing.T) {
 	var accepted []int64
 	for len(accepted) < want {
 		// A burst, then the kill at a random moment of its work.
-		for range min(1+rand.IntN(10), want-len(accepted)) { //nolint:gosec // chaos need not be secret
+		for range min(1+rand.IntN(10), want-len(accepted)) {
 			body := map[string]any{"input": map[string]any{"text": fmt.Sprint("text ", len(accepted))}}
 			status, raw, err := s.try("POST", fmt.Sprintf("/api/flowcharts/%d/runs", id), body)
 			require.NoError(t, err)
@@ -48,7 +48,7 @@ func TestRunsSurviveSIGKILL(t *testing.T) {
 			require.NoError(t, json.Unmarshal(raw, &r))
 			accepted = append(accepted, r.Run.ID)
 		}
-		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond) //nolint:gosec // as above
+		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
 		s.end(syscall.SIGKILL)
 		s.start()
 	}

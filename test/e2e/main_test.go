@@ -138,8 +138,8 @@ func TestMainJob(t *testing.T) {
 	require.NoError(t, err)
 	id := s.flowchart(sixNodes(s.model(llm.OpenAIURL())))
 
-	for _, transport := range []string{"websocket", "polling", "polling,websocket"} {
-		t.Run(transport, func(t *testing.T) { //nolint:paralleltest // they share the studio
+	for _, transport := range []string{"websocket", "polling", "polling,websocket"} { //nolint:paralleltest // they share the studio
+		t.Run(transport, func(t *testing.T) {
 			f := s.follow(s.key, transport, fmt.Sprintf("flowchart:%d", id))
 			f.t = t
 			f.acknowledged()

@@ -63,7 +63,7 @@ func newStudio(t *testing.T) *studio {
 // start runs the program until it says that it is ready.
 func (s *studio) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary(s.t), "up", "--no-browser", "--data-dir", s.dir, "--bind", strings.TrimPrefix(s.url, "http://")) //nolint:noctx // ended by end
+	s.cmd = exec.Command(binary(s.t), "up", "--no-browser", "--data-dir", s.dir, "--bind", strings.TrimPrefix(s.url, "http://"))
 	// A server for tests in the environment is not this studio's.
 	for _, pair := range os.Environ() {
 		if !strings.HasPrefix(pair, "LLMCTL_") {
