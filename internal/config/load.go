@@ -238,7 +238,9 @@ func (l *loading) complained(name string) bool {
 	return false
 }
 
-func (l *loading) given(name string) bool { return l.sources[name] != "" && l.sources[name] != SourceDerived }
+func (l *loading) given(name string) bool {
+	return l.sources[name] != "" && l.sources[name] != SourceDerived
+}
 
 func (l *loading) entries() []Entry {
 	entries := make([]Entry, 0, len(l.fields))

@@ -109,6 +109,9 @@ func (f field) normalise(text string) (kept, want string) {
 	if list, ok := value.(List); ok {
 		words = list
 	}
+	if len(words) == 0 {
+		return "", f.want("")
+	}
 	for i, word := range words {
 		canonical, ok := f.canonical(word)
 		if !ok {

@@ -121,18 +121,12 @@ func (l *loading) ruleBus() {
 			l.problem("LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE", "redis://, rediss://, redis-sentinel:// or redis-cluster:// and a host")
 		}
 	}
-	if len(l.cfg.SocketIO.Transports) == 0 {
-		l.problem("LLMCTL_STUDIO_SOCKETIO_TRANSPORTS", "at least one of websocket, polling")
-	}
 	for _, origin := range l.cfg.SocketIO.CORSOrigins {
 		uri, err := url.Parse(origin)
 		if origin != "*" && (err != nil || uri.Scheme == "" || uri.Host == "" || strings.Trim(uri.Path, "/") != "") {
 			l.problem("LLMCTL_STUDIO_SOCKETIO_CORS_ALLOWED_ORIGINS", "origins such as https://studio.example.com, comma separated, or *")
 			break
 		}
-	}
-	if len(l.cfg.Worker.Queues) == 0 {
-		l.problem("CELERY_WORKER_QUEUES", "at least one queue")
 	}
 }
 
