@@ -13,10 +13,10 @@ import (
 
 // account is who the server runs as.
 type account struct {
-	name   string
-	uid    uint32
-	gid    uint32
-	groups []uint32
+	name    string
+	uid     uint32
+	gid     uint32
+	groups  []uint32
 	foreign bool // this process is root and becomes somebody else for the server
 }
 

@@ -109,7 +109,7 @@ func (p place) check(owner uint32) error {
 		return errs.Ef(errs.Precondition, ReasonUnusable,
 			"The database in %s belongs to the account %d, but would run as %s. Give it to one account: chown -R.", p.data(p.major), owner, p.account.name)
 	}
-	if !p.account.reaches(p.root, 1) {
+	if !p.account.reaches(filepath.Dir(p.root), 1) {
 		return errs.Ef(errs.Precondition, ReasonUnusable,
 			"The account %s cannot reach the database in %s. Let it pass the folders above (chmod o+x).", p.account.name, p.root)
 	}
