@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -74,7 +73,7 @@ func existing(root string) (major int, owner uint32, err error) {
 		if err != nil || n <= major {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(root, e.Name(), "PG_VERSION"))
+		text, err := os.ReadFile(filepath.Join(root, e.Name(), "PG_VERSION")) //nolint:gosec // a name that the folder itself lists
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -93,7 +92,7 @@ func existing(root string) (major int, owner uint32, err error) {
 	if major == 0 {
 		return 0, 0, nil
 	}
-	info, err := os.Stat(filepath.Join(root, strconv.Itoa(major)))
+	info, err := os.Stat(filepath.Join(root, strconv.Itoa(major))) //nolint:gosec // a number
 	if err != nil {
 		return 0, 0, fmt.Errorf("locate database: %w", err)
 	}
@@ -201,15 +200,20 @@ func copyPrograms(from, to string) error {
 
 // openTree lets everybody read a tree, and run what its owner may run.
 func openTree(root string) error {
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+	tree, err := os.OpenRoot(root)
+	if err != nil {
+		return fmt.Errorf("open postgres programs: %w", err)
+	}
+	defer func() { _ = tree.Close() }()
+	err = fs.WalkDir(tree.FS(), ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.Type()&fs.ModeSymlink != 0 {
 			return err
 		}
 		mode := fs.FileMode(0o644)
-		if e.IsDir() || slices.Contains(strings.Split(path, string(filepath.Separator)), "bin") {
+		if e.IsDir() || strings.HasPrefix(path, "bin/") {
 			mode = 0o755
 		}
-		return os.Chmod(path, mode)
+		return tree.Chmod(path, mode)
 	})
 	if err != nil {
 		return fmt.Errorf("open postgres programs: %w", err)

@@ -131,7 +131,10 @@ func prepare(bin string) {
 	if err != nil {
 		return
 	}
-	var links []struct{ Source, Target string }
+	var links []struct {
+		Source string `json:"source"`
+		Target string `json:"target"`
+	}
 	if json.Unmarshal(text, &links) != nil {
 		return
 	}

@@ -229,7 +229,7 @@ func freePort() (int, error) {
 
 // arguments of the server. They win over what is in postgresql.conf.
 func (s *Server) arguments() []string {
-	settings := map[string]string{
+	settings := map[string]string{ //nolint:gosec // names of settings, no credentials
 		"listen_addresses":        "",
 		"unix_socket_directories": s.socketDir,
 		"unix_socket_permissions": "0700",

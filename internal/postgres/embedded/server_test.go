@@ -28,7 +28,7 @@ const helperFlag = "-embedded-helper"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == helperFlag {
-		os.Exit(helper(os.Args[2]))
+		os.Exit(helper(os.Args[2])) //nolint:forbidigo // this is a main of its own
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -87,14 +87,14 @@ func query(t *testing.T, s *Server, sql string) string {
 	rows, err := conn.Query(t.Context(), sql)
 	require.NoError(t, err)
 	defer rows.Close()
-	text := ""
+	var text strings.Builder
 	for rows.Next() {
 		values, err := rows.Values()
 		require.NoError(t, err)
-		text += fmt.Sprint(values...)
+		text.WriteString(fmt.Sprint(values...))
 	}
 	require.NoError(t, rows.Err())
-	return text
+	return text.String()
 }
 
 // awaitGone waits until a process is gone.

@@ -50,11 +50,20 @@ func (t *tail) take(line string) {
 	t.lines = append(t.lines, line)
 	t.lines = t.lines[max(0, len(t.lines)-tailLines):]
 	ctx := context.Background() // the server's log belongs to no request
-	if strings.HasPrefix(line, "FATAL:") || strings.HasPrefix(line, "PANIC:") {
+	if serious(line) {
 		t.log.WarnContext(ctx, logComplain, "line", line)
 		return
 	}
 	t.log.DebugContext(ctx, logSays, "line", line)
+}
+
+// serious is what somebody should see. Refused and ended connections are part of
+// every start and stop.
+func serious(line string) bool {
+	if strings.Contains(line, "the database system is") || strings.Contains(line, "due to administrator command") {
+		return false
+	}
+	return strings.HasPrefix(line, "FATAL:") || strings.HasPrefix(line, "PANIC:")
 }
 
 // String gives the last lines in one.
