@@ -5,18 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,11 +22,8 @@ const (
 	defaultFallbackDir  = "/var/lib/llmctl-studio"
 	defaultSystemDir    = "/usr/lib/postgresql"
 	defaultStartTimeout = 2 * time.Minute
-	killDelay           = 5 * time.Second
 	readyPoll           = 25 * time.Millisecond
 	connectTimeout      = 5 * time.Second
-	maxSocketPath       = 100 // the kernel's limit is 104 to 108 bytes, by system
-	socketPort          = 5432
 	startAttempts       = 20 // while children of a killed server still hold its memory
 )
 
@@ -90,6 +80,26 @@ type Server struct {
 // returns when the server takes connections and the database exists. Errors for
 // users have one of the Reason constants.
 func Start(ctx context.Context, o Options) (*Server, error) {
+	s, err := Prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.StartTimeout)
+	defer cancel()
+	err = s.launch(ctx)
+	if err == nil {
+		err = s.ensureDatabase(ctx)
+	}
+	if err != nil {
+		s.abandon(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+// Prepare does everything that comes before the server runs: lock, programs,
+// cluster, address. It is for a caller that runs Command under its own care.
+func Prepare(ctx context.Context, o Options) (*Server, error) {
 	o.complete()
 	s := &Server{opts: o}
 	if o.Lock == nil {
@@ -99,29 +109,24 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		}
 		s.opts.Lock, s.ownsLock = lock, true
 	}
-	if err := s.start(ctx); err != nil {
-		s.abandon(ctx)
-		return nil, err
+	ctx, cancel := context.WithTimeout(ctx, s.opts.StartTimeout)
+	defer cancel()
+	for _, step := range []func(context.Context) error{s.choose, s.ensureCluster, s.listenOn} {
+		if err := step(ctx); err != nil {
+			s.abandon(ctx)
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.StartTimeout)
-	defer cancel()
-	if err := s.choose(ctx); err != nil {
-		return err
-	}
-	if err := s.ensureCluster(ctx); err != nil {
-		return err
-	}
-	if err := s.listenOn(); err != nil {
-		return err
-	}
-	if err := s.launch(ctx); err != nil {
-		return err
-	}
-	return s.ensureDatabase(ctx)
+// Command is the server's own command line, as Start would run it.
+func (s *Server) Command() *exec.Cmd {
+	cmd := exec.Command(s.programs.path("postgres"), s.arguments()...) //nolint:gosec,noctx // Stop ends it; a context would kill it
+	cmd.Dir = s.place.root
+	cmd.Env = environment(s.programs)
+	cmd.SysProcAttr = attributes(s.place.account)
+	return cmd
 }
 
 // abandon undoes a start that failed half-way.
@@ -187,84 +192,11 @@ func (s *Server) ensureCluster(ctx context.Context) error {
 	return nil
 }
 
-// listenOn decides on socket or port.
-func (s *Server) listenOn() error {
-	s.port = socketPort
-	dir := filepath.Join(s.place.root, "run")
-	name := ".s.PGSQL." + strconv.Itoa(socketPort)
-	var err error
-	if len(filepath.Join(dir, name)) > maxSocketPath {
-		dir, err = os.MkdirTemp("", socketPrefix)
-	} else {
-		err = os.MkdirAll(dir, 0o700)
-	}
-	if err == nil {
-		err = s.place.account.own(dir)
-	}
-	if err == nil && len(filepath.Join(dir, name)) <= maxSocketPath && s.place.account.reaches(dir, 7) {
-		s.socketDir = dir
-		return nil
-	}
-	if strings.HasPrefix(filepath.Base(dir), socketPrefix) {
-		_ = os.Remove(dir)
-	}
-	s.port, err = freePort()
-	return err
-}
-
-// freePort asks the kernel for a port. Another process may take it before the
-// server does; the start then fails and says so.
-func freePort() (int, error) {
-	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer func() { _ = listener.Close() }()
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.New("find a free port: not a TCP address")
-	}
-	return address.Port, nil
-}
-
-// arguments of the server. They win over what is in postgresql.conf.
-func (s *Server) arguments() []string {
-	settings := map[string]string{ //nolint:gosec // names of settings, no credentials
-		"listen_addresses":        "",
-		"unix_socket_directories": s.socketDir,
-		"unix_socket_permissions": "0700",
-		"port":                    strconv.Itoa(s.port),
-		"max_connections":         "100",
-		"synchronous_commit":      "on",
-		"fsync":                   "on",
-		"wal_level":               "replica",
-		"max_wal_senders":         "0",
-		"password_encryption":     "scram-sha-256",
-		"timezone":                "UTC",
-		"log_timezone":            "UTC",
-		"logging_collector":       "off",
-		"log_destination":         "stderr",
-		"log_line_prefix":         "",
-	}
-	if s.socketDir == "" {
-		settings["listen_addresses"] = "127.0.0.1"
-	}
-	maps.Copy(settings, s.opts.Settings)
-	args := []string{"-D", s.data}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		args = append(args, "-c", name+"="+settings[name])
-	}
-	return args
-}
-
 // launch starts the server and waits until it takes connections. Children of a
 // server that was killed hold its shared memory for a moment; then it tries again.
 func (s *Server) launch(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
-		cmd := exec.Command(s.programs.path("postgres"), s.arguments()...) //nolint:gosec,noctx // Stop ends it; a context would kill it
-		cmd.Dir = s.place.root
-		cmd.Env = environment(s.programs)
-		cmd.SysProcAttr = attributes(s.place.account)
+		cmd := s.Command()
 		cmd.WaitDelay = killDelay
 		p, err := spawn(cmd, s.opts.Logger)
 		if err != nil {
@@ -344,20 +276,6 @@ func (s *Server) ensureDatabase(ctx context.Context) error {
 // URI is the address of the database, with its password.
 func (s *Server) URI() string { return s.uri(s.opts.Database) }
 
-func (s *Server) uri(database string) string {
-	u := url.URL{Scheme: "postgresql", User: url.UserPassword(role, s.password), Path: "/" + database}
-	query := url.Values{}
-	if s.socketDir == "" {
-		u.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
-		query.Set("sslmode", "disable")
-	} else {
-		query.Set("host", s.socketDir)
-		query.Set("port", strconv.Itoa(s.port))
-	}
-	u.RawQuery = query.Encode()
-	return u.String()
-}
-
 // Data is the folder of the cluster.
 func (s *Server) Data() string { return s.data }
 
@@ -397,67 +315,4 @@ func (s *Server) Stop(ctx context.Context) error {
 		}
 	})
 	return s.stopErr
-}
-
-// process is a started server.
-type process struct {
-	cmd  *exec.Cmd
-	tail *tail
-	done chan struct{}
-	err  error // of Wait; read it after done
-}
-
-// spawn starts cmd on a thread that lives as long as the child does, because the
-// kernel ties the child's life to the thread, not to the process.
-func spawn(cmd *exec.Cmd, log *slog.Logger) (*process, error) {
-	p := &process{cmd: cmd, tail: &tail{log: log}, done: make(chan struct{})}
-	cmd.Stderr, cmd.Stdout = p.tail, p.tail
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = cmd.Wait()
-		}
-		close(p.done)
-	}()
-	if err := <-started; err != nil {
-		<-p.done
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (p *process) stop(ctx context.Context) error {
-	if p.ended() {
-		return nil
-	}
-	signal := func(s os.Signal) { _ = p.cmd.Process.Signal(s) } // it may just have ended
-	signal(syscall.SIGINT)
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-	}
-	signal(syscall.SIGQUIT)
-	timer := time.NewTimer(killDelay)
-	defer timer.Stop()
-	select {
-	case <-p.done:
-	case <-timer.C:
-		signal(syscall.SIGKILL)
-		<-p.done // Wait gives up on lingering children after WaitDelay
-	}
-	return fmt.Errorf("stop the database server cleanly: %w", ctx.Err())
 }

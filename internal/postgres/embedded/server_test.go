@@ -91,7 +91,7 @@ func query(t *testing.T, s *Server, sql string) string {
 	for rows.Next() {
 		values, err := rows.Values()
 		require.NoError(t, err)
-		text.WriteString(fmt.Sprint(values...))
+		fmt.Fprint(&text, values...)
 	}
 	require.NoError(t, rows.Err())
 	return text.String()
@@ -187,8 +187,7 @@ func TestOrphanIsStopped(t *testing.T) {
 	s := start(t, o)
 	stop(t, s)
 
-	orphan := exec.CommandContext(context.WithoutCancel(t.Context()), s.programs.path("postgres"), s.arguments()...)
-	orphan.Dir, orphan.Env, orphan.SysProcAttr = s.place.root, environment(s.programs), attributes(s.place.account)
+	orphan := s.Command()
 	orphan.SysProcAttr.Pdeathsig = 0
 	require.NoError(t, orphan.Start())
 	ended := make(chan error, 1)
