@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +47,7 @@ var shared = sync.OnceValue(func() *Kit { return New(setup()) })
 func TestEveryTestHasAMigratedDatabaseOfItsOwn(t *testing.T) {
 	t.Parallel()
 	for i := range 6 {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
 			pool := shared().DB(t)
 			_, err := pool.Exec(t.Context(), "INSERT INTO thing VALUES (1)")
@@ -61,7 +62,7 @@ func TestEveryTestHasAMigratedDatabaseOfItsOwn(t *testing.T) {
 func TestDatabaseIsDroppedWithItsConnections(t *testing.T) {
 	t.Parallel()
 	kit, uri := shared(), ""
-	t.Run("test", func(t *testing.T) { //nolint:paralleltest // the parent looks at what is left
+	t.Run("test", func(t *testing.T) {
 		uri = kit.URI(t)
 		conn, err := pgx.Connect(t.Context(), uri)
 		require.NoError(t, err)
@@ -151,7 +152,7 @@ func TestCacheKeepsTheNewest(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
 	for i := range 8 {
-		dir := filepath.Join(cache, fmt.Sprint(i))
+		dir := filepath.Join(cache, strconv.Itoa(i))
 		require.NoError(t, os.Mkdir(dir, 0o700))
 		at := time.Unix(int64(1_700_000_000+i), 0)
 		require.NoError(t, os.Chtimes(dir, at, at))

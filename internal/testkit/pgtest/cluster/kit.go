@@ -76,36 +76,36 @@ func (k *Kit) template() string {
 
 // URI gives the address of a database that belongs to this test alone. It is
 // dropped, with all connections to it, when the test ends.
-func (k *Kit) URI(t testing.TB) string {
-	t.Helper()
+func (k *Kit) URI(tb testing.TB) string {
+	tb.Helper()
 	k.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 		defer cancel()
 		k.admin, k.err = k.start(ctx)
 	})
-	require.NoError(t, k.err, "start a database server for tests")
+	require.NoError(tb, k.err, "start a database server for tests")
 	name := "llmctl_test_" + strings.ToLower(rand.Text()[:16])
 	// file_copy is the faster strategy for small templates without fsync.
-	err := administer(t.Context(), k.admin, "CREATE DATABASE "+name+" TEMPLATE "+k.template()+" STRATEGY file_copy")
-	require.NoError(t, err, "make a database for the test")
-	t.Cleanup(func() {
+	err := administer(tb.Context(), k.admin, "CREATE DATABASE "+name+" TEMPLATE "+k.template()+" STRATEGY file_copy")
+	require.NoError(tb, err, "make a database for the test")
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
 		defer cancel()
 		err := administer(ctx, k.admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
-		require.NoError(t, err, "drop the database of the test")
+		require.NoError(tb, err, "drop the database of the test")
 	})
 	return onDatabase(k.admin, name)
 }
 
 // DB gives a pool on a database as of URI. It is closed when the test ends.
-func (k *Kit) DB(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	config, err := pgxpool.ParseConfig(k.URI(t))
-	require.NoError(t, err)
+func (k *Kit) DB(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	config, err := pgxpool.ParseConfig(k.URI(tb))
+	require.NoError(tb, err)
 	config.MaxConns = poolSize
-	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), config)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(tb.Context()), config)
+	require.NoError(tb, err)
+	tb.Cleanup(pool.Close)
 	return pool
 }
 

@@ -71,7 +71,7 @@ func (k *Kit) startOwn(ctx context.Context) (string, error) {
 }
 
 func (k *Kit) startIn(ctx context.Context, base, run string) (string, error) {
-	if err := os.Chmod(run, 0o711); err != nil { //nolint:gosec // the server's account passes through
+	if err := os.Chmod(run, 0o711); err != nil {
 		return "", fmt.Errorf("open the folder: %w", err)
 	}
 	lock, err := embedded.LockDataDir(run) // held until this process ends
