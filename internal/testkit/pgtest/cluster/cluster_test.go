@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,9 +31,11 @@ func TestMain(m *testing.M) {
 }
 
 func helper() int {
-	admin, err := New(setup()).startOwn(context.Background())
+	kit := New(setup())
+	admin, err := kit.startOwn(context.Background())
 	fmt.Fprintln(os.Stdout, admin, err)
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	kit.lock.Release()
 	return 0
 }
 
@@ -134,6 +137,17 @@ func TestBinariesHaveServersOfTheirOwn(t *testing.T) {
 	require.NotEqual(t, run1, run2)
 	require.NoError(t, administer(t.Context(), first, "CREATE DATABASE only_here"))
 	require.ErrorContains(t, administer(t.Context(), onDatabase(second, "only_here"), "SELECT 1"), "does not exist")
+}
+
+func TestSweepLeavesACopyThatIsInUse(t *testing.T) {
+	t.Parallel()
+	uri := shared().URI(t)
+	runtime.GC() // an unreachable lock would be released here
+	runtime.GC()
+	base, err := temporary()
+	require.NoError(t, err)
+	sweep(base)
+	require.NoError(t, administer(t.Context(), uri, "SELECT 1"))
 }
 
 func TestSweepRemovesOnlyWhatNobodyHolds(t *testing.T) {

@@ -19,6 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+
+	"github.com/llmctl/studio/internal/postgres/embedded"
 )
 
 const (
@@ -42,7 +44,8 @@ type Setup struct {
 type Kit struct {
 	setup Setup
 	once  sync.Once
-	admin string // address of a database to administer from
+	admin string         // address of a database to administer from
+	lock  *embedded.Lock // of our copy; an unreachable one would be closed, and the copy swept
 	err   error
 }
 
@@ -78,6 +81,18 @@ func (k *Kit) template() string {
 // dropped, with all connections to it, when the test ends.
 func (k *Kit) URI(tb testing.TB) string {
 	tb.Helper()
+	// file_copy is the faster strategy for small templates without fsync.
+	return k.create(tb, " TEMPLATE "+k.template()+" STRATEGY file_copy")
+}
+
+// Empty is URI without what Setup.Migrate makes.
+func (k *Kit) Empty(tb testing.TB) string {
+	tb.Helper()
+	return k.create(tb, " TEMPLATE template0")
+}
+
+func (k *Kit) create(tb testing.TB, from string) string {
+	tb.Helper()
 	k.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 		defer cancel()
@@ -85,8 +100,7 @@ func (k *Kit) URI(tb testing.TB) string {
 	})
 	require.NoError(tb, k.err, "start a database server for tests")
 	name := "llmctl_test_" + strings.ToLower(rand.Text()[:16])
-	// file_copy is the faster strategy for small templates without fsync.
-	err := administer(tb.Context(), k.admin, "CREATE DATABASE "+name+" TEMPLATE "+k.template()+" STRATEGY file_copy")
+	err := administer(tb.Context(), k.admin, "CREATE DATABASE "+name+from)
 	require.NoError(tb, err, "make a database for the test")
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)

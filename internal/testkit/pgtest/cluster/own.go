@@ -25,17 +25,17 @@ import (
 
 const (
 	binVariable = "LLMCTL_POSTGRES_BIN_DIR"
-	runPrefix   = "llmctl-pgtest-run-"
+	runPrefix   = "llmctl-testdb-"
 	keepCached  = 4 // clusters of other migrations or branches
 	adminDB     = "postgres"
 	readyPoll   = 10 * time.Millisecond
 )
 
 // settings make a server that forgets on power loss, and is fast.
-func settings() map[string]string {
-	return map[string]string{
-		"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
-		"max_connections": "200", "shared_buffers": "32MB", "autovacuum": "off", "jit": "off",
+func settings() []string {
+	return []string{
+		"fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal",
+		"max_connections=300", "shared_buffers=32MB", "autovacuum=off", "jit=off",
 	}
 }
 
@@ -78,6 +78,7 @@ func (k *Kit) startIn(ctx context.Context, base, run string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	k.lock = lock
 	if err := k.copyCluster(ctx, base, run); err != nil {
 		return "", err
 	}
@@ -160,7 +161,7 @@ func awaitReady(ctx context.Context, uri, log string) error {
 
 // copyCluster copies the cached cluster into run, and makes it first if needed.
 func (k *Kit) copyCluster(ctx context.Context, base, run string) error {
-	cache := filepath.Join(base, "llmctl-pgtest-cache-"+strconv.Itoa(os.Geteuid()))
+	cache := filepath.Join(base, "llmctl-testcache-"+strconv.Itoa(os.Geteuid()))
 	if err := ownFolder(cache); err != nil {
 		return err
 	}
@@ -252,7 +253,7 @@ func sweep(base string) {
 			continue
 		}
 		_ = os.RemoveAll(run)
-		_ = lock.Release()
+		lock.Release()
 	}
 }
 

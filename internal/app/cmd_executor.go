@@ -1,0 +1,62 @@
+package app
+
+import (
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llmctl/studio/internal/executor"
+	"github.com/llmctl/studio/internal/node/kind"
+)
+
+// executor is the child of the process executor: it runs one payload.
+func (c *command) executor() *cobra.Command {
+	var keepAlive int
+	var scripts bool
+	cmd := &cobra.Command{
+		Use: "executor", Short: "Run one node payload (started by workers)", Args: cobra.NoArgs, Hidden: true,
+		Long: `Reads a payload as JSON from standard input, or from the file that
+LLMCTL_EXECUTOR_PAYLOAD_FILE names, runs it, and writes events as JSON lines to file
+descriptor 3. Exit codes: 0 succeeded, 1 failed, 2 bad payload, 124 timeout, 130 cancelled.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			workspace, err := os.Getwd()
+			if err != nil {
+				return err
+			}
+			handlers, err := kind.Handlers(kind.Options{ScriptNodes: scripts, Workspace: workspace})
+			if err != nil {
+				return err
+			}
+			payload, err := c.payload()
+			if err != nil {
+				return err
+			}
+			o := executor.ChildOptions{
+				Payload: payload, Stderr: c.edge.Stderr, Runner: kind.Runner(handlers), Workspace: workspace, Now: c.edge.Now,
+				Events: executor.OpenInherited(executor.EventsFD, "events"),
+			}
+			if keepAlive > 0 {
+				o.KeepAlive = executor.OpenInherited(uintptr(keepAlive), "keep-alive")
+			}
+			if code := executor.RunChild(cmd.Context(), o); code != 0 {
+				return exitError(code)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&keepAlive, "keep-alive-fd", 0, "descriptor on which the parent shows that it lives")
+	cmd.Flags().BoolVar(&scripts, "script-nodes", true, "whether script nodes may run")
+	return cmd
+}
+
+// payload is the named file, else standard input.
+func (c *command) payload() (io.Reader, error) {
+	for _, pair := range c.edge.Environ {
+		const name = "LLMCTL_EXECUTOR_PAYLOAD_FILE="
+		if len(pair) > len(name) && pair[:len(name)] == name {
+			return os.Open(pair[len(name):])
+		}
+	}
+	return c.edge.Stdin, nil
+}

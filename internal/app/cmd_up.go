@@ -1,0 +1,222 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llmctl/studio/internal/app/lifecycle"
+	"github.com/llmctl/studio/internal/bus"
+	"github.com/llmctl/studio/internal/config"
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/postgres/embedded"
+)
+
+type upFlags struct {
+	demo      bool
+	noBrowser bool
+}
+
+func (c *command) up() *cobra.Command {
+	var f upFlags
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything on this machine: database, API, page, realtime, worker",
+		Long: `Runs the whole Studio in one process, with a PostgreSQL server of its own whose data lies
+in the data dir. The last line that it prints is the address of the page; the first
+start also prints a link to create the administrator. Stop it with Ctrl-C: runs that are
+under way go on with the next start.`,
+		Example: "  llmctl up\n  llmctl up --demo\n  llmctl up --bind 0.0.0.0:8080 --database-uri postgresql://user@host/db",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.runUp(cmd.Context(), f) },
+	}
+	c.flag(cmd, "bind", "GUNICORN_BIND", "address to serve on")
+	c.flag(cmd, "data-dir", "LLMCTL_STUDIO_DATA_DIR", "folder for everything that is kept")
+	c.flag(cmd, "database-uri", "LLMCTL_STUDIO_DATABASE_URI", "use this PostgreSQL server instead of one of our own")
+	cmd.Flags().BoolVar(&f.demo, "demo", false, "add an offline demo model and two sample flowcharts")
+	cmd.Flags().BoolVar(&f.noBrowser, "no-browser", false, "do not open a browser")
+	return cmd
+}
+
+func (c *command) runUp(ctx context.Context, f upFlags) error {
+	cfg, log, err := c.load()
+	if err != nil {
+		return err
+	}
+	dataDir, err := filepath.Abs(cfg.Studio.DataDir)
+	if err != nil {
+		return fmt.Errorf("data dir: %w", err)
+	}
+	lock, err := embedded.LockDataDir(dataDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	uri, stop, err := c.database(ctx, cfg, log, lock)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	db, err := postgres.Open(ctx, postgres.Options{URI: uri, MaxConns: poolSize(cfg), Application: "llmctl up"})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if cfg.Database.Check {
+		if err := preflight(ctx, db, cfg, log, true); err != nil {
+			return err
+		}
+	}
+	box, err := secretBox(cfg, dataDir, true)
+	if err != nil {
+		return err
+	}
+	scripts := cfg.Executor.ScriptNodes == nil || *cfg.Executor.ScriptNodes
+	s, err := newStudio(ctx, studioOptions{
+		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: bus.NewMemory(), dataDir: dataDir,
+		owner: ownerOf(dataDir), scriptNodes: scripts && cfg.Executor.Provider != "inline",
+	})
+	if err != nil {
+		return err
+	}
+	return c.serve(ctx, s, f)
+}
+
+// poolSize has a connection for each slot and some for requests and services.
+func poolSize(cfg *config.Config) int32 { return int32(min(cfg.Worker.Concurrency, 64) + 12) }
+
+// ownerOf names the data dir among all that use the same database.
+func ownerOf(dataDir string) string {
+	host, _ := os.Hostname()
+	return "up:" + host + ":" + dataDir
+}
+
+// database gives the address of the given server, or starts our own.
+func (c *command) database(ctx context.Context, cfg *config.Config, log *slog.Logger, lock *embedded.Lock) (uri string, stop func(), err error) {
+	if cfg.Database.URI != "" || cfg.Database.Host != "" {
+		uri, err = cfg.Database.Resolve()
+		return uri, func() {}, err
+	}
+	server, err := embedded.Start(ctx, embedded.Options{
+		Lock: lock, BinDir: cfg.Embedded.BinDir, NodeModules: nodeModules(), Logger: log,
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	return server.URI(), func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		if err := server.Stop(grace); err != nil {
+			log.WarnContext(grace, "stop the database", "error", err)
+		}
+	}, nil
+}
+
+// nodeModules are the places where the npm package with PostgreSQL may lie.
+func nodeModules() []string {
+	dirs := []string{"web/node_modules"}
+	if exe, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Join(filepath.Dir(exe), "..", "web", "node_modules"))
+	}
+	return dirs
+}
+
+// serve runs the services until ctx ends.
+func (c *command) serve(ctx context.Context, s *studio, f upFlags) error {
+	setup, err := c.firstStart(ctx, s, f)
+	if err != nil {
+		return err
+	}
+	listen := &httpListener{address: s.cfg.Gunicorn.Address(), handler: s.handler, log: s.log}
+	group := lifecycle.NewGroup(s.log, 25*time.Second, s.services(listen)...)
+	err = group.Run(ctx, func() {
+		base := "http://" + reachable(listen.bound) + s.cfg.Routes.Web
+		if setup != "" {
+			_, _ = fmt.Fprintf(c.edge.Stdout, "setup: %s/setup?token=%s\n", base, setup)
+		}
+		_, _ = fmt.Fprintf(c.edge.Stdout, "ready: %s\n", base)
+		if !f.noBrowser {
+			c.openBrowser(ctx, base, setup)
+		}
+	})
+	if ctx.Err() != nil && err == nil {
+		s.log.InfoContext(context.WithoutCancel(ctx), "stopped")
+	}
+	return err
+}
+
+// firstStart prepares what a first start needs and registers the worker.
+func (c *command) firstStart(ctx context.Context, s *studio, f upFlags) (setup string, err error) {
+	if f.demo {
+		if err := ensureDemo(ctx, s); err != nil {
+			return "", err
+		}
+	}
+	email, password := s.cfg.Studio.AdminEmail, s.cfg.Studio.AdminPassword.Reveal()
+	if (email == "") != (password == "") {
+		return "", config.Problems{{Variable: "LLMCTL_STUDIO_ADMIN_EMAIL", Message: "and LLMCTL_STUDIO_ADMIN_PASSWORD go together; only one is set"}}
+	}
+	if email != "" {
+		if _, err := s.auth.EnsureAdmin(ctx, email, password); err != nil {
+			return "", err
+		}
+	}
+	if setup, err = s.auth.EnsureSetup(ctx); err != nil {
+		return "", err
+	}
+	dead, err := s.registry.Register(ctx)
+	if err != nil {
+		return "", err
+	}
+	if dead > 0 {
+		s.log.InfoContext(ctx, "an earlier process did not end cleanly; its work goes on here", "workers", dead)
+	}
+	return setup, nil
+}
+
+// reachable is an address that a browser on this machine can open.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
+}
+
+// openBrowser opens the page where there is a desktop; that it cannot is no error.
+func (c *command) openBrowser(ctx context.Context, base, setup string) {
+	if !c.hasDesktop() {
+		return
+	}
+	opener, err := exec.LookPath("xdg-open")
+	if errors.Is(err, exec.ErrNotFound) {
+		return
+	}
+	if setup != "" {
+		base += "/setup?token=" + setup
+	}
+	cmd := exec.CommandContext(ctx, opener, base) //nolint:gosec // our own address
+	if cmd.Start() == nil {
+		go func() { _ = cmd.Wait() }()
+	}
+}
+
+func (c *command) hasDesktop() bool {
+	for _, pair := range c.edge.Environ {
+		for _, name := range []string{"DISPLAY=", "WAYLAND_DISPLAY="} {
+			if len(pair) > len(name) && pair[:len(name)] == name {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,418 @@
+package process_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/llmctl/studio/internal/executor"
+	"github.com/llmctl/studio/internal/executor/process"
+	"github.com/llmctl/studio/internal/node/kind"
+)
+
+// The test binary plays all roles: started with one of these as its first argument
+// it is an executor child, or a worker that starts one.
+const (
+	roleChild  = "executor"
+	roleWorker = "worker"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case roleChild:
+			os.Exit(childMain())
+		case roleWorker:
+			os.Exit(workerMain(os.Args[2], os.Args[3]))
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func childMain() int {
+	dir, err := os.Getwd()
+	if err != nil {
+		return 9
+	}
+	handlers, err := kind.Handlers(kind.Options{ScriptNodes: true, Workspace: dir})
+	if err != nil {
+		return 9
+	}
+	run := kind.Runner(handlers)
+	return executor.RunChild(context.Background(), executor.ChildOptions{
+		Payload: os.Stdin, Events: executor.OpenInherited(executor.EventsFD, "events"),
+		KeepAlive: executor.OpenInherited(executor.KeepAliveFD, "keep-alive"), Stderr: os.Stderr, Workspace: dir,
+		Silence: time.Second,
+		Runner: func(ctx context.Context, p executor.Payload, sink executor.Sink) executor.Result {
+			switch p.Kind {
+			case "vanish":
+				_, _ = os.Stderr.WriteString("first line\nfatal: the floor gave way\n")
+				os.Exit(7)
+			case "panic":
+				panic("boom")
+			case "deaf": // ignores its context
+				select {}
+			case "huge":
+				return executor.Success(strings.Repeat("x", executor.MaxLine))
+			case "env":
+				return executor.Success(os.Environ())
+			case "garbage":
+				_, _ = os.NewFile(executor.EventsFD, "events").WriteString("not json\n")
+				<-ctx.Done()
+			case "suicide":
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			case "stopped":
+				_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
+				<-ctx.Done()
+			}
+			return run(ctx, p, sink)
+		},
+	})
+}
+
+// workerMain runs one script until it is killed.
+func workerMain(root, script string) int {
+	e, err := process.New(process.Options{Root: root, Command: []string{"/proc/self/exe", roleChild}})
+	if err != nil {
+		return 9
+	}
+	e.Execute(context.Background(), payload(kind.Script, map[string]any{"script": script}), func(executor.Event) error { return nil })
+	return 0
+}
+
+func payload(kind string, config any) executor.Payload {
+	data, err := json.Marshal(config)
+	if err != nil {
+		panic(err)
+	}
+	return executor.Payload{ContractVersion: executor.Version, NodeRunID: 5, Attempt: 2, Kind: kind, Config: data, Limits: executor.Limits{GraceSeconds: 0.5}}
+}
+
+type bench struct {
+	e    *process.Executor
+	root string
+	mu   sync.Mutex
+	got  []executor.Event
+	line chan string
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "ws")
+	e, err := process.New(process.Options{Root: root, Command: []string{"/proc/self/exe", roleChild}, KeepAlive: 200 * time.Millisecond})
+	require.NoError(t, err)
+	return &bench{e: e, root: root, line: make(chan string, 1024)}
+}
+
+func (b *bench) sink(ev executor.Event) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.got = append(b.got, ev)
+	if ev.Type == executor.EventLog && ev.Stream == executor.StreamStdout {
+		b.line <- ev.Text
+	}
+	return nil
+}
+
+// nextLine waits for a line that the script printed.
+func (b *bench) nextLine(t *testing.T) string {
+	t.Helper()
+	select {
+	case l := <-b.line:
+		return l
+	case <-time.After(20 * time.Second):
+		t.Fatal("the script printed nothing")
+		return ""
+	}
+}
+
+func (b *bench) requireClean(t *testing.T) {
+	t.Helper()
+	entries, err := os.ReadDir(b.root)
+	require.NoError(t, err)
+	require.Empty(t, entries, "the workspace is removed")
+}
+
+func pids(t *testing.T, line string) []int {
+	t.Helper()
+	var out []int
+	for f := range strings.FieldsSeq(line) {
+		n, err := strconv.Atoi(f)
+		require.NoError(t, err, line)
+		out = append(out, n)
+	}
+	return out
+}
+
+// alive is whether a process exists and is more than a zombie.
+func alive(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(data), ") ")
+	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}
+
+func requireGone(t *testing.T, pids []int) {
+	t.Helper()
+	require.NotEmpty(t, pids)
+	for _, pid := range pids {
+		require.Eventually(t, func() bool { return !alive(pid) }, 15*time.Second, 20*time.Millisecond, "process %d is still there", pid)
+	}
+}
+
+// family is a script with a child, a grandchild, and one that left session and
+// process group behind; it prints all their ids.
+const family = `sleep 600 & a=$!; (sleep 600 & echo $! > g; wait) & b=$!; setsid sh -c 'echo $$ > s; trap "" TERM; while :; do sleep 600; done' &
+while [ ! -s g ] || [ ! -s s ]; do :; done
+echo $$ $a $b $(cat g) $(cat s); wait`
+
+func TestAScriptRunsAndItsEventsAreNumbered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	res := b.e.Execute(t.Context(), payload(kind.Script, map[string]any{
+		"script": `echo one; echo oops >&2; pwd; echo "$LLMCTL_STUDIO_WORKSPACE $WORKSPACE_PATH $HOME"; printf '{"n": %d}' 3 > out; cat out >/dev/null`,
+	}), b.sink)
+	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
+	var out struct {
+		ExitCode       int `json:"exit_code"`
+		Stdout, Stderr string
+	}
+	require.NoError(t, json.Unmarshal(res.OutputState, &out))
+	require.Zero(t, out.ExitCode)
+	lines := strings.Split(out.Stdout, "\n")
+	require.Equal(t, "one", lines[0])
+	require.True(t, strings.HasPrefix(lines[1], b.root+"/node-5-2-"), lines[1])
+	require.Equal(t, strings.Repeat(" "+lines[1], 3), " "+lines[2])
+	require.Equal(t, "oops\n", out.Stderr)
+	for i, ev := range b.got {
+		require.Equal(t, int64(i+1), ev.N)
+		require.Equal(t, executor.Version, ev.V)
+		require.NotEqual(t, executor.EventResult, ev.Type)
+	}
+	require.Equal(t, executor.EventStarted, b.got[0].Type)
+	b.requireClean(t)
+}
+
+func TestTheChildHasAnEnvironmentOfItsOwn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	res := b.e.Execute(t.Context(), payload("env", nil), b.sink)
+	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
+	var env []string
+	require.NoError(t, json.Unmarshal(res.OutputState, &env))
+	for _, e := range env {
+		name, _, _ := strings.Cut(e, "=")
+		require.Contains(t, []string{"PATH", "HOME", "TMPDIR", "LANG", "LLMCTL_STUDIO_WORKSPACE", "WORKSPACE_PATH"}, name)
+	}
+}
+
+func TestScriptsDoNotInheritTheEventPipe(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	res := b.e.Execute(t.Context(), payload(kind.Script, map[string]any{
+		"script": `for fd in 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$fd ] && echo "open: $fd"; done; echo done`,
+	}), b.sink)
+	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
+	require.Equal(t, "done", b.nextLine(t), "no descriptor beyond the standard ones")
+}
+
+func TestCancelEndsTheWholeFamily(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan executor.Result, 1)
+	go func() { done <- b.e.Execute(ctx, payload(kind.Script, map[string]any{"script": family}), b.sink) }()
+	members := pids(t, b.nextLine(t))
+	require.Len(t, members, 5)
+	for _, pid := range members {
+		require.True(t, alive(pid))
+	}
+	cancel(executor.ErrCancelled)
+	res := <-done
+	require.Equal(t, executor.Cancelled, res.Status)
+	for _, pid := range members {
+		require.False(t, alive(pid), "%d outlived Execute", pid)
+	}
+	b.requireClean(t)
+}
+
+func TestTimeoutIsToldFromCancel(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := payload(kind.Script, map[string]any{"script": family})
+	p.Limits.TimeoutSeconds = 3
+	res := b.e.Execute(t.Context(), p, b.sink)
+	require.Equal(t, executor.TimedOut, res.Status)
+	require.Equal(t, executor.CodeTimeout, res.Error.Code)
+	requireGone(t, pids(t, b.nextLine(t)))
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(executor.ErrTimeout)
+	require.Equal(t, executor.TimedOut, b.e.Execute(ctx, p, b.sink).Status)
+}
+
+func TestAScriptThatEndsLeavesNobodyBehind(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	script := strings.TrimSuffix(family, "wait") + "exit 0"
+	res := b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": script}), b.sink)
+	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
+	for _, pid := range pids(t, b.nextLine(t)) {
+		require.False(t, alive(pid), "%d outlived Execute", pid)
+	}
+}
+
+func TestAKilledChildLeavesNobodyBehind(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	done := make(chan executor.Result, 1)
+	go func() {
+		done <- b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": "echo $PPID; " + family}), b.sink)
+	}()
+	supervisor := pids(t, b.nextLine(t))[0]
+	members := pids(t, b.nextLine(t))
+	require.NoError(t, syscall.Kill(supervisor, syscall.SIGKILL))
+	res := <-done
+	require.Equal(t, executor.Failed, res.Status)
+	require.Equal(t, executor.CodeInfra, res.Error.Code)
+	require.True(t, res.Error.Retryable)
+	require.Contains(t, res.Error.Message, "killed")
+	requireGone(t, members)
+	b.requireClean(t)
+}
+
+func TestADeadOrFrozenWorkerTakesItsChildrenAlong(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]syscall.Signal{"dead": syscall.SIGKILL, "frozen": syscall.SIGSTOP} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			ready := filepath.Join(dir, "ready")
+			script := strings.Replace(family, "echo $$ $a", "echo $PPID $$ $a", 1)
+			script = strings.Replace(script, "$(cat s); wait", "$(cat s) > "+ready+".tmp; mv "+ready+".tmp "+ready+"; wait", 1)
+			worker := exec.CommandContext(t.Context(), "/proc/self/exe", roleWorker, filepath.Join(dir, "ws"), script)
+			require.NoError(t, worker.Start())
+			t.Cleanup(func() {
+				_ = worker.Process.Kill()
+				_ = worker.Wait()
+			})
+			require.Eventually(t, func() bool { _, err := os.Stat(ready); return err == nil }, 20*time.Second, 10*time.Millisecond)
+			line, err := os.ReadFile(ready)
+			require.NoError(t, err)
+			members := pids(t, string(line))
+			require.Len(t, members, 6)
+			require.NoError(t, worker.Process.Signal(signal))
+			requireGone(t, members)
+			left, err := filepath.Glob(filepath.Join(dir, "ws", "*", "*"))
+			require.NoError(t, err)
+			require.Empty(t, left, "the orphan empties its workspace")
+		})
+	}
+}
+
+func TestEndsWithoutAResultAreInfra(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{"vanish": "exit status 7", "suicide": "killed", "garbage": "protocol", "stopped": "stopped from outside"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			res := b.e.Execute(t.Context(), payload(kind, nil), b.sink)
+			require.Equal(t, executor.Failed, res.Status)
+			require.Equal(t, executor.CodeInfra, res.Error.Code)
+			require.True(t, res.Error.Retryable)
+			require.Contains(t, res.Error.Message, want)
+			if kind == "vanish" {
+				require.Contains(t, res.Error.Message, "the floor gave way")
+			}
+			b.requireClean(t)
+		})
+	}
+}
+
+func TestPanicsAndOversizedResultsAreFailures(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	res := b.e.Execute(t.Context(), payload("panic", nil), b.sink)
+	require.Equal(t, executor.CodePanic, res.Error.Code)
+	res = b.e.Execute(t.Context(), payload("huge", nil), b.sink)
+	require.Equal(t, executor.CodeTooLarge, res.Error.Code)
+	res = b.e.Execute(t.Context(), payload("no-such-kind", nil), b.sink)
+	require.Equal(t, executor.CodeKind, res.Error.Code)
+}
+
+func TestADeafHandlerCannotHoldTheCaller(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	started := make(chan struct{})
+	done := make(chan executor.Result, 1)
+	go func() {
+		done <- b.e.Execute(ctx, payload("deaf", nil), func(executor.Event) error { close(started); return nil })
+	}()
+	<-started
+	cancel(executor.ErrCancelled)
+	select {
+	case res := <-done:
+		require.Equal(t, executor.Cancelled, res.Status)
+	case <-time.After(15 * time.Second):
+		t.Fatal("Execute did not return")
+	}
+}
+
+func TestAFailingSinkEndsTheAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	res := b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": "sleep 600"}), func(ev executor.Event) error {
+		if ev.N == 2 {
+			return errors.New("database is gone")
+		}
+		return nil
+	})
+	require.Equal(t, executor.CodeInfra, res.Error.Code)
+	require.True(t, res.Error.Retryable)
+	b.requireClean(t)
+}
+
+func TestAnotherUserRunsTheScript(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		_, err := process.New(process.Options{Root: t.TempDir(), UID: 65534})
+		require.Error(t, err)
+		return
+	}
+	root, err := os.MkdirTemp("/tmp", "exec-uid-") //nolint:usetesting // the other user must be able to reach it
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(root, 0o711))
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	e, err := process.New(process.Options{Root: root, Command: []string{"/proc/self/exe", roleChild}, UID: 65534, GID: 65534})
+	require.NoError(t, err)
+	b := &bench{e: e, root: root, line: make(chan string, 64)}
+	res := e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": "id -u; mkdir d; touch d/f; chmod 0 d; echo forged > /proc/$PPID/fd/3"}), b.sink)
+	require.Equal(t, "65534", b.nextLine(t))
+	require.Equal(t, executor.Failed, res.Status, "the supervisor's descriptors are closed to the script")
+	require.Contains(t, string(res.OutputState), "denied")
+	b.requireClean(t)
+}
+
+func TestReadOnlyFoldersAreRemovedToo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	res := b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": "mkdir -p a/b; touch a/b/c; chmod 500 a/b a"}), b.sink)
+	require.Equal(t, executor.Succeeded, res.Status)
+	b.requireClean(t)
+}

@@ -1,0 +1,217 @@
+package httpapi
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/event"
+	"github.com/llmctl/studio/internal/flowchart/store"
+	"github.com/llmctl/studio/internal/llm/catalog"
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/run"
+)
+
+// Deps are what the API works with.
+type Deps struct {
+	DB         *postgres.DB
+	Log        *event.Log
+	Auth       *auth.Service
+	Flowcharts *store.Store
+	Catalog    *catalog.Catalog
+	Engine     *run.Engine
+	Providers  Providers
+	Realtime   RealtimeStatus // nil: no realtime in this process
+	Sockets    http.Handler   // Socket.IO; nil: none
+	Page       fs.FS          // the built page; nil or without index.html: not built
+	// Ready lists why this process is not ready; empty: it is.
+	Ready func(ctx context.Context) []string
+
+	APIPrefix  string // "/api"
+	WebPrefix  string // "/web"
+	SocketPath string // "/socket.io", served below the API prefix as well
+	Transports []string
+	Version    string
+	Logger     *slog.Logger
+	Now        func() time.Time
+}
+
+// Providers talks to a provider's server.
+type Providers interface {
+	Test(ctx context.Context, p catalog.Provider, key string) (ProviderTest, error)
+	Models(ctx context.Context, p catalog.Provider, key string) ([]ProviderModel, error)
+}
+
+// RealtimeStatus tells how the realtime side of this process is doing.
+type RealtimeStatus interface {
+	Status() any
+}
+
+type server struct {
+	deps Deps
+	mux  *http.ServeMux
+	api  huma.API
+}
+
+// tame sets huma's process-wide hooks, once: they are variables of that package.
+var tame = sync.OnceFunc(func() { //nolint:gochecknoglobals // guards the hooks of a library
+	huma.NewError = func(status int, msg string, causes ...error) huma.StatusError {
+		return newProblem(nil, status, msg, causes...)
+	}
+	huma.NewErrorWithContext = newProblem
+	huma.DefaultArrayNullable = false
+})
+
+// New gives the handler of everything that the Studio serves over HTTP.
+func New(deps Deps) http.Handler {
+	h, _ := build(deps)
+	return h
+}
+
+func build(deps Deps) (http.Handler, huma.API) {
+	tame()
+	s := &server{deps: deps, mux: http.NewServeMux()}
+	cfg := huma.DefaultConfig("llmctl Studio", deps.Version)
+	cfg.CreateHooks = nil // no $schema links in bodies
+	cfg.DocsPath = ""     // the built-in page loads from elsewhere; ours does not
+	cfg.SchemasPath = ""
+	cfg.OpenAPIPath = "" // mounted behind sign-in, like every other address
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"apiKey":  {Type: "http", Scheme: "bearer", Description: "An API key from Settings"},
+		"session": {Type: "apiKey", In: "cookie", Name: auth.Cookie},
+	}
+	s.api = humago.New(s.mux, cfg)
+	s.api.UseMiddleware(s.authenticate)
+	s.register()
+	s.mount()
+	return s.wrap(), s.api
+}
+
+func (s *server) register() {
+	s.registerHealth()
+	s.registerAuth()
+	s.registerAPIKeys()
+	s.registerProviders()
+	s.registerModels()
+	s.registerFlowcharts()
+	s.registerGraphs()
+	s.registerRuns()
+	s.registerNodes()
+	s.registerEvents()
+	s.registerOperations()
+}
+
+func (s *server) mount() {
+	d := s.deps
+	s.mux.Handle("GET "+d.APIPrefix+"/docs", s.signedIn(s.docs))
+	s.mux.Handle("GET "+d.APIPrefix+"/openapi.json", s.signedIn(s.document((*huma.OpenAPI).MarshalJSON, "application/openapi+json")))
+	s.mux.Handle("GET "+d.APIPrefix+"/openapi.yaml", s.signedIn(s.document((*huma.OpenAPI).YAML, "application/openapi+yaml")))
+	s.mux.HandleFunc(d.APIPrefix, s.unknown)
+	s.mux.HandleFunc("/", s.unknown)
+	if d.Sockets != nil {
+		for _, path := range s.socketPaths() {
+			s.mux.Handle(path, d.Sockets)
+			s.mux.Handle(path+"/", d.Sockets)
+		}
+	}
+	page := newPage(d)
+	redirect := http.RedirectHandler(d.WebPrefix+"/", http.StatusFound)
+	s.mux.Handle(d.WebPrefix+"/", page)
+	s.mux.Handle("GET /{$}", redirect)
+	s.mux.Handle("GET "+d.WebPrefix, redirect)
+}
+
+func (s *server) socketPaths() []string {
+	return []string{s.deps.SocketPath, s.deps.APIPrefix + s.deps.SocketPath}
+}
+
+// wrap puts the middleware of every request around the mux.
+func (s *server) wrap() http.Handler {
+	var h http.Handler = s.mux
+	h = s.withCrossOriginProtection(h)
+	h = withSecurityHeaders(s.deps.APIPrefix, h)
+	h = withLog(s.deps.Logger, s.deps.Now, h)
+	return withIDs(h)
+}
+
+// withCrossOriginProtection keeps other origins' pages from using a browser's
+// cookie. An API key is never sent by a browser on its own, so requests that carry
+// one are let through. Sockets have an origin policy of their own, which may allow
+// origins that the operations do not.
+func (s *server) withCrossOriginProtection(next http.Handler) http.Handler {
+	csrf := http.NewCrossOriginProtection()
+	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, 0, "", errs.E(errs.Forbidden, "request.cross_origin",
+			"The request comes from another origin's page. Use the Studio's own page, or an API key."))
+	}))
+	protected := csrf.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" || s.isSocket(r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		protected.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) isSocket(path string) bool {
+	return s.deps.Sockets != nil && slices.ContainsFunc(s.socketPaths(), func(p string) bool {
+		return path == p || strings.HasPrefix(path, p+"/")
+	})
+}
+
+// signedIn guards a handler that is not an operation.
+func (s *server) signedIn(f http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := s.deps.Auth.Authenticate(r.Context(), r)
+		if err != nil {
+			writeProblem(w, r, http.StatusInternalServerError, "", err)
+			return
+		}
+		f(w, r.WithContext(auth.WithPrincipal(r.Context(), p)))
+	})
+}
+
+// document serves the OpenAPI description in one of its forms.
+func (s *server) document(marshal func(*huma.OpenAPI) ([]byte, error), contentType string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		raw, err := marshal(s.api.OpenAPI())
+		if err != nil {
+			writeProblem(w, r, http.StatusInternalServerError, "", err)
+			return
+		}
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(raw)
+	}
+}
+
+// unknown answers what no operation has: 405 where another method would do, else
+// 404; never the page.
+func (s *server) unknown(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		probe := r.Clone(r.Context())
+		probe.Method = m
+		if _, pattern := s.mux.Handler(probe); m != r.Method && pattern != "/" && pattern != s.deps.APIPrefix {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		writeProblem(w, r, http.StatusMethodNotAllowed, r.Method+" is not accepted here; accepted are "+strings.Join(allowed, ", ")+".")
+		return
+	}
+	writeProblem(w, r, http.StatusNotFound, "There is nothing at "+r.URL.Path+". "+s.deps.APIPrefix+"/docs lists the operations.")
+}
+
+func humaUnwrap(ctx huma.Context) (*http.Request, http.ResponseWriter) { return humago.Unwrap(ctx) }

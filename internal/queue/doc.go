@@ -1,0 +1,15 @@
+// Package queue is the work queue: River on Postgres under the public queue
+// names, the registry of worker processes, and the recovery sweep.
+//
+// A job is only a pointer to a domain row. The row is the truth, so a doubled,
+// lost or stale job does no harm: working it finds nothing to claim. River's own
+// retries, time-outs and rescue are therefore switched off; the domain has its
+// own, counted in seconds.
+//
+// Liveness. Each worker process beats every 2 s (a counter in its row). Every
+// process watches all counters; one that stands still through 10 s of an
+// observer's own uninterrupted successful polls is declared dead, for good: a
+// tombstone. Because only uninterrupted polls count, a database outage or a
+// sleeping machine kills nobody. A worker that finds its own tombstone takes no
+// more work.
+package queue

@@ -1,0 +1,192 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/llmctl/studio/internal/postgres"
+)
+
+// The periods of the liveness protocol.
+const (
+	beatEvery = 2 * time.Second
+	// freshFor is how old a worker's last confirmed beat may be for it to start a
+	// side effect. It is shorter than deadAfter, so that a worker stops before
+	// anybody declares it dead.
+	freshFor = 8 * time.Second
+)
+
+// RegistryOptions describe this worker process.
+type RegistryOptions struct {
+	DB      *postgres.DB
+	Logger  *slog.Logger
+	ID      uuid.UUID
+	Owner   string // e.g. the data dir's id: a successor tombstones workers of the same owner
+	Host    string
+	Version string
+	Slots   int
+	Queues  []string
+	Now     func() time.Time
+	// Orders is called with the attempts of this worker that are to stop, again
+	// and again until they have.
+	Orders func(held []Held)
+	// Dead is called once if this worker finds that it was declared dead.
+	Dead func()
+}
+
+// Held is an attempt that a worker holds.
+type Held struct {
+	NodeRunID int64
+	Attempt   int32
+}
+
+// Registry keeps this process's row in worker_process and its beat.
+type Registry struct {
+	o    RegistryOptions
+	last atomic.Int64 // unix nanoseconds of the beginning of the last successful beat
+	dead atomic.Bool
+}
+
+// NewRegistry makes a registry; Register inserts the row.
+func NewRegistry(o RegistryOptions) *Registry { return &Registry{o: o} }
+
+// Register inserts this worker's row and tombstones the workers that the same
+// owner left behind: the caller holds the owner's lock, so they cannot be alive.
+// It returns how many those were.
+func (r *Registry) Register(ctx context.Context) (int64, error) {
+	var left int64
+	err := r.o.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE worker_process SET tombstone_at = now()
+			WHERE owner = $1 AND tombstone_at IS NULL AND stopped_at IS NULL`, r.o.Owner)
+		if err != nil {
+			return fmt.Errorf("tombstone predecessors: %w", err)
+		}
+		left = tag.RowsAffected()
+		_, err = tx.Exec(ctx, `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`, r.o.ID, r.o.Owner, r.o.Host, os.Getpid(), r.o.Version, r.o.Slots, r.o.Queues)
+		if err != nil {
+			return fmt.Errorf("register worker: %w", err)
+		}
+		return nil
+	})
+	if err == nil {
+		r.last.Store(r.o.Now().UnixNano())
+	}
+	return left, err
+}
+
+// Fresh reports whether this worker may start side effects: it beat recently and
+// has not been declared dead.
+func (r *Registry) Fresh() bool {
+	return !r.dead.Load() && r.o.Now().UnixNano()-r.last.Load() < int64(freshFor)
+}
+
+// Name names the service.
+func (r *Registry) Name() string { return "worker registry" }
+
+// Run beats on a connection of its own until ctx ends, then notes the graceful
+// stop.
+func (r *Registry) Run(ctx context.Context, ready func()) error {
+	ready()
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	var conn *pgx.Conn
+	defer func() { closeConn(ctx, conn) }()
+	for {
+		select {
+		case <-ctx.Done():
+			return r.retire(context.WithoutCancel(ctx))
+		case <-ticker.C:
+			var err error
+			if conn, err = r.beat(ctx, conn); err != nil && ctx.Err() == nil {
+				r.o.Logger.WarnContext(ctx, "beat failed", "error", err)
+			}
+		}
+	}
+}
+
+// beat bumps the counter; the answer carries the cancel orders. A connection
+// that failed is given up, the next beat makes a new one.
+func (r *Registry) beat(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, freshFor/2)
+	defer cancel()
+	began := r.o.Now()
+	if conn == nil {
+		var err error
+		if conn, err = pgx.ConnectConfig(ctx, r.o.DB.Pool.Config().ConnConfig); err != nil {
+			return nil, fmt.Errorf("connect: %w", err)
+		}
+	}
+	rows, err := conn.Query(ctx, `
+		WITH me AS (
+			UPDATE worker_process SET beat = beat + 1, beat_at = now()
+			WHERE id = $1 AND tombstone_at IS NULL AND stopped_at IS NULL RETURNING id
+		)
+		SELECT me.id IS NOT NULL, coalesce(a.node_run_id, 0), coalesce(a.number, 0)
+		FROM (SELECT 1) one LEFT JOIN me ON true
+		LEFT JOIN node_attempt a ON a.worker_process_id = me.id AND a.finished_at IS NULL AND a.cancel_requested_at IS NOT NULL`, r.o.ID)
+	if err != nil {
+		closeConn(ctx, conn)
+		return nil, fmt.Errorf("beat: %w", err)
+	}
+	alive := false
+	var orders []Held
+	for rows.Next() {
+		var h Held
+		if err := rows.Scan(&alive, &h.NodeRunID, &h.Attempt); err != nil {
+			rows.Close()
+			closeConn(ctx, conn)
+			return nil, fmt.Errorf("beat: %w", err)
+		}
+		if h.NodeRunID != 0 {
+			orders = append(orders, h)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		closeConn(ctx, conn)
+		return nil, fmt.Errorf("beat: %w", err)
+	}
+	r.heard(alive, began, orders)
+	return conn, nil
+}
+
+func (r *Registry) heard(alive bool, began time.Time, orders []Held) {
+	if !alive {
+		if !r.dead.Swap(true) {
+			r.o.Dead()
+		}
+		return
+	}
+	r.last.Store(began.UnixNano())
+	if len(orders) > 0 {
+		r.o.Orders(orders)
+	}
+}
+
+// retire says that this worker ended on purpose: what it still held is taken up
+// by others at once.
+func (r *Registry) retire(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	_, err := r.o.DB.Exec(ctx, `UPDATE worker_process SET stopped_at = now() WHERE id = $1 AND stopped_at IS NULL`, r.o.ID)
+	if err != nil {
+		return fmt.Errorf("retire worker: %w", err)
+	}
+	return nil
+}
+
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	if conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

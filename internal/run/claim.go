@@ -1,0 +1,107 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/llmctl/studio/internal/flowchart"
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/run/dbsqlc"
+)
+
+// Claim takes a queued node run for a worker: a new attempt, numbered and held
+// by it. It gives nil when there is nothing to do: the job was stale, its time
+// has not come, or it pointed at a control node, which is worked here.
+func (e *Engine) Claim(ctx context.Context, nodeRunID int64, worker uuid.UUID) (*Claim, error) {
+	var out *Claim
+	err := e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		out = nil
+		n, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
+		if postgres.NotFound(err) || (err == nil && n.Status != Queued) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("load node run %d: %w", nodeRunID, err)
+		}
+		if isControl(flowchart.Kind(n.Kind)) {
+			return e.continueControl(ctx, tx, &n)
+		}
+		if err := e.startRun(ctx, tx, &n); err != nil {
+			return err
+		}
+		out, err = e.claimTx(ctx, tx, nodeRunID, worker)
+		if errors.Is(err, errNotClaimable) {
+			return nil
+		}
+		return err
+	})
+	return out, err
+}
+
+// startRun moves the run of the first claimed node run from queued to running.
+func (e *Engine) startRun(ctx context.Context, tx *postgres.Tx, n *NodeRun) error {
+	if n.FlowchartRunID == nil {
+		return nil
+	}
+	changed, err := e.q.MarkRunStarted(ctx, tx, *n.FlowchartRunID)
+	if err != nil {
+		return fmt.Errorf("start run %d: %w", *n.FlowchartRunID, err)
+	}
+	if changed == 0 {
+		return nil
+	}
+	row, err := e.q.GetRun(ctx, tx, *n.FlowchartRunID)
+	if err != nil {
+		return fmt.Errorf("load run %d: %w", *n.FlowchartRunID, err)
+	}
+	return (&change{e: e, tx: tx, run: row}).announceRun(Queued)
+}
+
+// claimTx is the compare-and-set of a claim.
+func (e *Engine) claimTx(ctx context.Context, tx *postgres.Tx, nodeRunID int64, worker uuid.UUID) (*Claim, error) {
+	n, err := e.q.ClaimNodeRun(ctx, tx, dbsqlc.ClaimNodeRunParams{ID: nodeRunID, WorkerProcessID: worker})
+	if postgres.NotFound(err) {
+		return nil, errNotClaimable
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim node run %d: %w", nodeRunID, err)
+	}
+	queued := n.CreatedAt
+	if n.QueuedAt != nil {
+		queued = *n.QueuedAt
+	}
+	executor := e.ExecutorFor(n.Kind)
+	a, err := e.q.InsertAttempt(ctx, tx, dbsqlc.InsertAttemptParams{
+		NodeRunID: n.ID, Number: n.Attempt, WorkerProcessID: worker, Executor: executor,
+		QueuedAt: queued, TimeoutSeconds: n.TimeoutSeconds,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("insert attempt %d of node run %d: %w", n.Attempt, n.ID, err)
+	}
+	if err := e.announceNode(tx, &n, &a, "started"); err != nil {
+		return nil, err
+	}
+	return &Claim{NodeRun: n, Attempt: n.Attempt, Worker: worker, Executor: executor}, nil
+}
+
+// continueControl works a control node that was queued because its transaction
+// had evaluated enough of them.
+func (e *Engine) continueControl(ctx context.Context, tx *postgres.Tx, seen *NodeRun) error {
+	return e.onRun(ctx, tx, *seen.FlowchartRunID, func(ctx context.Context, c *change) error {
+		n, err := e.q.LockNodeRun(ctx, tx, seen.ID)
+		if err != nil {
+			return fmt.Errorf("lock node run %d: %w", seen.ID, err)
+		}
+		if n.Status != Queued || c.run.Status == Cancelling {
+			return nil
+		}
+		if c.run.Status == Queued {
+			now := e.Now()
+			c.run.Status, c.run.StartedAt = Running, &now
+		}
+		return c.finishControl(ctx, &n)
+	})
+}

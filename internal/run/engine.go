@@ -1,0 +1,221 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/llmctl/studio/internal/event"
+	"github.com/llmctl/studio/internal/flowchart"
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/run/dbsqlc"
+)
+
+// Jobs enqueues pointers to node runs as part of a transaction.
+type Jobs interface {
+	// InsertNodes enqueues one job for each node run, all or none.
+	InsertNodes(ctx context.Context, tx *postgres.Tx, jobs []Job) error
+}
+
+// Job points at a node run that is to be claimed, not before At.
+type Job struct {
+	NodeRunID int64
+	Queue     string
+	At        time.Time // zero: at once
+}
+
+// Signaller carries stop orders to whoever holds an attempt: fast and lossy, the
+// holder's heartbeat brings them as well.
+type Signaller interface {
+	SignalCancel(nodeRunIDs []int64)
+}
+
+// Options wire an Engine.
+type Options struct {
+	DB        *postgres.DB
+	Log       *event.Log
+	Jobs      Jobs
+	Signaller Signaller
+	// ExecutorFor names the executor that a kind of node is dispatched to.
+	ExecutorFor func(kind string) string
+	Now         func() time.Time
+	Logger      *slog.Logger
+}
+
+// Engine moves runs. It is safe for concurrent use and keeps no run state.
+type Engine struct {
+	Options
+	q      *dbsqlc.Queries
+	graphs *graphCache
+}
+
+// NewEngine makes an engine.
+func NewEngine(o Options) *Engine {
+	// As exact as the database keeps it: what an event says is what a query says.
+	now := o.Now
+	o.Now = func() time.Time { return now().UTC().Truncate(time.Microsecond) }
+	return &Engine{Options: o, q: dbsqlc.New(), graphs: newGraphCache()}
+}
+
+// marking is the run's column: the pure marking plus the engine's counters.
+type marking struct {
+	Flow       flowchart.Marking `json:"flow"`
+	Executions map[string]int32  `json:"executions"` // activations of each node so far
+	Live       int               `json:"live"`       // node runs that have not ended
+	Pending    []int64           `json:"pending,omitempty"`
+}
+
+func (m *marking) active() int { return m.Live - len(m.Pending) }
+
+// change is everything that one transaction does to one run.
+type change struct {
+	e        *Engine
+	tx       *postgres.Tx
+	run      Run
+	graph    *flowchart.Compiled
+	marking  marking
+	outputs  map[int64]json.RawMessage // of node runs, as far as loaded
+	control  int                       // control nodes evaluated so far
+	jobs     []Job
+	fresh    []NodeRun // queued in this transaction
+	signals  []int64
+	previous Status
+}
+
+// onRun locks a run, lets f change it, and writes what became of it.
+func (e *Engine) onRun(ctx context.Context, tx *postgres.Tx, id int64, f func(ctx context.Context, c *change) error) error {
+	row, err := e.q.LockRun(ctx, tx, id)
+	if err != nil {
+		return fmt.Errorf("lock run %d: %w", id, err)
+	}
+	graph, err := e.compiled(ctx, tx, row.FlowchartVersionID)
+	if err != nil {
+		return err
+	}
+	c := &change{e: e, tx: tx, run: row, graph: graph, outputs: map[int64]json.RawMessage{}, previous: row.Status}
+	if err := json.Unmarshal(row.Marking, &c.marking); err != nil {
+		return fmt.Errorf("read marking of run %d: %w", id, err)
+	}
+	if err := f(ctx, c); err != nil {
+		return err
+	}
+	return c.save(ctx)
+}
+
+// save settles the run's own state, writes the row, the jobs and the run's event.
+func (c *change) save(ctx context.Context) error {
+	c.settle()
+	raw, err := json.Marshal(c.marking)
+	if err != nil {
+		return fmt.Errorf("encode marking: %w", err)
+	}
+	r := &c.run
+	if err := c.e.q.SaveRun(ctx, c.tx, dbsqlc.SaveRunParams{
+		ID: r.ID, Status: r.Status, Output: r.Output, Error: r.Error, Marking: raw,
+		NodeExecutions: r.NodeExecutions, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+	}); err != nil {
+		return fmt.Errorf("save run %d: %w", r.ID, err)
+	}
+	if len(c.jobs) > 0 {
+		if err := c.e.Jobs.InsertNodes(ctx, c.tx, c.jobs); err != nil {
+			return fmt.Errorf("enqueue nodes of run %d: %w", r.ID, err)
+		}
+	}
+	if len(c.signals) > 0 && c.e.Signaller != nil {
+		ids := c.signals
+		c.tx.AfterCommit(func() { c.e.Signaller.SignalCancel(ids) })
+	}
+	if r.Status != c.previous {
+		return c.announceRun(c.previous)
+	}
+	return nil
+}
+
+// settle ends the run when nothing of it is left.
+func (c *change) settle() {
+	r := &c.run
+	if r.FinishedAt != nil || c.marking.Live > 0 {
+		return
+	}
+	switch {
+	case r.Status == Cancelling && r.Error != nil:
+		c.end(Failed)
+	case r.Status == Cancelling:
+		c.end(Cancelled)
+	default:
+		c.end(Succeeded)
+	}
+}
+
+func (c *change) end(status Status) {
+	now := c.e.Now()
+	c.run.Status, c.run.FinishedAt = status, &now
+	if c.run.StartedAt == nil {
+		c.run.StartedAt = &now
+	}
+}
+
+// fail records why the run cannot succeed and stops what is left of it. The
+// first failure is the one that is kept.
+func (c *change) fail(ctx context.Context, f Failure) error {
+	if c.run.Error == nil {
+		raw, err := json.Marshal(f)
+		if err != nil {
+			return fmt.Errorf("encode failure: %w", err)
+		}
+		c.run.Error = raw
+	}
+	return c.stop(ctx)
+}
+
+// stop cancels what has not begun and orders what runs to stop.
+func (c *change) stop(ctx context.Context) error {
+	c.run.Status = Cancelling
+	c.jobs, c.fresh = nil, nil
+	live, err := c.e.q.LockLiveNodeRuns(ctx, c.tx, &c.run.ID)
+	if err != nil {
+		return fmt.Errorf("lock live nodes of run %d: %w", c.run.ID, err)
+	}
+	for i := range live {
+		if err := c.stopNode(ctx, &live[i]); err != nil {
+			return err
+		}
+	}
+	c.marking.Pending = nil
+	return nil
+}
+
+func (c *change) stopNode(ctx context.Context, n *NodeRun) error {
+	switch n.Status {
+	case Running:
+		n.Status = Cancelling
+		if err := c.e.q.RequestCancel(ctx, c.tx, n.ID); err != nil {
+			return fmt.Errorf("request cancel of node run %d: %w", n.ID, err)
+		}
+		c.signals = append(c.signals, n.ID)
+	case Cancelling:
+		return nil
+	default:
+		now := c.e.Now()
+		n.Status, n.FinishedAt = Cancelled, &now
+		c.marking.Live--
+	}
+	if err := c.saveNode(ctx, n); err != nil {
+		return err
+	}
+	return c.announceNode(n, "cancel_requested")
+}
+
+func (c *change) saveNode(ctx context.Context, n *NodeRun) error {
+	err := c.e.q.SaveNodeRun(ctx, c.tx, dbsqlc.SaveNodeRunParams{
+		ID: n.ID, Status: n.Status, Failures: n.Failures, Lost: n.Lost, InputContext: n.InputContext,
+		OutputState: n.OutputState, RoutingState: n.RoutingState, CurrentStage: n.CurrentStage, Error: n.Error,
+		Usage: n.Usage, RunAfter: n.RunAfter, QueuedAt: n.QueuedAt, FinishedAt: n.FinishedAt,
+	})
+	if err != nil {
+		return fmt.Errorf("save node run %d: %w", n.ID, err)
+	}
+	return nil
+}

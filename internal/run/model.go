@@ -1,0 +1,81 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/llmctl/studio/internal/run/dbsqlc"
+)
+
+// Run is a flowchart run as stored.
+type Run = dbsqlc.FlowchartRun
+
+// NodeRun is a node run as stored.
+type NodeRun = dbsqlc.NodeRun
+
+// Attempt is an attempt of a node run as stored.
+type Attempt = dbsqlc.NodeAttempt
+
+// ErrSuperseded says that an attempt is no longer the one that may write: it was
+// lost, ended or replaced. The late writer has nothing to do.
+var ErrSuperseded = errors.New("attempt superseded")
+
+// errNotClaimable says that a node run is not there to be claimed: somebody else
+// has it, it ended, or its time has not come.
+var errNotClaimable = errors.New("node run not claimable")
+
+// Failure is the error of a run, node run or attempt, as people see it.
+type Failure struct {
+	Code      string          `json:"code"`
+	Message   string          `json:"message"`
+	Retryable bool            `json:"retryable"`
+	Details   json.RawMessage `json:"details,omitempty"`
+	NodeRunID int64           `json:"node_run_id,omitempty"` // of a run's error: the node run that caused it
+	NodeID    string          `json:"node_id,omitempty"`
+}
+
+// Trigger is one token that an activation consumed.
+type Trigger struct {
+	EdgeID    string `json:"edge_id"`
+	Source    string `json:"source"`
+	NodeRunID int64  `json:"node_run_id"`
+}
+
+// Result is how an attempt ended.
+type Result struct {
+	Status             Status // Succeeded, Degraded, Failed, Cancelled or Lost
+	Output             json.RawMessage
+	Routing            json.RawMessage
+	Error              *Failure // of Failed and Lost
+	Usage              json.RawMessage
+	Stages             json.RawMessage
+	InputContext       json.RawMessage
+	CurrentStage       *string
+	StartedAt          *time.Time
+	FirstTokenAt       *time.Time
+	DispatchStatus     string
+	ProviderDispatchID *string
+}
+
+// Claim is the right to work one attempt of a node run.
+type Claim struct {
+	NodeRun  NodeRun
+	Attempt  int32
+	Worker   uuid.UUID
+	Executor string
+}
+
+// maxLost is how often an attempt may die with its worker before the node fails:
+// a node that kills its worker must not do so for ever.
+const maxLost = 3
+
+// Limits that hold for every run, whatever its flowchart says.
+const (
+	hardMaxExecutions = 10_000
+	maxControlPerTx   = 64
+	maxOutputBytes    = 4 << 20
+	defaultTimeout    = 1800.0 // seconds
+)

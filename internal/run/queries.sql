@@ -1,0 +1,168 @@
+-- Lock order everywhere: the run, then its node runs by id, then event streams by name.
+
+-- name: InsertRun :one
+INSERT INTO flowchart_run (project_id, flowchart_id, flowchart_version_id, version, status, input, start_node_id, retry_of,
+                           app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at)
+VALUES (@project_id, @flowchart_id, @flowchart_version_id, @version, 'queued', @input, @start_node_id, @retry_of,
+        @app_user_id, @request_id, @correlation_id, @max_node_executions, @max_parallel_nodes, @deadline_at)
+RETURNING *;
+
+-- name: LockRun :one
+SELECT * FROM flowchart_run WHERE id = $1 FOR UPDATE;
+
+-- name: GetRun :one
+SELECT * FROM flowchart_run WHERE id = $1;
+
+-- What an engine transaction changes of a run, written once at its end.
+-- name: SaveRun :exec
+UPDATE flowchart_run
+SET status = @status, output = @output, error = @error, marking = @marking, node_executions = @node_executions,
+    started_at = @started_at, finished_at = @finished_at
+WHERE id = @id;
+
+-- The first claimed node starts the run; later claims find nothing to do and take no lock.
+-- name: MarkRunStarted :execrows
+UPDATE flowchart_run SET status = 'running', started_at = now() WHERE id = $1 AND status = 'queued';
+
+-- name: ListRuns :many
+SELECT sqlc.embed(r), f.name AS flowchart_name
+FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id
+WHERE r.project_id = @project_id
+  AND (sqlc.narg('flowchart_id')::bigint IS NULL OR r.flowchart_id = sqlc.narg('flowchart_id'))
+  AND (sqlc.narg('statuses')::text[] IS NULL OR r.status = ANY (sqlc.narg('statuses')::text[]))
+  AND (@before_id::bigint = 0 OR r.id < @before_id)
+ORDER BY r.id DESC
+LIMIT @max_rows;
+
+-- name: GetVersion :one
+SELECT v.*, f.max_node_executions, f.max_runtime_minutes, f.max_parallel_nodes, f.project_id, f.deleted_at
+FROM flowchart_version v JOIN flowchart f ON f.id = v.flowchart_id
+WHERE v.id = $1;
+
+-- name: GetCurrentVersion :one
+SELECT v.*, f.max_node_executions, f.max_runtime_minutes, f.max_parallel_nodes, f.project_id, f.deleted_at
+FROM flowchart f JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
+WHERE f.id = $1;
+
+-- name: InsertNodeRun :one
+INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
+                      backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, routing_state,
+                      error, request_id, correlation_id, queued_at, started_at, finished_at)
+VALUES (@project_id, @flowchart_run_id, @flowchart_id, @flowchart_node_id, @kind, @title, @status, @max_attempts,
+        @backoff_seconds, @timeout_seconds, @execution_index, @queue, @triggers, @output_state, @routing_state,
+        @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at)
+RETURNING *;
+
+-- name: GetNodeRun :one
+SELECT * FROM node_run WHERE id = $1;
+
+-- name: LockNodeRun :one
+SELECT * FROM node_run WHERE id = $1 FOR UPDATE;
+
+-- name: ListNodeRunsOfRun :many
+SELECT * FROM node_run WHERE flowchart_run_id = $1 ORDER BY id;
+
+-- name: LockLiveNodeRuns :many
+SELECT * FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE;
+
+-- name: CountExecutions :many
+SELECT flowchart_node_id, count(*)::int AS n FROM node_run WHERE flowchart_run_id = $1 GROUP BY flowchart_node_id;
+
+-- The newest output of each node that has one; what nodes.<id> means in an expression.
+-- name: LatestOutputs :many
+SELECT DISTINCT ON (flowchart_node_id) flowchart_node_id, id, output_state
+FROM node_run
+WHERE flowchart_run_id = @flowchart_run_id AND status IN ('succeeded', 'degraded')
+  AND (sqlc.narg('node_ids')::text[] IS NULL OR flowchart_node_id = ANY (sqlc.narg('node_ids')::text[]))
+ORDER BY flowchart_node_id, id DESC;
+
+-- name: OutputsOf :many
+SELECT id, output_state FROM node_run WHERE id = ANY (@ids::bigint[]);
+
+-- The compare-and-set of a claim: only a queued, due node run, only for a worker that has not been declared dead.
+-- name: ClaimNodeRun :one
+UPDATE node_run n
+SET status = 'running', attempt = n.attempt + 1, started_at = coalesce(n.started_at, now()), current_stage = NULL
+WHERE n.id = @id AND n.status = 'queued' AND n.run_after <= now()
+  AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = @worker_process_id AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
+RETURNING n.*;
+
+-- name: InsertAttempt :one
+INSERT INTO node_attempt (node_run_id, number, worker_process_id, status, executor, queued_at, deadline_at)
+VALUES (@node_run_id, @number, @worker_process_id, 'running', @executor, @queued_at, now() + make_interval(secs => @timeout_seconds::float8))
+RETURNING *;
+
+-- Ends an attempt if it still is the open one: the fence of every late writer.
+-- name: FinishAttempt :execrows
+UPDATE node_attempt
+SET status = @status, error = @error, usage = @usage, stages = @stages, started_at = coalesce(started_at, @started_at),
+    first_token_at = coalesce(first_token_at, @first_token_at), dispatch_status = @dispatch_status,
+    provider_dispatch_id = coalesce(sqlc.narg('provider_dispatch_id'), provider_dispatch_id), finished_at = now()
+WHERE node_run_id = @node_run_id AND number = @number AND finished_at IS NULL;
+
+-- name: SaveNodeRun :exec
+UPDATE node_run
+SET status = @status, failures = @failures, lost = @lost, input_context = coalesce(@input_context, input_context),
+    output_state = @output_state, routing_state = @routing_state, current_stage = @current_stage, error = @error, usage = @usage,
+    run_after = @run_after, queued_at = @queued_at, finished_at = @finished_at
+WHERE id = @id;
+
+-- Progress of running attempts; what comes from an attempt that is no longer the open one is dropped.
+-- name: SaveProgress :execrows
+UPDATE node_attempt
+SET stages = @stages, started_at = coalesce(started_at, @started_at), first_token_at = coalesce(first_token_at, @first_token_at),
+    provider_dispatch_id = coalesce(sqlc.narg('provider_dispatch_id'), provider_dispatch_id), dispatch_status = @dispatch_status
+WHERE node_run_id = @node_run_id AND number = @number AND finished_at IS NULL;
+
+-- name: SaveStage :execrows
+UPDATE node_run
+SET current_stage = coalesce(sqlc.narg('current_stage'), current_stage), input_context = coalesce(@input_context, input_context)
+WHERE id = @id AND attempt = @attempt AND status IN ('running', 'cancelling');
+
+-- name: RequestCancel :exec
+UPDATE node_attempt SET status = 'cancelling', cancel_requested_at = coalesce(cancel_requested_at, now())
+WHERE node_run_id = $1 AND finished_at IS NULL;
+
+-- name: ListAttempts :many
+SELECT * FROM node_attempt WHERE node_run_id = $1 ORDER BY number;
+
+-- name: ListAttemptsOfRun :many
+SELECT sqlc.embed(a), n.flowchart_node_id, n.title, n.kind, n.execution_index, w.hostname, w.pid
+FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id JOIN worker_process w ON w.id = a.worker_process_id
+WHERE n.flowchart_run_id = $1
+ORDER BY a.claimed_at, a.id;
+
+-- name: GetOpenAttempt :one
+SELECT * FROM node_attempt WHERE node_run_id = $1 AND finished_at IS NULL;
+
+-- Attempts whose worker is gone: what the recovery sweep takes up.
+-- name: ListLostAttempts :many
+SELECT a.node_run_id, a.number, n.flowchart_run_id
+FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id JOIN worker_process w ON w.id = a.worker_process_id
+WHERE a.finished_at IS NULL AND (w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL)
+ORDER BY n.flowchart_run_id, a.node_run_id
+LIMIT @max_rows;
+
+-- name: ListOverdueRuns :many
+SELECT id FROM flowchart_run
+WHERE finished_at IS NULL AND deadline_at < now() AND status <> 'cancelling' ORDER BY id LIMIT @max_rows;
+
+-- name: CancelOrders :many
+SELECT node_run_id, number FROM node_attempt
+WHERE worker_process_id = $1 AND finished_at IS NULL AND cancel_requested_at IS NOT NULL;
+
+-- Holders that did not confirm a cancel in time.
+-- name: ListStuckCancels :many
+SELECT a.node_run_id, a.number, n.flowchart_run_id FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id
+WHERE a.finished_at IS NULL AND a.cancel_requested_at < now() - make_interval(secs => @grace_seconds::float8)
+ORDER BY n.flowchart_run_id, a.node_run_id LIMIT @max_rows;
+
+-- name: ListNodeRuns :many
+SELECT * FROM node_run
+WHERE project_id = @project_id
+  AND (sqlc.narg('flowchart_run_id')::bigint IS NULL OR flowchart_run_id = sqlc.narg('flowchart_run_id'))
+  AND (sqlc.narg('statuses')::text[] IS NULL OR status = ANY (sqlc.narg('statuses')::text[]))
+  AND (sqlc.narg('kinds')::text[] IS NULL OR kind = ANY (sqlc.narg('kinds')::text[]))
+  AND (@before_id::bigint = 0 OR id < @before_id)
+ORDER BY id DESC
+LIMIT @max_rows;

@@ -1,0 +1,163 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/event"
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/run/dbsqlc"
+)
+
+func stuckParams(grace float64) dbsqlc.ListStuckCancelsParams {
+	return dbsqlc.ListStuckCancelsParams{GraceSeconds: grace, MaxRows: sweepBatch}
+}
+
+// View is a run as the API and events show it.
+type View struct {
+	ID            int64           `json:"id"`
+	FlowchartID   int64           `json:"flowchart_id"`
+	FlowchartName string          `json:"flowchart_name,omitempty"`
+	Version       int32           `json:"version"`
+	Status        Status          `json:"status"`
+	Input         json.RawMessage `json:"input"`
+	Output        json.RawMessage `json:"output"`
+	Error         json.RawMessage `json:"error"`
+	RetryOf       *int64          `json:"retry_of"`
+	CreatedAt     time.Time       `json:"created_at"`
+	StartedAt     *time.Time      `json:"started_at"`
+	FinishedAt    *time.Time      `json:"finished_at"`
+	DeadlineAt    *time.Time      `json:"deadline_at"`
+	Counts        map[string]int  `json:"counts,omitempty"` // node runs by status
+	Usage         *Usage          `json:"usage,omitempty"`
+}
+
+// Usage is what a run's models counted.
+type Usage struct {
+	InputTokens  int64 `json:"input_tokens"`
+	OutputTokens int64 `json:"output_tokens"`
+}
+
+// ViewOf shows a run.
+func ViewOf(r *Run) View {
+	return View{
+		ID: r.ID, FlowchartID: r.FlowchartID, Version: r.Version, Status: r.Status, Input: r.Input, Output: r.Output,
+		Error: r.Error, RetryOf: r.RetryOf, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		DeadlineAt: r.DeadlineAt,
+	}
+}
+
+// Detail is a run with its node runs, as of a position in its stream.
+type Detail struct {
+	Run      Run
+	NodeRuns []NodeRun
+	AsOf     int64 // sequence of the run's stream
+}
+
+// Get loads a run and its node runs. The stream's head is read before them, so
+// events after AsOf may already be part of what is seen, but none is missing.
+func (e *Engine) Get(ctx context.Context, id int64) (Detail, error) {
+	head, err := event.ReadHead(ctx, e.DB, StreamOfRun(id))
+	if err != nil {
+		return Detail{}, err
+	}
+	r, err := e.q.GetRun(ctx, e.DB, id)
+	if postgres.NotFound(err) {
+		return Detail{}, errs.Ef(errs.NotFound, "run.not_found", "There is no run %d.", id)
+	}
+	if err != nil {
+		return Detail{}, fmt.Errorf("load run %d: %w", id, err)
+	}
+	nodes, err := e.q.ListNodeRunsOfRun(ctx, e.DB, &id)
+	if err != nil {
+		return Detail{}, fmt.Errorf("load node runs of run %d: %w", id, err)
+	}
+	return Detail{Run: r, NodeRuns: nodes, AsOf: head.Last}, nil
+}
+
+// Filter selects runs for a list, newest first.
+type Filter struct {
+	FlowchartID *int64
+	Statuses    []string // empty: all
+	BeforeID    int64    // 0: from the newest
+	Limit       int32
+}
+
+// Listed is a run with the name of its flowchart.
+type Listed = dbsqlc.ListRunsRow
+
+// List gives the runs that fit the filter.
+func (e *Engine) List(ctx context.Context, f Filter) ([]Listed, error) {
+	rows, err := e.q.ListRuns(ctx, e.DB, dbsqlc.ListRunsParams{
+		ProjectID: 1, FlowchartID: f.FlowchartID, Statuses: f.Statuses, BeforeID: f.BeforeID, MaxRows: f.Limit,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return rows, nil
+}
+
+// TimelineEntry is an attempt with what a waterfall shows of it.
+type TimelineEntry = dbsqlc.ListAttemptsOfRunRow
+
+// Timeline gives all attempts of a run in the order of their claims.
+func (e *Engine) Timeline(ctx context.Context, runID int64) ([]TimelineEntry, error) {
+	rows, err := e.q.ListAttemptsOfRun(ctx, e.DB, &runID)
+	if err != nil {
+		return nil, fmt.Errorf("list attempts of run %d: %w", runID, err)
+	}
+	return rows, nil
+}
+
+// NodeDetail is a node run with its attempts.
+type NodeDetail struct {
+	NodeRun  NodeRun
+	Attempts []Attempt
+	AsOf     int64
+}
+
+// GetNode loads a node run and its attempts.
+func (e *Engine) GetNode(ctx context.Context, id int64) (NodeDetail, error) {
+	n, err := e.q.GetNodeRun(ctx, e.DB, id)
+	if postgres.NotFound(err) {
+		return NodeDetail{}, errs.Ef(errs.NotFound, "node.not_found", "There is no node run %d.", id)
+	}
+	if err != nil {
+		return NodeDetail{}, fmt.Errorf("load node run %d: %w", id, err)
+	}
+	head, err := event.ReadHead(ctx, e.DB, StreamOfNode(&n))
+	if err != nil {
+		return NodeDetail{}, err
+	}
+	// Read again after the head, so that nothing up to it is missing.
+	if n, err = e.q.GetNodeRun(ctx, e.DB, id); err != nil {
+		return NodeDetail{}, fmt.Errorf("load node run %d: %w", id, err)
+	}
+	attempts, err := e.q.ListAttempts(ctx, e.DB, id)
+	if err != nil {
+		return NodeDetail{}, fmt.Errorf("load attempts of node run %d: %w", id, err)
+	}
+	return NodeDetail{NodeRun: n, Attempts: attempts, AsOf: head.Last}, nil
+}
+
+// NodeFilter selects node runs for a list, newest first.
+type NodeFilter struct {
+	RunID           *int64
+	Statuses, Kinds []string
+	BeforeID        int64
+	Limit           int32
+}
+
+// ListNodes gives the node runs that fit the filter.
+func (e *Engine) ListNodes(ctx context.Context, f NodeFilter) ([]NodeRun, error) {
+	rows, err := e.q.ListNodeRuns(ctx, e.DB, dbsqlc.ListNodeRunsParams{
+		ProjectID: 1, FlowchartRunID: f.RunID, Statuses: f.Statuses, Kinds: f.Kinds, BeforeID: f.BeforeID, MaxRows: f.Limit,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list node runs: %w", err)
+	}
+	return rows, nil
+}

@@ -1,0 +1,251 @@
+package socketio
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+const (
+	readBuffer = 1024
+	// writeBatch bounds what one write deadline covers, so that a slow but moving peer is not taken for a dead one.
+	writeBatch = 64 << 10
+)
+
+// link is a WebSocket after its handshake. One goroutine reads it.
+type link struct {
+	conn     net.Conn
+	reader   *bufio.Reader
+	limit    int
+	readDone bool // guarded by conn.mu of the session
+
+	message  []byte // of a fragmented message, so far
+	opcode   ws.OpCode
+	partial  bool
+	scratch  [ws.MaxHeaderSize]byte
+	received func(int)
+}
+
+// acceptLink completes the WebSocket handshake. On error the peer has been answered.
+func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request) (*link, error) {
+	conn, rw, _, err := ws.HTTPUpgrader{Timeout: s.opts.WriteTimeout}.Upgrade(r, w)
+	if err != nil {
+		if conn != nil {
+			_ = conn.Close()
+		}
+		return nil, fmt.Errorf("websocket handshake: %w", err)
+	}
+	var src io.Reader = conn
+	if n := rw.Reader.Buffered(); n > 0 { // sent before the handshake was answered
+		early, _ := rw.Peek(n)
+		src = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
+	}
+	return &link{
+		conn: conn, reader: bufio.NewReaderSize(src, readBuffer), limit: s.opts.MaxPayload,
+		received: func(n int) { count(&s.stats.bytesIn, n) },
+	}, nil
+}
+
+// next returns the next whole data message or control frame; the payload belongs to the caller.
+func (l *link) next() (ws.OpCode, []byte, error) {
+	for {
+		header, err := ws.ReadHeaderBuffer(l.reader, l.scratch[:])
+		if err != nil {
+			return 0, nil, err
+		}
+		state := ws.StateServerSide
+		if l.partial {
+			state = state.Set(ws.StateFragmented)
+		}
+		if err := ws.CheckHeader(header, state); err != nil {
+			return 0, nil, err
+		}
+		if header.OpCode.IsControl() {
+			body, err := l.read(nil, header)
+			return header.OpCode, body, err
+		}
+		if header.Length > int64(l.limit-len(l.message)) {
+			return 0, nil, errPayloadLimit
+		}
+		if !l.partial {
+			l.opcode = header.OpCode
+		}
+		if l.message, err = l.read(l.message, header); err != nil {
+			return 0, nil, err
+		}
+		if l.partial = !header.Fin; l.partial {
+			continue
+		}
+		message := l.message
+		l.message = nil
+		if l.opcode == ws.OpText && !utf8.Valid(message) {
+			return 0, nil, errNotUTF8
+		}
+		return l.opcode, message, nil
+	}
+}
+
+// read appends the payload of a frame to dst. Memory grows with what arrives, not with what the peer announces.
+func (l *link) read(dst []byte, header ws.Header) ([]byte, error) {
+	offset := 0
+	for left := int(header.Length); left > 0; {
+		n := min(left, max(len(dst), 4096))
+		dst = slices.Grow(dst, n)
+		part := dst[len(dst) : len(dst)+n]
+		if _, err := io.ReadFull(l.reader, part); err != nil {
+			return nil, err
+		}
+		ws.Cipher(part, header.Mask, offset)
+		dst = dst[:len(dst)+n]
+		offset += n
+		left -= n
+	}
+	l.received(offset)
+	return dst, nil
+}
+
+// write sends frames within the timeout.
+func (l *link) write(frames []frame, timeout time.Duration) error {
+	if err := l.conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	if len(frames) == 1 {
+		_, err := l.conn.Write(frames[0].data)
+		return err
+	}
+	if _, ok := l.conn.(*net.TCPConn); !ok { // no vectored write: one record instead of many
+		joined := make([]byte, 0, frameBytes(frames))
+		for _, f := range frames {
+			joined = append(joined, f.data...)
+		}
+		_, err := l.conn.Write(joined)
+		return err
+	}
+	buffers := make(net.Buffers, len(frames))
+	for i, f := range frames {
+		buffers[i] = f.data
+	}
+	_, err := buffers.WriteTo(l.conn)
+	return err
+}
+
+// writeLoop drains the queue and ends; it is started anew for the next frame.
+func (c *conn) writeLoop() {
+	for batch := c.nextBatch(); batch != nil; batch = c.nextBatch() {
+		err := c.link.write(batch, c.srv.opts.WriteTimeout)
+		c.srv.stats.writes.Add(1)
+		count(&c.srv.stats.bytesOut, frameBytes(batch))
+		c.wrote(batch, err)
+	}
+}
+
+func (c *conn) nextBatch() []frame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) > 0 {
+		return c.takeLocked(writeBatch, func(f frame) int { return len(f.data) })
+	}
+	c.writing = false
+	if c.phase == phaseClosing {
+		// The close frame is out, and nothing follows it; the peer answers it or is cut off.
+		_ = c.link.conn.SetReadDeadline(time.Now().Add(closeWait))
+		if half, ok := c.link.conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+		c.settleLocked()
+	}
+	return nil
+}
+
+func (c *conn) wrote(batch []frame, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.releaseLocked(batch)
+	if err != nil {
+		c.shutLocked(ReasonTransportError, endAbort)
+		c.dropQueueLocked()
+		_ = c.link.conn.Close()
+	}
+}
+
+// readLoop takes what the peer sends until the WebSocket ends.
+func (c *conn) readLoop(l *link) {
+	reason, how := c.readMessages(l)
+	c.shut(reason, how)
+	if how == endNotify {
+		// What the peer is still sending must be read, or its system throws away the close frame. The deadline comes
+		// with the close frame.
+		_, _ = io.Copy(io.Discard, l.reader)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.readDone = true
+	c.settleLocked()
+}
+
+func (c *conn) readMessages(l *link) (string, ending) {
+	for {
+		op, data, err := l.next()
+		if err == nil {
+			err = c.receiveFrame(op, data)
+		}
+		if err != nil {
+			c.srv.opts.Logger.DebugContext(c.ctx, "socketio: websocket ended", "sid", c.id, "error", err)
+			return classify(err)
+		}
+	}
+}
+
+func (c *conn) receiveFrame(op ws.OpCode, data []byte) error {
+	switch op {
+	case ws.OpClose:
+		return errPeerClosed
+	case ws.OpPing:
+		if err := c.send(newFrame(ws.OpPong, data)); errors.Is(err, ErrSlow) {
+			return err
+		}
+		return nil
+	case ws.OpPong:
+		return nil
+	default: // data
+	}
+	p := enginePacket{kind: engineMessage, data: data, binary: true}
+	if op == ws.OpText {
+		var err error
+		if p, err = decodeText(data); err != nil {
+			return err
+		}
+	}
+	c.inbound.Lock()
+	defer c.inbound.Unlock()
+	return c.receive(p)
+}
+
+// classify says why a WebSocket whose reading ended with err is closed, and how.
+func classify(err error) (string, ending) {
+	_, violation := errors.AsType[ws.ProtocolError](err)
+	_, network := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(err, errPeerClosed):
+		return ReasonTransportClose, endPeer
+	case errors.Is(err, errPayloadLimit):
+		return ReasonTooLarge, endNotify
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		return ReasonTransportClose, endAbort
+	case violation:
+		return ReasonParseError, endNotify
+	case network, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrSlow):
+		return ReasonTransportError, endAbort
+	default:
+		return ReasonParseError, endNotify
+	}
+}

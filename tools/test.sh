@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Runs all tests and ends with one line that counts them.
+set -uo pipefail
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=0
+
+bin/llmctl db with-test -- go test -race -timeout 20m -v ./... >"$log" 2>&1 || failed=1
+# The verbose output is for counting; people get packages and failures.
+grep -E '^(ok|FAIL|panic:|---? FAIL|\?)|^ +--- FAIL|_test\.go:[0-9]+:|DATA RACE' "$log" | grep -v 'no test files' || true
+if [ "$failed" = 1 ]; then
+	echo "----- the end of the output -----"
+	tail -n 80 "$log"
+fi
+passed=$(grep -cE '^ *--- PASS' "$log")
+broken=$(grep -cE '^ *--- FAIL' "$log")
+skipped=$(grep -cE '^ *--- SKIP' "$log")
+
+if [ -f web/package.json ]; then
+	if (cd web && npm test --silent) >"$log" 2>&1; then
+		:
+	else
+		failed=1
+	fi
+	cat "$log"
+	count() { sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ *Tests ' | grep -oE "[0-9]+ $1" | grep -oE '[0-9]+' || echo 0; }
+	passed=$((passed + $(count passed)))
+	broken=$((broken + $(count failed)))
+fi
+
+[ "$failed" = 0 ] || [ "$broken" -gt 0 ] || broken=1
+echo "$passed passed, $broken failed, $skipped skipped"
+exit "$failed"
