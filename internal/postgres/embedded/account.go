@@ -26,7 +26,7 @@ func self() account {
 }
 
 // id makes a kernel id of Go's int; -1 does not occur on unix.
-func id(n int) uint32 { return uint32(n) } //nolint:gosec // a uid is never negative on unix
+func id(n int) uint32 { return uint32(n) }
 
 // chooseAccount decides who runs the server. owner is the owner of existing
 // data, or 0.

@@ -28,7 +28,7 @@ const helperFlag = "-embedded-helper"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == helperFlag {
-		os.Exit(helper(os.Args[2])) //nolint:forbidigo // this is a main of its own
+		os.Exit(helper(os.Args[2]))
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -25,7 +25,7 @@ const helperFlag = "-cluster-helper"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == helperFlag {
-		os.Exit(helper()) //nolint:forbidigo // this is a main of its own
+		os.Exit(helper())
 	}
 	goleak.VerifyTestMain(m)
 }
