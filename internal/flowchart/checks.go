@@ -2,7 +2,6 @@ package flowchart
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -224,12 +223,10 @@ func (v *validator) names(n Node, edge, location string, u uses) {
 
 func (v *validator) textFault(n Node, edge, location, text string, err error) {
 	message := fmt.Sprintf("%s: %s.", location, err)
-	if i, ok := errors.AsType[issue](err); ok && i.name != "" {
-		for _, o := range v.g.Nodes {
-			if strings.Contains(o.ID, "-") && strings.Contains(text, rootNodes+"."+o.ID) {
-				message += fmt.Sprintf(" Because of its hyphen, node %q is read as nodes[%q].", o.ID, o.ID)
-				break
-			}
+	for _, o := range v.g.Nodes {
+		if strings.Contains(o.ID, "-") && strings.Contains(text, rootNodes+"."+o.ID) {
+			message += fmt.Sprintf(" Because of its hyphen, node %q is read as nodes[%q].", o.ID, o.ID)
+			break
 		}
 	}
 	v.add(n.ID, edge, reasonOf(err), message)

@@ -27,7 +27,13 @@ func walkTexts(kind Kind, config map[string]any, fn textFn) error {
 		if err := walkObject(config["headers"], "config.headers", fn); err != nil {
 			return err
 		}
-		return walkDeep(config, "config", "body", fn)
+		body, ok := config["body"]
+		if !ok {
+			return nil
+		}
+		body, err := walkDeep(body, "config.body", fn)
+		config["body"] = body
+		return err
 	case KindScript:
 		if err := walkMembers(config, "config", fn, "script", "stdin"); err != nil {
 			return err
@@ -83,32 +89,26 @@ func walkList(v any, location string, fn textFn) error {
 	return nil
 }
 
-// walkDeep visits every text within m[name].
-func walkDeep(m map[string]any, location, name string, fn textFn) error {
-	location += "." + name
-	switch v := m[name].(type) {
+// walkDeep visits every text within v and gives what stands in v's place.
+func walkDeep(v any, location string, fn textFn) (any, error) {
+	var err error
+	switch v := v.(type) {
 	case string:
-		r, err := fn(location, v)
-		if err != nil {
-			return err
-		}
-		m[name] = r
+		return fn(location, v)
 	case map[string]any:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			if err := walkDeep(v, location, k, fn); err != nil {
-				return err
+			if v[k], err = walkDeep(v[k], location+"."+k, fn); err != nil {
+				return nil, err
 			}
 		}
 	case []any:
 		for i := range v {
-			box := map[string]any{"": v[i]}
-			if err := walkDeep(box, indexed(location, i), "", fn); err != nil {
-				return err
+			if v[i], err = walkDeep(v[i], indexed(location, i), fn); err != nil {
+				return nil, err
 			}
-			v[i] = box[""]
 		}
 	}
-	return nil
+	return v, nil
 }
 
 func indexed(location string, i int) string { return fmt.Sprintf("%s[%d]", location, i) }

@@ -46,7 +46,7 @@ func newLanguage() (*language, error) {
 		cel.CrossTypeNumericComparisons(true),
 		cel.ParserExpressionSizeLimit(MaxExpressionLength),
 		cel.ParserRecursionLimit(maxExpressionDepth),
-		cel.ExtendedValidations(),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
 		cel.DefaultUTCTimeZone(true),
 		ext.Strings(),
 		boundedText(),

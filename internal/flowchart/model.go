@@ -1,6 +1,7 @@
 package flowchart
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -98,7 +99,13 @@ func (e Edge) MarshalJSON() ([]byte, error) {
 		m[k] = v
 	}
 	m["id"], m["source"], m["target"], m["mode"] = e.ID, e.Source, e.Target, e.Mode
-	return json.Marshal(m)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // the caller's encoder decides
+	if err := enc.Encode(m); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSpace(b.Bytes()), nil
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote, for graphs that were checked when

@@ -3,7 +3,6 @@ package flowchart
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,7 +65,7 @@ func members(raw json.RawMessage, location string, fields map[string]field, f *f
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		at := location + "." + name
+		at := strings.TrimPrefix(location+"."+name, ".")
 		fd, known := fields[name]
 		switch {
 		case !known:
@@ -85,9 +84,6 @@ func value(raw json.RawMessage, location string, into any, f *faults) bool {
 	err := json.Unmarshal(raw, into)
 	if err == nil {
 		return true
-	}
-	if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && te.Field != "" {
-		location += "." + te.Field
 	}
 	f.add(location, "must be %s", wanted(into))
 	return false

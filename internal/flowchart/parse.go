@@ -46,7 +46,10 @@ type graphParser struct {
 
 func (p *graphParser) graph(data []byte) *Graph {
 	var nodes, edges []json.RawMessage
-	members(data, "graph", map[string]field{
+	if _, ok := object(data, "graph", &p.faults); !ok {
+		return nil
+	}
+	members(data, "", map[string]field{
 		"nodes": {read: p.list(&nodes, MaxNodes)},
 		"edges": {read: p.list(&edges, MaxEdges)},
 	}, &p.faults)
@@ -143,6 +146,9 @@ func (p *graphParser) edge(raw json.RawMessage, at string) Edge {
 		e.Extra = m
 	}
 	p.id(e.ID, at, p.edges)
+	if e.Mode == "" {
+		e.Mode = Solid
+	}
 	if !e.Mode.Known() {
 		p.faults.add(at+".mode", "must be solid, dotted or dashed, not %q", e.Mode)
 	}

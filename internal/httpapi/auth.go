@@ -29,12 +29,16 @@ type RequestInfo struct {
 func (i *RequestInfo) Resolve(ctx huma.Context) []error {
 	r, _ := humaUnwrap(ctx)
 	i.ip, _, _ = net.SplitHostPort(r.RemoteAddr)
-	i.agent, i.secure = r.UserAgent(), r.TLS != nil
+	i.agent, i.secure = r.UserAgent(), isHTTPS(r)
 	if c, err := r.Cookie(auth.Cookie); err == nil {
 		i.session = c.Value
 	}
 	return nil
 }
+
+// isHTTPS tells how the browser came: over TLS to us, or to a trusted proxy that
+// said so (which is written into the request's address before it gets here).
+func isHTTPS(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
 
 type setupInput struct {
 	RequestInfo

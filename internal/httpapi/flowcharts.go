@@ -100,6 +100,11 @@ type updateFlowchartInput struct {
 	}
 }
 
+type deleteFlowchartInput struct {
+	IDInput
+	IfMatch string `header:"If-Match"`
+}
+
 type flowchartOutput struct {
 	ETag string `header:"ETag"`
 	Body flowchartView
@@ -130,7 +135,9 @@ func (s *server) registerFlowcharts() {
 	}, s.createFlowchart)
 	handle(s, route{
 		method: http.MethodGet, path: "/flowcharts/{id}", id: "get-flowchart", tag: "flowcharts", permission: auth.Read, summary: "A flowchart",
-	}, func(ctx context.Context, in *IDInput) (*flowchartOutput, error) { return s.flowchart(ctx, in.ID) })
+	}, func(ctx context.Context, in *IDInput) (*flowchartOutput, error) {
+		return s.flowchart(ctx, s.deps.DB, in.ID)
+	})
 	handle(s, route{
 		method: http.MethodPatch, path: "/flowcharts/{id}", id: "update-flowchart", tag: "flowcharts", permission: auth.Write,
 		audit: true, summary: "Change a flowchart's name, description or limits",
@@ -138,17 +145,25 @@ func (s *server) registerFlowcharts() {
 	handle(s, route{
 		method: http.MethodDelete, path: "/flowcharts/{id}", id: "delete-flowchart", tag: "flowcharts", permission: auth.Write,
 		audit: true, summary: "Delete a flowchart; its runs stay, and it can be restored", status: http.StatusNoContent,
-	}, func(ctx context.Context, in *IDInput) (*struct{}, error) {
-		return nil, s.deps.Flowcharts.SetDeleted(ctx, in.ID, true)
+	}, func(ctx context.Context, in *deleteFlowchartInput) (*struct{}, error) {
+		revision, err := ifMatch(in.IfMatch)
+		if err != nil {
+			return nil, err
+		}
+		return drop(ctx, s, "flowchart.deleted", "flowchart", in.ID, func(ctx context.Context, tx *postgres.Tx) error {
+			return s.deps.Flowcharts.SetDeleted(ctx, tx, in.ID, revision, true)
+		})
 	})
 	handle(s, route{
 		method: http.MethodPost, path: "/flowcharts/{id}/restore", id: "restore-flowchart", tag: "flowcharts", permission: auth.Write,
 		audit: true, summary: "Take a deletion back",
 	}, func(ctx context.Context, in *IDInput) (*flowchartOutput, error) {
-		if err := s.deps.Flowcharts.SetDeleted(ctx, in.ID, false); err != nil {
-			return nil, err
-		}
-		return s.flowchart(ctx, in.ID)
+		return change(ctx, s, "flowchart.restored", "flowchart", in.ID, func(ctx context.Context, tx *postgres.Tx) (*flowchartOutput, error) {
+			if err := s.deps.Flowcharts.SetDeleted(ctx, tx, in.ID, 0, false); err != nil {
+				return nil, err
+			}
+			return s.flowchart(ctx, tx, in.ID)
+		})
 	})
 	handle(s, route{
 		method: http.MethodPost, path: "/flowcharts/{id}/duplicate", id: "duplicate-flowchart", tag: "flowcharts", permission: auth.Write,
@@ -156,8 +171,8 @@ func (s *server) registerFlowcharts() {
 	}, s.duplicateFlowchart)
 }
 
-func (s *server) flowchart(ctx context.Context, id int64) (*flowchartOutput, error) {
-	f, err := s.deps.Flowcharts.Get(ctx, id)
+func (s *server) flowchart(ctx context.Context, q postgres.Querier, id int64) (*flowchartOutput, error) {
+	f, err := s.deps.Flowcharts.GetIn(ctx, q, id)
 	if err != nil {
 		return nil, err
 	}
@@ -181,18 +196,17 @@ func (s *server) createFlowchart(ctx context.Context, in *createFlowchartInput) 
 }
 
 func (s *server) insertFlowchart(ctx context.Context, op, key string, request any, f store.Fields, g *flowchart.Graph) (*flowchartOutput, error) {
-	id, err := idempotent(ctx, s, op, key, request, func(ctx context.Context, tx *postgres.Tx) (int64, error) {
+	return idempotent(ctx, s, op, key, request, func(ctx context.Context, tx *postgres.Tx) (*flowchartOutput, error) {
 		by := user(ctx).UserID
 		id, err := s.deps.Flowcharts.Create(ctx, tx, f, g, &by)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		return id, s.audit(ctx, tx, "flowchart.created", "flowchart", id)
+		if err := s.audit(ctx, tx, "flowchart.created", "flowchart", id); err != nil {
+			return nil, err
+		}
+		return s.flowchart(ctx, tx, id)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s.flowchart(ctx, id)
 }
 
 func (s *server) updateFlowchart(ctx context.Context, in *updateFlowchartInput) (*flowchartOutput, error) {
@@ -212,26 +226,31 @@ func (s *server) updateFlowchart(ctx context.Context, in *updateFlowchartInput) 
 				errs.Detail{Location: "body." + l.name, Message: "is out of range; null means no limit"})
 		}
 	}
-	err = s.deps.Flowcharts.Update(ctx, in.ID, revision, func(f *store.Fields) {
-		if b.Name != nil {
-			f.Name = *b.Name
+	return change(ctx, s, "flowchart.updated", "flowchart", in.ID, func(ctx context.Context, tx *postgres.Tx) (*flowchartOutput, error) {
+		if err := s.deps.Flowcharts.Update(ctx, tx, in.ID, revision, in.apply); err != nil {
+			return nil, err
 		}
-		if b.Description != nil {
-			f.Description = *b.Description
-		}
-		for _, set := range []struct {
-			o  optional[int32]
-			to **int32
-		}{{b.MaxNodeExecutions, &f.MaxNodeExecutions}, {b.MaxRuntimeMinutes, &f.MaxRuntimeMinutes}, {b.MaxParallelNodes, &f.MaxParallelNodes}} {
-			if set.o.Set {
-				*set.to = set.o.Value
-			}
-		}
+		return s.flowchart(ctx, tx, in.ID)
 	})
-	if err != nil {
-		return nil, err
+}
+
+// apply sets what the request has.
+func (in *updateFlowchartInput) apply(f *store.Fields) {
+	b := in.Body
+	if b.Name != nil {
+		f.Name = *b.Name
 	}
-	return s.flowchart(ctx, in.ID)
+	if b.Description != nil {
+		f.Description = *b.Description
+	}
+	for _, limit := range []struct {
+		given optional[int32]
+		to    **int32
+	}{{b.MaxNodeExecutions, &f.MaxNodeExecutions}, {b.MaxRuntimeMinutes, &f.MaxRuntimeMinutes}, {b.MaxParallelNodes, &f.MaxParallelNodes}} {
+		if limit.given.Set {
+			*limit.to = limit.given.Value
+		}
+	}
 }
 
 type duplicateInput struct {
@@ -254,7 +273,14 @@ func (s *server) duplicateFlowchart(ctx context.Context, in *duplicateInput) (*f
 	}
 	row := old.Flowchart
 	return s.insertFlowchart(ctx, "duplicate-flowchart", in.IdempotencyKey, in.ID, store.Fields{
-		Name: "Copy of " + row.Name, Description: row.Description, MaxNodeExecutions: row.MaxNodeExecutions,
+		Name: copyName(row.Name), Description: row.Description, MaxNodeExecutions: row.MaxNodeExecutions,
 		MaxRuntimeMinutes: row.MaxRuntimeMinutes, MaxParallelNodes: row.MaxParallelNodes,
 	}, g)
+}
+
+// copyName keeps to the limit that names have.
+func copyName(name string) string {
+	const longest = 200
+	r := []rune("Copy of " + name)
+	return string(r[:min(len(r), longest)])
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/flowchart/store"
+	"github.com/llmctl/studio/internal/postgres"
 )
 
 // GraphBody is a graph as clients send it. What a client got with GET it may send
@@ -35,12 +37,12 @@ type validationView struct {
 }
 
 type graphView struct {
-	FlowchartID int64             `json:"flowchart_id"`
-	Version     int32             `json:"version"`
-	Nodes       []json.RawMessage `json:"nodes"`
-	Edges       []json.RawMessage `json:"edges"`
-	Validation  validationView    `json:"validation"`
-	CreatedAt   time.Time         `json:"created_at"`
+	FlowchartID int64            `json:"flowchart_id"`
+	Version     int32            `json:"version"`
+	Nodes       []flowchart.Node `json:"nodes"`
+	Edges       []flowchart.Edge `json:"edges"`
+	Validation  validationView   `json:"validation"`
+	CreatedAt   time.Time        `json:"created_at"`
 }
 
 func viewVersion(v store.Version) (graphView, error) {
@@ -52,7 +54,7 @@ func viewVersion(v store.Version) (graphView, error) {
 		return out, fmt.Errorf("read findings of version %d: %w", v.ID, err)
 	}
 	if out.Edges == nil {
-		out.Edges = []json.RawMessage{}
+		out.Edges = []flowchart.Edge{}
 	}
 	out.Validation.Valid = len(out.Validation.Errors) == 0
 	return out, nil
@@ -65,8 +67,9 @@ type graphOutput struct {
 
 type putGraphInput struct {
 	IDInput
-	IfMatch string `header:"If-Match"`
-	Body    GraphBody
+	IdempotencyKey string `header:"Idempotency-Key"`
+	IfMatch        string `header:"If-Match"`
+	Body           GraphBody
 }
 
 type validateInput struct {
@@ -105,13 +108,16 @@ func (s *server) registerGraphs() {
 		return s.version(ctx, in.ID, f.Flowchart.Version, f.Flowchart.Revision)
 	})
 	handle(s, route{
-		method: http.MethodPut, path: "/flowcharts/{id}/graph", id: "put-graph", tag: "flowcharts", permission: auth.Write, audit: true,
+		method: http.MethodPut, path: "/flowcharts/{id}/graph", id: "put-graph", tag: "flowcharts", permission: auth.Write, audit: true, idempotent: true,
 		summary: "Save the graph as a new version; what only keeps it from running is stored with it", body: maxGraphBody,
 	}, s.putGraph)
 	handle(s, route{
 		method: http.MethodPost, path: "/flowcharts/{id}/validate", id: "validate-graph", tag: "flowcharts", permission: auth.Read,
 		summary: "Check a graph without saving it", body: maxGraphBody,
 	}, func(ctx context.Context, in *validateInput) (*validateOutput, error) {
+		if _, err := s.deps.Flowcharts.Get(ctx, in.ID); err != nil {
+			return nil, err
+		}
 		g, err := in.Body.graph()
 		if err != nil {
 			return nil, err
@@ -130,7 +136,7 @@ func (s *server) registerGraphs() {
 		if err != nil {
 			return nil, err
 		}
-		rows, err := s.deps.Flowcharts.Versions(ctx, in.ID, int32(before), in.Limit+1)
+		rows, err := s.deps.Flowcharts.Versions(ctx, in.ID, int32(min(before, math.MaxInt32)), in.Limit+1)
 		if err != nil {
 			return nil, err
 		}
@@ -151,6 +157,10 @@ func (s *server) version(ctx context.Context, id int64, number int32, revision i
 	if err != nil {
 		return nil, err
 	}
+	return graphOut(v, revision)
+}
+
+func graphOut(v store.Version, revision int64) (*graphOutput, error) {
 	view, err := viewVersion(v)
 	if err != nil {
 		return nil, err
@@ -167,14 +177,18 @@ func (s *server) putGraph(ctx context.Context, in *putGraphInput) (*graphOutput,
 	if err != nil {
 		return nil, err
 	}
-	by := user(ctx).UserID
-	v, err := s.deps.Flowcharts.SaveGraph(ctx, in.ID, revision, g, &by)
-	if err != nil {
-		return nil, err
-	}
-	f, err := s.deps.Flowcharts.Get(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return s.version(ctx, in.ID, v.Number, f.Flowchart.Revision)
+	request := []any{in.ID, revision, in.Body}
+	return idempotent(ctx, s, "put-graph", in.IdempotencyKey, request, func(ctx context.Context, tx *postgres.Tx) (*graphOutput, error) {
+		by := user(ctx).UserID
+		// The revision comes from the save itself: read afterwards, it could be that
+		// of somebody else's save, which the client has not seen.
+		v, saved, err := s.deps.Flowcharts.SaveGraph(ctx, tx, in.ID, revision, g, &by)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.audit(ctx, tx, "flowchart.saved", "flowchart", in.ID); err != nil {
+			return nil, err
+		}
+		return graphOut(v, saved)
+	})
 }

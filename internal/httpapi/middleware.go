@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/llmctl/studio/internal/auth"
 )
 
 // ids name a request in logs, errors and events.
@@ -48,7 +50,8 @@ func withIDs(next http.Handler) http.Handler {
 		v.Correlation = pick(r.Header.Get("X-Correlation-ID"), v.Request)
 		w.Header().Set("X-Request-ID", v.Request)
 		w.Header().Set("X-Correlation-ID", v.Correlation)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), idsKey{}, v)))
+		ctx := auth.WithRequestID(context.WithValue(r.Context(), idsKey{}, v), v.Request)
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -78,7 +78,7 @@ func (s *server) registerModels() {
 	}, s.createModel)
 	handle(s, route{
 		method: http.MethodGet, path: "/models/{id}", id: "get-model", tag: "models", permission: auth.Read, summary: "A model",
-	}, func(ctx context.Context, in *IDInput) (*modelOutput, error) { return s.model(ctx, in.ID) })
+	}, func(ctx context.Context, in *IDInput) (*modelOutput, error) { return s.model(ctx, s.deps.DB, in.ID) })
 	handle(s, route{
 		method: http.MethodPatch, path: "/models/{id}", id: "update-model", tag: "models", permission: auth.Manage,
 		audit: true, summary: "Change a model",
@@ -87,12 +87,14 @@ func (s *server) registerModels() {
 		method: http.MethodDelete, path: "/models/{id}", id: "delete-model", tag: "models", permission: auth.Manage,
 		audit: true, summary: "Delete a model", status: http.StatusNoContent,
 	}, func(ctx context.Context, in *IDInput) (*struct{}, error) {
-		return nil, s.deps.Catalog.DeleteModel(ctx, in.ID)
+		return drop(ctx, s, "model.deleted", "model", in.ID, func(ctx context.Context, tx *postgres.Tx) error {
+			return s.deps.Catalog.DeleteModel(ctx, tx, in.ID)
+		})
 	})
 }
 
-func (s *server) model(ctx context.Context, id int64) (*modelOutput, error) {
-	m, p, err := s.deps.Catalog.GetModel(ctx, id)
+func (s *server) model(ctx context.Context, q postgres.Querier, id int64) (*modelOutput, error) {
+	m, p, err := s.deps.Catalog.GetModelIn(ctx, q, id)
 	if err != nil {
 		return nil, err
 	}
@@ -104,19 +106,18 @@ func (s *server) createModel(ctx context.Context, in *createModelInput) (*modelO
 	if err != nil {
 		return nil, err
 	}
-	id, err := idempotent(ctx, s, "create-model", in.IdempotencyKey, in.Body, func(ctx context.Context, tx *postgres.Tx) (int64, error) {
+	return idempotent(ctx, s, "create-model", in.IdempotencyKey, in.Body, func(ctx context.Context, tx *postgres.Tx) (*modelOutput, error) {
 		m, err := s.deps.Catalog.CreateModel(ctx, tx, catalog.ModelFields{
 			Name: in.Body.Name, ProviderID: in.Body.ProviderID, Model: in.Body.Model, Config: config,
 		})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		return m.ID, s.audit(ctx, tx, "model.created", "model", m.ID)
+		if err := s.audit(ctx, tx, "model.created", "model", m.ID); err != nil {
+			return nil, err
+		}
+		return s.model(ctx, tx, m.ID)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s.model(ctx, id)
 }
 
 func (s *server) updateModel(ctx context.Context, in *updateModelInput) (*modelOutput, error) {
@@ -130,22 +131,24 @@ func (s *server) updateModel(ctx context.Context, in *updateModelInput) (*modelO
 			return nil, err
 		}
 	}
-	_, err = s.deps.Catalog.UpdateModel(ctx, in.ID, revision, func(f *catalog.ModelFields) {
-		if in.Body.Name != nil {
-			f.Name = *in.Body.Name
+	return change(ctx, s, "model.updated", "model", in.ID, func(ctx context.Context, tx *postgres.Tx) (*modelOutput, error) {
+		_, err := s.deps.Catalog.UpdateModel(ctx, tx, in.ID, revision, func(f *catalog.ModelFields) {
+			if in.Body.Name != nil {
+				f.Name = *in.Body.Name
+			}
+			if in.Body.ProviderID != nil {
+				f.ProviderID = *in.Body.ProviderID
+			}
+			if in.Body.Model != nil {
+				f.Model = *in.Body.Model
+			}
+			if config != nil {
+				f.Config = config
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
-		if in.Body.ProviderID != nil {
-			f.ProviderID = *in.Body.ProviderID
-		}
-		if in.Body.Model != nil {
-			f.Model = *in.Body.Model
-		}
-		if config != nil {
-			f.Config = config
-		}
+		return s.model(ctx, tx, in.ID)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s.model(ctx, in.ID)
 }

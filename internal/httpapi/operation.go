@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -18,6 +19,11 @@ const (
 	maxGraphBody = 8 << 20
 	maxInputBody = 4 << 20
 )
+
+// bodyTimeout is how long a body may take to arrive. The deadline stays on the
+// connection while the operation runs and would cancel it, so this is longer than
+// any operation may take.
+const bodyTimeout = time.Minute
 
 // route is an operation in the making: what every operation declares.
 type route struct {
@@ -45,7 +51,7 @@ func (s *server) operation(r route) huma.Operation {
 	}
 	op := huma.Operation{
 		OperationID: r.id, Method: r.method, Path: s.deps.APIPrefix + r.path, Summary: r.summary, Tags: []string{r.tag},
-		DefaultStatus: r.status, MaxBodyBytes: r.body,
+		DefaultStatus: r.status, MaxBodyBytes: r.body, BodyReadTimeout: bodyTimeout,
 		Metadata: map[string]any{metaPermission: r.permission, metaAudit: r.audit, metaIdempotent: r.idempotent, metaMaxBody: r.body},
 		Extensions: map[string]any{
 			"x-permission": string(r.permission), "x-audit": r.audit, "x-idempotent": r.idempotent, "x-max-body": r.body,

@@ -32,7 +32,7 @@ func newPage(d Deps) http.Handler {
 		}
 		// What a script or an image asks for is not a page's address, and a missing
 		// asset must not look like one.
-		if !acceptsHTML(r) || strings.HasPrefix(name, "assets/") {
+		if !acceptsHTML(r) || strings.HasPrefix(name+"/", "assets/") {
 			writeProblem(w, r, http.StatusNotFound, "There is no file "+r.URL.Path+".")
 			return
 		}

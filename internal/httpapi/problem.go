@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
@@ -90,7 +91,7 @@ func codeOf(status int) (errs.Code, string) {
 // problemOf builds the envelope from our own error, or from what huma found.
 func problemOf(status int, msg string, causes ...error) *Problem {
 	for _, cause := range causes {
-		if e, ok := errors.AsType[*errs.Error](postgres.Wrap(cause)); ok {
+		if e := ours(cause); e != nil {
 			return fromError(e)
 		}
 	}
@@ -114,6 +115,29 @@ func problemOf(status int, msg string, causes ...error) *Problem {
 		}
 	}
 	return p
+}
+
+// ours gives the error that a domain made, which may carry the database's as its
+// cause and says more than that; else what the database's error means in general.
+func ours(cause error) *errs.Error {
+	if e, ok := errors.AsType[*errs.Error](cause); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*errs.Error](postgres.Wrap(unstorable(cause))); ok {
+		return e
+	}
+	return nil
+}
+
+// unstorable turns the database's refusal of a text into a fault of the request:
+// JSON may hold U+0000 and headers may hold any byte, a Postgres text may not.
+func unstorable(err error) error {
+	const badEncoding, untranslatable = "22021", "22P05"
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || (e.Code != badEncoding && e.Code != untranslatable) {
+		return err
+	}
+	return errs.E(errs.Invalid, "request.invalid_text", "A text holds a character that cannot be stored, such as U+0000. Remove it.").With(err)
 }
 
 func fromError(e *errs.Error) *Problem {

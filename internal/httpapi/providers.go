@@ -124,7 +124,9 @@ func (s *server) registerProviders() {
 		method: http.MethodDelete, path: "/providers/{id}", id: "delete-provider", tag: "models", permission: auth.Manage,
 		audit: true, summary: "Delete a provider that no model uses", status: http.StatusNoContent,
 	}, func(ctx context.Context, in *IDInput) (*struct{}, error) {
-		return nil, s.deps.Catalog.DeleteProvider(ctx, in.ID)
+		return drop(ctx, s, "provider.deleted", "provider", in.ID, func(ctx context.Context, tx *postgres.Tx) error {
+			return s.deps.Catalog.DeleteProvider(ctx, tx, in.ID)
+		})
 	})
 	handle(s, route{
 		method: http.MethodPost, path: "/providers/{id}/test", id: "test-provider", tag: "models", permission: auth.Manage,
@@ -163,19 +165,21 @@ func (s *server) updateProvider(ctx context.Context, in *updateProviderInput) (*
 			return nil, err
 		}
 	}
-	p, err := s.deps.Catalog.UpdateProvider(ctx, in.ID, revision, func(f *catalog.ProviderFields) {
-		if in.Body.Name != nil {
-			f.Name = *in.Body.Name
+	return change(ctx, s, "provider.updated", "provider", in.ID, func(ctx context.Context, tx *postgres.Tx) (*providerOutput, error) {
+		p, err := s.deps.Catalog.UpdateProvider(ctx, tx, in.ID, revision, func(f *catalog.ProviderFields) {
+			if in.Body.Name != nil {
+				f.Name = *in.Body.Name
+			}
+			if in.Body.BaseURL != nil {
+				f.BaseURL = *in.Body.BaseURL
+			}
+			f.APIKey = in.Body.APIKey
+		})
+		if err != nil {
+			return nil, err
 		}
-		if in.Body.BaseURL != nil {
-			f.BaseURL = *in.Body.BaseURL
-		}
-		f.APIKey = in.Body.APIKey
+		return providerOut(p), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return providerOut(p), nil
 }
 
 func (s *server) withKey(ctx context.Context, id int64) (catalog.Provider, string, error) {

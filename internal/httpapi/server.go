@@ -101,6 +101,8 @@ func (s *server) register() {
 	s.registerHealth()
 	s.registerAuth()
 	s.registerAPIKeys()
+	s.registerUsers()
+	s.registerAudit()
 	s.registerProviders()
 	s.registerModels()
 	s.registerFlowcharts()

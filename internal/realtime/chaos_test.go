@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,7 +39,7 @@ const (
 // chaotic loses, doubles and reorders hints.
 func chaotic(b bus.Bus, seed uint64) bus.Bus {
 	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(seed, 1))
 	var later []bus.Hint
 	return filtered{Bus: b, through: func(h bus.Hint, hand func(bus.Hint)) {
 		mu.Lock()
@@ -147,10 +149,10 @@ func chaos(t *testing.T, db *postgres.DB, nodes []node) {
 	require.NoError(t, ctx.Err())
 }
 
-var errRollback = errors.New("rolled back on purpose") //nolint:gochecknoglobals // a sentinel
+var errRollback = errors.New("rolled back on purpose")
 
 func write(ctx context.Context, seed uint64, db *postgres.DB, nodes []node) {
-	random := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(seed, 2))
 	for range chaosCommits {
 		log := nodes[random.IntN(len(nodes))].log
 		err := db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
@@ -197,7 +199,7 @@ type wanderer struct {
 
 func newWanderer(number uint64, nodes []node) *wanderer {
 	w := &wanderer{
-		number: number, nodes: nodes, random: rand.New(rand.NewPCG(number, 3)), //nolint:gosec // a test
+		number: number, nodes: nodes, random: rand.New(rand.NewPCG(number, 3)),
 		position: map[string]string{}, last: map[string]int64{},
 	}
 	// Rooms of a client share no stream, so that each can be checked by itself.
@@ -213,10 +215,8 @@ func newWanderer(number uint64, nodes []node) *wanderer {
 // flowchart:1, the others in flowchart:2.
 func (w *wanderer) roomOf(e event.Envelope) string {
 	for _, room := range w.rooms {
-		for _, key := range e.RoomKeys {
-			if key == room {
-				return room
-			}
+		if slices.Contains(e.RoomKeys, room) {
+			return room
 		}
 	}
 	return ""
@@ -225,7 +225,7 @@ func (w *wanderer) roomOf(e event.Envelope) string {
 func (w *wanderer) wander(ctx context.Context, ready func(), db *postgres.DB, written *atomic.Bool) {
 	defer ready() // in case of an error
 	for w.err == nil && ctx.Err() == nil {
-		if w.err = w.connect(); w.err != nil {
+		if w.err = w.connect(); w.err != nil { //nolint:contextcheck // what the hub starts ends with its Run
 			return
 		}
 		done := w.stay(ctx, ready, db, written)
@@ -261,11 +261,7 @@ func (w *wanderer) join(room string) {
 		arg["position"] = old
 	}
 	if known && w.random.IntN(2) == 0 {
-		after := map[string]int64{}
-		for stream, n := range w.last {
-			after[stream] = n
-		}
-		arg["after"] = after
+		arg["after"] = maps.Clone(w.last)
 	}
 	raw, err := json.Marshal(arg)
 	if err != nil {
@@ -312,7 +308,7 @@ func (w *wanderer) stay(ctx context.Context, ready func(), db *postgres.DB, writ
 			}
 			continue
 		}
-		if w.err = w.take(i); w.err != nil {
+		if w.err = w.take(i); w.err != nil { //nolint:contextcheck // what the hub starts ends with its Run
 			return true
 		}
 		if len(w.position) == len(w.rooms) {
@@ -323,7 +319,7 @@ func (w *wanderer) stay(ctx context.Context, ready func(), db *postgres.DB, writ
 		}
 		if room := w.rooms[w.random.IntN(len(w.rooms))]; w.joined[room] && w.random.IntN(30) == 0 && !written.Load() {
 			w.joined[room], w.again = false, true
-			w.leave(room)
+			w.leave(room) //nolint:contextcheck // what the hub starts ends with its Run
 		}
 	}
 	return false

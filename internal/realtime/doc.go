@@ -1,8 +1,8 @@
 // Package realtime delivers the event log to sockets: each event of a socket's
 // rooms once, each stream in order, across reconnects and on any worker.
 //
-// It knows streams, rooms and snapshots, and nothing of what events mean. A
-// connection is a [Conn]; socketio.go is the only file that knows Socket.IO.
+// It knows streams, rooms and snapshots, and nothing of what events mean or how
+// they travel: a connection is a [Conn], which package app makes of a socket.
 //
 // # The hub
 //

@@ -55,7 +55,7 @@ type cursor struct {
 }
 
 // errStopped answers those who ask a hub that has ended.
-var errStopped = errs.E(errs.Unavailable, "rt.shutdown", "The server is shutting down. Connect again.") //nolint:gochecknoglobals // a sentinel
+var errStopped = errs.E(errs.Unavailable, "rt.shutdown", "The server is shutting down. Connect again.")
 
 // New makes a hub; it works while Run runs.
 func New(o Options) (*Hub, error) {
@@ -139,7 +139,7 @@ func (h *Hub) loop(ctx context.Context) {
 				h.requestSweep()
 			}
 		case <-h.sweep.timer.C:
-			h.startSweep()
+			h.startSweep() //nolint:contextcheck // what the hub starts ends with its Run
 		}
 	}
 }

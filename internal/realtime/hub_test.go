@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -302,7 +303,7 @@ func future(stream string, n int, rooms ...string) []event.Stored {
 	for i := range out {
 		out[i] = bustest.Event(stream, int64(i+1), `{}`)
 		out[i].XID = 1 << 40
-		out[i].Envelope.RoomKeys = append(rooms, stream)
+		out[i].Envelope.RoomKeys = append(slices.Clone(rooms), stream)
 	}
 	return out
 }

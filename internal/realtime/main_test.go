@@ -23,7 +23,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A test server of this process's own ends with the process.
 	goleak.VerifyTestMain(m)
 }
 

@@ -82,10 +82,11 @@ func (h *Hub) replayOnce(ctx context.Context, m mark, in subscription, giveUp bo
 	if r.older, _, err = h.encodeAll(older); err != nil {
 		return r, err
 	}
-	size := 0
-	if r.fresh, size, err = h.encodeAll(rd.wanted()); err != nil {
+	fresh, size, err := h.encodeAll(rd.wanted())
+	if err != nil {
 		return r, err
 	}
+	r.fresh = fresh
 	if len(r.fresh) > h.o.ReplayEvents || size > h.o.ReplayBytes {
 		r.fresh = nil
 		rd.lose(m.rooms...)

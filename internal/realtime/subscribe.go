@@ -3,6 +3,7 @@ package realtime
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/llmctl/studio/internal/errs"
@@ -72,14 +73,11 @@ func unavailable(err error) error {
 
 // beginSubscribe puts the session into the rooms; from here on its live events wait.
 func (h *Hub) beginSubscribe(s *Session, allowed []string, denied []denial) mark {
-	m := mark{had: map[string]*membership{}, denied: denied, since: h.position, floor: s.floor}
+	m := mark{had: maps.Clone(s.rooms), denied: denied, since: h.position, floor: s.floor}
 	if s.closed {
 		return m
 	}
 	m.ok = true
-	for room, membership := range s.rooms {
-		m.had[room] = membership
-	}
 	// Both are right; the younger one is less to read.
 	if s.floor.Xmin() > m.since.Xmin() {
 		m.since = s.floor
@@ -108,9 +106,7 @@ func (h *Hub) finishSubscribe(s *Session, m mark, r replayed, ack func(any)) {
 	h.moment++
 	s.floor, s.floorAt = r.snapshot, h.moment
 	s.hold, s.buffer, s.buffered = false, nil, 0
-	for room, membership := range r.memberships {
-		s.rooms[room] = membership
-	}
+	maps.Copy(s.rooms, r.memberships)
 	h.counters.subscriptions.Add(1)
 	if len(missed) > 0 {
 		h.counters.replays.Add(1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -236,7 +237,7 @@ func (h *Hub) readBacklog(ctx context.Context, tx pgx.Tx, since event.Snapshot, 
 	xmin, _, _ := bounds(since)
 	rows, err := tx.Query(ctx, `SELECT stream, min(sequence) AS first, count(*) AS count FROM event
 		WHERE xid >= $1::text::xid8 AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
-		GROUP BY stream ORDER BY stream`, fmt.Sprint(xmin), since.String())
+		GROUP BY stream ORDER BY stream`, strconv.FormatUint(xmin, 10), since.String())
 	if err != nil {
 		return false, fmt.Errorf("measure backlog: %w", err)
 	}

@@ -6,7 +6,7 @@ FROM flowchart f
 LEFT JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
 LEFT JOIN LATERAL (SELECT id, status, created_at FROM flowchart_run WHERE flowchart_id = f.id ORDER BY id DESC LIMIT 1) r ON true
 WHERE f.project_id = 1 AND f.deleted_at IS NULL
-  AND (@q::text = '' OR f.name ILIKE '%' || @q || '%' OR f.description ILIKE '%' || @q || '%')
+  AND (@q::text = '' OR strpos(lower(f.name), lower(@q)) > 0 OR strpos(lower(f.description), lower(@q)) > 0)
   AND (@before_id::bigint = 0 OR f.id < @before_id)
 ORDER BY f.id DESC LIMIT @max_rows;
 
@@ -33,8 +33,8 @@ SET name = @name, description = @description, max_node_executions = @max_node_ex
     revision = revision + 1, updated_at = now()
 WHERE id = @id;
 
--- name: SetVersion :exec
-UPDATE flowchart SET version = @version, revision = revision + 1, updated_at = now() WHERE id = @id;
+-- name: SetVersion :one
+UPDATE flowchart SET version = @version, revision = revision + 1, updated_at = now() WHERE id = @id RETURNING revision;
 
 -- name: SetDeleted :exec
 UPDATE flowchart SET deleted_at = @deleted_at, revision = revision + 1, updated_at = now() WHERE id = @id;

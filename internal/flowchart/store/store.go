@@ -71,8 +71,11 @@ func (s *Store) List(ctx context.Context, q string, before int64, limit int32) (
 }
 
 // Get gives a flowchart, deleted or not.
-func (s *Store) Get(ctx context.Context, id int64) (Flowchart, error) {
-	row, err := s.q.GetFlowchart(ctx, s.db, id)
+func (s *Store) Get(ctx context.Context, id int64) (Flowchart, error) { return s.GetIn(ctx, s.db, id) }
+
+// GetIn is Get as a transaction sees it.
+func (s *Store) GetIn(ctx context.Context, q postgres.Querier, id int64) (Flowchart, error) {
+	row, err := s.q.GetFlowchart(ctx, q, id)
 	if postgres.NotFound(err) {
 		return row, notFound(id)
 	}
@@ -154,69 +157,75 @@ func (s *Store) lock(ctx context.Context, tx *postgres.Tx, id, revision int64) (
 	return row, nil
 }
 
-// Update changes a flowchart's fields.
-func (s *Store) Update(ctx context.Context, id, revision int64, change func(*Fields)) error {
-	return s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		row, err := s.lock(ctx, tx, id, revision)
-		if err != nil {
-			return err
-		}
-		f := Fields{
-			Name: row.Name, Description: row.Description, MaxNodeExecutions: row.MaxNodeExecutions,
-			MaxRuntimeMinutes: row.MaxRuntimeMinutes, MaxParallelNodes: row.MaxParallelNodes,
-		}
-		change(&f)
-		err = s.q.UpdateFlowchart(ctx, tx, dbsqlc.UpdateFlowchartParams{
-			ID: id, Name: f.Name, Description: f.Description, MaxNodeExecutions: f.MaxNodeExecutions,
-			MaxRuntimeMinutes: f.MaxRuntimeMinutes, MaxParallelNodes: f.MaxParallelNodes,
-		})
-		if err != nil {
-			return fmt.Errorf("update flowchart %d: %w", id, err)
-		}
-		return s.announce(tx, id, "updated", row.Version)
-	})
+// live locks a flowchart that is not deleted.
+func (s *Store) live(ctx context.Context, tx *postgres.Tx, id, revision int64) (dbsqlc.Flowchart, error) {
+	row, err := s.lock(ctx, tx, id, revision)
+	if err == nil && row.DeletedAt != nil {
+		return row, errs.Ef(errs.Conflict, "flow.deleted", "Flowchart %d is deleted. Restore it first.", id)
+	}
+	return row, err
 }
 
-// SaveGraph adds a version and makes it the current one.
-func (s *Store) SaveGraph(ctx context.Context, id, revision int64, g *flowchart.Graph, user *int64) (Version, error) {
-	var v Version
-	err := s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		row, err := s.lock(ctx, tx, id, revision)
-		if err != nil {
-			return err
-		}
-		if row.DeletedAt != nil {
-			return notFound(id)
-		}
-		if v, err = s.insertVersion(ctx, tx, id, row.Version+1, g, user); err != nil {
-			return err
-		}
-		if err := s.q.SetVersion(ctx, tx, dbsqlc.SetVersionParams{ID: id, Version: v.Number}); err != nil {
-			return fmt.Errorf("set version of flowchart %d: %w", id, err)
-		}
-		return s.announce(tx, id, "saved", v.Number)
+// Update changes a flowchart's fields. Errors: not_found, precondition when it is
+// not at revision any more, conflict when it is deleted.
+func (s *Store) Update(ctx context.Context, tx *postgres.Tx, id, revision int64, change func(*Fields)) error {
+	row, err := s.live(ctx, tx, id, revision)
+	if err != nil {
+		return err
+	}
+	f := Fields{
+		Name: row.Name, Description: row.Description, MaxNodeExecutions: row.MaxNodeExecutions,
+		MaxRuntimeMinutes: row.MaxRuntimeMinutes, MaxParallelNodes: row.MaxParallelNodes,
+	}
+	change(&f)
+	err = s.q.UpdateFlowchart(ctx, tx, dbsqlc.UpdateFlowchartParams{
+		ID: id, Name: f.Name, Description: f.Description, MaxNodeExecutions: f.MaxNodeExecutions,
+		MaxRuntimeMinutes: f.MaxRuntimeMinutes, MaxParallelNodes: f.MaxParallelNodes,
 	})
-	return v, err
+	if err != nil {
+		return fmt.Errorf("update flowchart %d: %w", id, err)
+	}
+	return s.announce(tx, id, "updated", row.Version)
 }
 
-// SetDeleted deletes a flowchart or takes that back. Its runs stay.
-func (s *Store) SetDeleted(ctx context.Context, id int64, deleted bool) error {
-	return s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		row, err := s.lock(ctx, tx, id, 0)
-		if err != nil {
-			return err
-		}
-		var at *time.Time
-		change := "restored"
-		if deleted {
-			now := s.now()
-			at, change = &now, "deleted"
-		}
-		if err := s.q.SetDeleted(ctx, tx, dbsqlc.SetDeletedParams{ID: id, DeletedAt: at}); err != nil {
-			return fmt.Errorf("delete flowchart %d: %w", id, err)
-		}
-		return s.announce(tx, id, change, row.Version)
-	})
+// SaveGraph adds a version and makes it the current one. It gives the version and
+// the flowchart's revision with it. Errors: as Update.
+func (s *Store) SaveGraph(ctx context.Context, tx *postgres.Tx, id, revision int64, g *flowchart.Graph, user *int64) (Version, int64, error) {
+	row, err := s.live(ctx, tx, id, revision)
+	if err != nil {
+		return Version{}, 0, err
+	}
+	v, err := s.insertVersion(ctx, tx, id, row.Version+1, g, user)
+	if err != nil {
+		return v, 0, err
+	}
+	saved, err := s.q.SetVersion(ctx, tx, dbsqlc.SetVersionParams{ID: id, Version: v.Number})
+	if err != nil {
+		return v, 0, fmt.Errorf("set version of flowchart %d: %w", id, err)
+	}
+	return v, saved, s.announce(tx, id, "saved", v.Number)
+}
+
+// SetDeleted deletes a flowchart or takes that back; where that is so already
+// nothing happens. Its runs stay. Errors: as Update.
+func (s *Store) SetDeleted(ctx context.Context, tx *postgres.Tx, id, revision int64, deleted bool) error {
+	row, err := s.lock(ctx, tx, id, revision)
+	if err != nil {
+		return err
+	}
+	if deleted == (row.DeletedAt != nil) {
+		return nil
+	}
+	var at *time.Time
+	change := "restored"
+	if deleted {
+		now := s.now()
+		at, change = &now, "deleted"
+	}
+	if err := s.q.SetDeleted(ctx, tx, dbsqlc.SetDeletedParams{ID: id, DeletedAt: at}); err != nil {
+		return fmt.Errorf("delete flowchart %d: %w", id, err)
+	}
+	return s.announce(tx, id, change, row.Version)
 }
 
 // Version gives one version; number 0 is the current one.
@@ -240,7 +249,14 @@ func (s *Store) Version(ctx context.Context, id int64, number int32) (Version, e
 
 // Versions lists versions, newest first.
 func (s *Store) Versions(ctx context.Context, id int64, before, limit int32) ([]VersionItem, error) {
-	return s.q.ListVersions(ctx, s.db, dbsqlc.ListVersionsParams{FlowchartID: id, Before: before, MaxRows: limit})
+	rows, err := s.q.ListVersions(ctx, s.db, dbsqlc.ListVersionsParams{FlowchartID: id, Before: before, MaxRows: limit})
+	if err != nil {
+		return nil, fmt.Errorf("list versions of flowchart %d: %w", id, err)
+	}
+	if len(rows) == 0 && before == 0 { // every flowchart has a version
+		return nil, notFound(id)
+	}
+	return rows, nil
 }
 
 func (s *Store) announce(tx *postgres.Tx, id int64, change string, version int32) error {

@@ -63,7 +63,7 @@ func (c *Catalog) ListProviders(ctx context.Context, before int64, limit int32) 
 func (c *Catalog) GetProvider(ctx context.Context, id int64) (Provider, error) {
 	p, err := c.q.GetProvider(ctx, c.db, id)
 	if postgres.NotFound(err) {
-		return p, errs.Ef(errs.NotFound, "provider.not_found", "There is no provider %d.", id)
+		return p, noProvider(id)
 	}
 	return p, err
 }
@@ -80,31 +80,37 @@ func (c *Catalog) CreateProvider(ctx context.Context, tx *postgres.Tx, f Provide
 	return p, c.announce(tx, "provider", p.ID, "created")
 }
 
-// UpdateProvider changes a provider.
-func (c *Catalog) UpdateProvider(ctx context.Context, id, revision int64, change func(*ProviderFields)) (Provider, error) {
-	var p Provider
-	err := c.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		old, err := c.q.LockProvider(ctx, tx, id)
-		if postgres.NotFound(err) {
-			return errs.Ef(errs.NotFound, "provider.not_found", "There is no provider %d.", id)
-		}
-		if err != nil {
-			return fmt.Errorf("lock provider %d: %w", id, err)
-		}
-		if revision != 0 && old.Revision != revision {
-			return errs.E(errs.Precondition, "provider.stale", "Somebody changed this provider in the meantime. Load it again.")
-		}
-		f := ProviderFields{Name: old.Name, Kind: old.Kind, BaseURL: old.BaseUrl}
-		change(&f)
-		if p, err = c.q.UpdateProvider(ctx, tx, dbsqlc.UpdateProviderParams{ID: id, Name: f.Name, BaseUrl: f.BaseURL}); err != nil {
-			return named(err, "provider_name", "provider", f.Name)
-		}
-		if p, err = c.setKey(ctx, tx, p, f.APIKey); err != nil {
-			return err
-		}
-		return c.announce(tx, "provider", id, "updated")
-	})
-	return p, err
+// UpdateProvider changes a provider. Errors: not_found, conflict when the name is
+// taken, precondition when it is not at revision any more.
+func (c *Catalog) UpdateProvider(ctx context.Context, tx *postgres.Tx, id, revision int64, change func(*ProviderFields)) (Provider, error) {
+	old, err := c.q.LockProvider(ctx, tx, id)
+	if postgres.NotFound(err) {
+		return old, noProvider(id)
+	}
+	if err != nil {
+		return old, fmt.Errorf("lock provider %d: %w", id, err)
+	}
+	if revision != 0 && old.Revision != revision {
+		return old, errs.E(errs.Precondition, "provider.stale", "Somebody changed this provider in the meantime. Load it again.")
+	}
+	f := ProviderFields{Name: old.Name, Kind: old.Kind, BaseURL: old.BaseUrl}
+	change(&f)
+	p, err := c.q.UpdateProvider(ctx, tx, dbsqlc.UpdateProviderParams{ID: id, Name: f.Name, BaseUrl: f.BaseURL})
+	if err != nil {
+		return p, named(err, "provider_name", "provider", f.Name)
+	}
+	if p, err = c.setKey(ctx, tx, p, f.APIKey); err != nil {
+		return p, err
+	}
+	return p, c.announce(tx, "provider", id, "updated")
+}
+
+func noProvider(id int64) error {
+	return errs.Ef(errs.NotFound, "provider.not_found", "There is no provider %d.", id)
+}
+
+func noModel(id int64) error {
+	return errs.Ef(errs.NotFound, "model.not_found", "There is no model %d.", id)
 }
 
 func (c *Catalog) setKey(ctx context.Context, tx *postgres.Tx, p Provider, key *string) (Provider, error) {
@@ -126,21 +132,20 @@ func (c *Catalog) setKey(ctx context.Context, tx *postgres.Tx, p Provider, key *
 	return p, nil
 }
 
-// DeleteProvider removes a provider that no model uses.
-func (c *Catalog) DeleteProvider(ctx context.Context, id int64) error {
-	return c.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		n, err := c.q.DeleteProvider(ctx, tx, id)
-		if postgres.IsForeignKey(err) {
-			return errs.E(errs.Conflict, "provider.in_use", "Models use this provider. Delete them first.").With(err)
-		}
-		if err != nil {
-			return fmt.Errorf("delete provider %d: %w", id, err)
-		}
-		if n == 0 {
-			return errs.Ef(errs.NotFound, "provider.not_found", "There is no provider %d.", id)
-		}
-		return c.announce(tx, "provider", id, "deleted")
-	})
+// DeleteProvider removes a provider that no model uses. Errors: not_found, conflict
+// when one does.
+func (c *Catalog) DeleteProvider(ctx context.Context, tx *postgres.Tx, id int64) error {
+	n, err := c.q.DeleteProvider(ctx, tx, id)
+	if postgres.IsForeignKey(err) {
+		return errs.E(errs.Conflict, "provider.in_use", "Models use this provider. Delete them first.").With(err)
+	}
+	if err != nil {
+		return fmt.Errorf("delete provider %d: %w", id, err)
+	}
+	if n == 0 {
+		return noProvider(id)
+	}
+	return c.announce(tx, "provider", id, "deleted")
 }
 
 // Key opens a provider's key; "" if it has none.
@@ -171,9 +176,14 @@ func (c *Catalog) ListModels(ctx context.Context, before int64, limit int32) ([]
 
 // GetModel gives a model and its provider.
 func (c *Catalog) GetModel(ctx context.Context, id int64) (Model, Provider, error) {
-	row, err := c.q.GetModel(ctx, c.db, id)
+	return c.GetModelIn(ctx, c.db, id)
+}
+
+// GetModelIn is GetModel as a transaction sees it.
+func (c *Catalog) GetModelIn(ctx context.Context, q postgres.Querier, id int64) (Model, Provider, error) {
+	row, err := c.q.GetModel(ctx, q, id)
 	if postgres.NotFound(err) {
-		return row.Model, row.Provider, errs.Ef(errs.NotFound, "model.not_found", "There is no model %d.", id)
+		return row.Model, row.Provider, noModel(id)
 	}
 	return row.Model, row.Provider, err
 }
@@ -187,44 +197,39 @@ func (c *Catalog) CreateModel(ctx context.Context, tx *postgres.Tx, f ModelField
 	return m, c.announce(tx, "model", m.ID, "created")
 }
 
-// UpdateModel changes a model.
-func (c *Catalog) UpdateModel(ctx context.Context, id, revision int64, change func(*ModelFields)) (Model, error) {
-	var m Model
-	err := c.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		old, err := c.q.LockModel(ctx, tx, id)
-		if postgres.NotFound(err) {
-			return errs.Ef(errs.NotFound, "model.not_found", "There is no model %d.", id)
-		}
-		if err != nil {
-			return fmt.Errorf("lock model %d: %w", id, err)
-		}
-		if revision != 0 && old.Revision != revision {
-			return errs.E(errs.Precondition, "model.stale", "Somebody changed this model in the meantime. Load it again.")
-		}
-		f := ModelFields{Name: old.Name, ProviderID: old.ProviderID, Model: old.Model, Config: old.Config}
-		change(&f)
-		m, err = c.q.UpdateModel(ctx, tx, dbsqlc.UpdateModelParams{ID: id, Name: f.Name, ProviderID: f.ProviderID, Model: f.Model, Config: orEmpty(f.Config)})
-		if err != nil {
-			return c.modelError(err, f)
-		}
-		return c.announce(tx, "model", id, "updated")
-	})
-	return m, err
+// UpdateModel changes a model. Errors: not_found, invalid for an unknown provider,
+// conflict when the name is taken, precondition when it is not at revision any more.
+func (c *Catalog) UpdateModel(ctx context.Context, tx *postgres.Tx, id, revision int64, change func(*ModelFields)) (Model, error) {
+	old, err := c.q.LockModel(ctx, tx, id)
+	if postgres.NotFound(err) {
+		return old, noModel(id)
+	}
+	if err != nil {
+		return old, fmt.Errorf("lock model %d: %w", id, err)
+	}
+	if revision != 0 && old.Revision != revision {
+		return old, errs.E(errs.Precondition, "model.stale", "Somebody changed this model in the meantime. Load it again.")
+	}
+	f := ModelFields{Name: old.Name, ProviderID: old.ProviderID, Model: old.Model, Config: old.Config}
+	change(&f)
+	m, err := c.q.UpdateModel(ctx, tx, dbsqlc.UpdateModelParams{ID: id, Name: f.Name, ProviderID: f.ProviderID, Model: f.Model, Config: orEmpty(f.Config)})
+	if err != nil {
+		return m, c.modelError(err, f)
+	}
+	return m, c.announce(tx, "model", id, "updated")
 }
 
 // DeleteModel removes a model. Flowcharts that name it are found invalid when
-// they run next.
-func (c *Catalog) DeleteModel(ctx context.Context, id int64) error {
-	return c.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		n, err := c.q.DeleteModel(ctx, tx, id)
-		if err != nil {
-			return fmt.Errorf("delete model %d: %w", id, err)
-		}
-		if n == 0 {
-			return errs.Ef(errs.NotFound, "model.not_found", "There is no model %d.", id)
-		}
-		return c.announce(tx, "model", id, "deleted")
-	})
+// they run next. Errors: not_found.
+func (c *Catalog) DeleteModel(ctx context.Context, tx *postgres.Tx, id int64) error {
+	n, err := c.q.DeleteModel(ctx, tx, id)
+	if err != nil {
+		return fmt.Errorf("delete model %d: %w", id, err)
+	}
+	if n == 0 {
+		return noModel(id)
+	}
+	return c.announce(tx, "model", id, "deleted")
 }
 
 func (c *Catalog) modelError(err error, f ModelFields) error {

@@ -162,7 +162,7 @@ FROM flowchart f
 LEFT JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
 LEFT JOIN LATERAL (SELECT id, status, created_at FROM flowchart_run WHERE flowchart_id = f.id ORDER BY id DESC LIMIT 1) r ON true
 WHERE f.project_id = 1 AND f.deleted_at IS NULL
-  AND ($1::text = '' OR f.name ILIKE '%' || $1 || '%' OR f.description ILIKE '%' || $1 || '%')
+  AND ($1::text = '' OR strpos(lower(f.name), lower($1)) > 0 OR strpos(lower(f.description), lower($1)) > 0)
   AND ($2::bigint = 0 OR f.id < $2)
 ORDER BY f.id DESC LIMIT $3
 `
@@ -328,8 +328,8 @@ func (q *Queries) SetDeleted(ctx context.Context, db DBTX, arg SetDeletedParams)
 	return err
 }
 
-const setVersion = `-- name: SetVersion :exec
-UPDATE flowchart SET version = $1, revision = revision + 1, updated_at = now() WHERE id = $2
+const setVersion = `-- name: SetVersion :one
+UPDATE flowchart SET version = $1, revision = revision + 1, updated_at = now() WHERE id = $2 RETURNING revision
 `
 
 type SetVersionParams struct {
@@ -337,9 +337,11 @@ type SetVersionParams struct {
 	ID      int64
 }
 
-func (q *Queries) SetVersion(ctx context.Context, db DBTX, arg SetVersionParams) error {
-	_, err := db.Exec(ctx, setVersion, arg.Version, arg.ID)
-	return err
+func (q *Queries) SetVersion(ctx context.Context, db DBTX, arg SetVersionParams) (int64, error) {
+	row := db.QueryRow(ctx, setVersion, arg.Version, arg.ID)
+	var revision int64
+	err := row.Scan(&revision)
+	return revision, err
 }
 
 const updateFlowchart = `-- name: UpdateFlowchart :exec
