@@ -94,7 +94,7 @@ LLMCTL_STUDIO_DATABASE_URI and LLMCTL_TEST_DATABASE_URI, and removes it afterwar
 The exit code is the command's.`,
 		Example: "  llmctl db with-test -- go test ./...",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			cfg, log, err := c.load()
 			if err != nil {
 				return err
@@ -114,7 +114,7 @@ The exit code is the command's.`,
 			if err != nil {
 				return err
 			}
-			defer server.Stop(context.WithoutCancel(cmd.Context()))
+			defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(cmd.Context()))) }()
 			return c.runWith(cmd.Context(), args, server.URI())
 		},
 	}

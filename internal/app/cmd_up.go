@@ -61,7 +61,7 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 		return err
 	}
 	defer lock.Release()
-	uri, stop, err := c.database(ctx, cfg, log, dataDir)
+	uri, stop, err := c.database(ctx, cfg, log, lock)
 	if err != nil {
 		return err
 	}
@@ -101,13 +101,13 @@ func ownerOf(dataDir string) string {
 }
 
 // database gives the address of the given server, or starts our own.
-func (c *command) database(ctx context.Context, cfg *config.Config, log *slog.Logger, dataDir string) (uri string, stop func(), err error) {
+func (c *command) database(ctx context.Context, cfg *config.Config, log *slog.Logger, lock *embedded.Lock) (uri string, stop func(), err error) {
 	if cfg.Database.URI != "" || cfg.Database.Host != "" {
 		uri, err = cfg.Database.Resolve()
 		return uri, func() {}, err
 	}
 	server, err := embedded.Start(ctx, embedded.Options{
-		DataDir: dataDir, BinDir: cfg.Embedded.BinDir, NodeModules: nodeModules(), Logger: log,
+		Lock: lock, BinDir: cfg.Embedded.BinDir, NodeModules: nodeModules(), Logger: log,
 	})
 	if err != nil {
 		return "", nil, err
@@ -115,7 +115,9 @@ func (c *command) database(ctx context.Context, cfg *config.Config, log *slog.Lo
 	return server.URI(), func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		server.Stop(grace)
+		if err := server.Stop(grace); err != nil {
+			log.WarnContext(grace, "stop the database", "error", err)
+		}
 	}, nil
 }
 

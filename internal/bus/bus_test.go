@@ -19,9 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A test server of this process's own ends with the process.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/llmctl/studio/internal/postgres/embedded.startBound.func1"),
-		goleak.IgnoreAnyFunction("os/exec.(*Cmd).Start.func2"))
+	goleak.VerifyTestMain(m)
 }
 
 func TestMemory(t *testing.T) {

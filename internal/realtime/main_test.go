@@ -23,9 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A test server of this process's own ends with the process.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/llmctl/studio/internal/postgres/embedded.startBound.func1"),
-		goleak.IgnoreAnyFunction("os/exec.(*Cmd).Start.func2"))
+	goleak.VerifyTestMain(m)
 }
 
 // item is what a client gets: an event, or the answer to a request.

@@ -1,62 +1,98 @@
 package embedded
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
+
+	"github.com/llmctl/studio/internal/errs"
 )
 
-// account is who the server runs as; nil: as this process.
+// account is who the server runs as.
 type account struct {
-	name string
-	uid  uint32
-	gid  uint32
+	name    string
+	uid     uint32
+	gid     uint32
+	groups  []uint32
+	foreign bool // this process is root and becomes somebody else for the server
 }
 
-// unprivileged picks an account for the server when this process is root.
-func unprivileged() (*account, error) {
+// self is this process's own account.
+func self() account {
+	return account{name: strconv.Itoa(os.Geteuid()), uid: id(os.Geteuid()), gid: id(os.Getegid())}
+}
+
+// id makes a kernel id of Go's int; -1 does not occur on unix.
+func id(n int) uint32 { return uint32(n) }
+
+// chooseAccount decides who runs the server. owner is the owner of existing
+// data, or 0.
+func chooseAccount(owner uint32) (account, error) {
 	if os.Geteuid() != 0 {
-		return nil, nil //nolint:nilnil // no other account is needed
+		return self(), nil
+	}
+	if owner != 0 {
+		if u, err := user.LookupId(strconv.FormatUint(uint64(owner), 10)); err == nil {
+			return accountOf(u)
+		}
+		return account{name: strconv.FormatUint(uint64(owner), 10), uid: owner, gid: owner, foreign: true}, nil
 	}
 	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, errUID := strconv.ParseUint(u.Uid, 10, 32)
-		gid, errGID := strconv.ParseUint(u.Gid, 10, 32)
-		if errUID == nil && errGID == nil {
-			return &account{name: name, uid: uint32(uid), gid: uint32(gid)}, nil
+		if u, err := user.Lookup(name); err == nil {
+			return accountOf(u)
 		}
 	}
-	return nil, fmt.Errorf("PostgreSQL does not run as root, and there is no account %q or %q to run it under", "postgres", "nobody")
+	return account{}, errs.E(errs.Precondition, ReasonNoAccount,
+		"PostgreSQL does not run as root, and there is neither an account postgres nor nobody. Start llmctl as another user.")
 }
 
-func (a *account) own(path string) error {
-	if a == nil {
+func accountOf(u *user.User) (account, error) {
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return account{}, errs.Ef(errs.Precondition, ReasonNoAccount, "The account %s has no usable id.", u.Username).With(err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return account{}, errs.Ef(errs.Precondition, ReasonNoAccount, "The account %s has no usable group.", u.Username).With(err)
+	}
+	a := account{name: u.Username, uid: uint32(uid), gid: uint32(gid), foreign: true}
+	ids, err := u.GroupIds()
+	if err != nil {
+		return a, nil //nolint:nilerr // supplementary groups only widen access; without them it is checked more strictly
+	}
+	for _, text := range ids {
+		if g, err := strconv.ParseUint(text, 10, 32); err == nil {
+			a.groups = append(a.groups, uint32(g))
+		}
+	}
+	return a, nil
+}
+
+// own gives path to the account, if it is another one than ours.
+func (a account) own(path string) error {
+	if !a.foreign {
 		return nil
 	}
-	return os.Chown(path, int(a.uid), int(a.gid))
+	return os.Lchown(path, int(a.uid), int(a.gid))
 }
 
-// reaches reports whether the account may pass through every folder above path.
-func (a *account) reaches(path string) bool {
-	if a == nil {
-		return true
+// reaches says whether the account may pass every folder down to path and use
+// path itself with the given permission bits (4 read, 2 write, 1 search or run).
+// What does not exist yet counts as its nearest existing parent.
+func (a account) reaches(path string, bits os.FileMode) bool {
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return a.reaches(filepath.Dir(path), 1)
 	}
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		info, err := os.Stat(dir)
-		if err == nil {
-			st, ok := info.Sys().(*syscall.Stat_t)
-			mode := info.Mode().Perm()
-			if ok && mode&0o001 == 0 && (st.Uid != a.uid || mode&0o100 == 0) && (st.Gid != a.gid || mode&0o010 == 0) {
-				return false
-			}
+	if !a.may(resolved, bits) {
+		return false
+	}
+	for dir := filepath.Dir(resolved); ; dir = filepath.Dir(dir) {
+		if !a.may(dir, 1) {
+			return false
 		}
 		if dir == filepath.Dir(dir) {
 			return true
@@ -64,17 +100,22 @@ func (a *account) reaches(path string) bool {
 	}
 }
 
-// home is where the server's files lie: in the data dir, or for an account that
-// cannot reach it in a place of its own that is named after it.
-func home(dataDir string, a *account) (string, error) {
-	inside := filepath.Join(dataDir, "postgres")
-	if a.reaches(filepath.Join(inside, "x")) {
-		return inside, nil
+// may compares permission bits as the kernel does: the first class that fits decides.
+func (a account) may(path string, bits os.FileMode) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
 	}
-	sum := sha256.Sum256([]byte(dataDir))
-	outside := filepath.Join("/var/lib/llmctl-studio", hex.EncodeToString(sum[:6]))
-	if err := os.MkdirAll(outside, 0o755); err != nil { //nolint:gosec // the account must pass through it
-		return "", fmt.Errorf("make a place for the database: %w", err)
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false
 	}
-	return outside, nil
+	mode := info.Mode().Perm()
+	switch {
+	case stat.Uid == a.uid:
+		mode >>= 6
+	case stat.Gid == a.gid || slices.Contains(a.groups, stat.Gid):
+		mode >>= 3
+	}
+	return mode&bits == bits
 }

