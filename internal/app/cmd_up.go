@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -91,7 +92,7 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 }
 
 // poolSize has a connection for each slot and some for requests and services.
-func poolSize(cfg *config.Config) int32 { return int32(min(cfg.Worker.Concurrency, 64) + 12) } //nolint:gosec // bounded
+func poolSize(cfg *config.Config) int32 { return int32(min(cfg.Worker.Concurrency, 64) + 12) }
 
 // ownerOf names the data dir among all that use the same database.
 func ownerOf(dataDir string) string {
@@ -184,7 +185,7 @@ func (c *command) firstStart(ctx context.Context, s *studio, f upFlags) (setup s
 func reachable(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if ok && tcp.IP.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
 	}
 	return addr.String()
 }

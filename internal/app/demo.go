@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/llmctl/studio/internal/flowchart"
@@ -47,10 +46,8 @@ func ensureDemo(ctx context.Context, s *studio) error {
 type sample struct{ name, description, graph string }
 
 func samples(model int64) []sample {
-	schema, _ := json.Marshal(map[string]any{
-		"type": "object", "required": []string{"text"}, "additionalProperties": false,
-		"properties": map[string]any{"text": map[string]any{"type": "string", "title": "Your text", "maxLength": 100000}},
-	})
+	const schema = `{"type":"object","required":["text"],"additionalProperties":false,
+		"properties":{"text":{"type":"string","title":"Your text","maxLength":100000}}}`
 	return []sample{{
 		name: "Sample: summarise a text", description: "Asks a model for a summary of your text. Press Run and paste something.",
 		graph: fmt.Sprintf(`{"nodes":[

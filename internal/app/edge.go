@@ -36,7 +36,7 @@ func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 // Main runs a command line until it is done or ctx ends, and gives the exit code.
 func Main(ctx context.Context, edge Edge) int {
-	root := newRoot(edge)
+	root := newRoot(edge) //nolint:contextcheck // commands get the context when they run
 	root.SetArgs(edge.Args)
 	root.SetIn(edge.Stdin)
 	root.SetOut(edge.Stdout)

@@ -1,15 +1,175 @@
 package app
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/llmctl/studio/internal/app/lifecycle"
+	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/realtime"
+	"github.com/llmctl/studio/internal/socketio"
 )
 
-type realtimeSide struct{}
+// realtimeSide connects the Socket.IO server, which knows nothing of the Studio,
+// with the hub, which knows nothing of Socket.IO.
+type realtimeSide struct {
+	auth     *auth.Service
+	hub      *realtime.Hub
+	server   *socketio.Server
+	mu       sync.Mutex
+	sessions map[string]*realtime.Session // by socket
+}
 
-func newRealtime(*studio) (*realtimeSide, error)      { return &realtimeSide{}, nil }
-func (r *realtimeSide) handler() http.Handler         { return nil }
-func (r *realtimeSide) services() []lifecycle.Service { return nil }
-func (r *realtimeSide) notReady() []string            { return nil }
-func (r *realtimeSide) Status() any                   { return nil }
+func newRealtime(s *studio) (*realtimeSide, error) {
+	r := &realtimeSide{auth: s.auth, sessions: map[string]*realtime.Session{}}
+	var err error
+	r.hub, err = realtime.New(realtime.Options{
+		DB: s.db, Bus: s.bus, Logger: s.log, Now: s.now, Authorize: mayListen,
+		Encode: func(event string, args ...json.RawMessage) (realtime.Frame, error) {
+			return socketio.NewMessage(realtime.Namespace, event, args...)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := socketio.Options{
+		PingInterval: s.cfg.SocketIO.PingInterval.Duration(), PingTimeout: s.cfg.SocketIO.PingTimeout.Duration(),
+		Transports: s.cfg.SocketIO.Transports, Logger: s.log, QueueFrames: realtime.QueueFrames, QueueBytes: realtime.QueueBytes,
+	}
+	if len(s.cfg.SocketIO.Origins) > 0 {
+		o.AllowOrigin, o.AllowCredentials = socketio.AllowOrigins(s.cfg.SocketIO.Origins...), true
+	}
+	if r.server, err = socketio.New(o); err != nil {
+		return nil, err
+	}
+	r.server.Namespace(realtime.Namespace, socketio.Handler{
+		Authorize: r.authorize, Connect: r.connect, Event: r.event, Disconnect: r.disconnect,
+	})
+	return r, nil
+}
+
+// mayListen decides on rooms: whoever may read may listen, to anything of the
+// one project that there is.
+func mayListen(_ context.Context, principal any, _ string) error {
+	if p, ok := principal.(auth.Principal); ok && p.May(auth.Read) {
+		return nil
+	}
+	return errs.E(errs.Forbidden, "rt.forbidden", "You may not listen to this room.")
+}
+
+// authorize takes an API key from the handshake, or the session cookie.
+func (r *realtimeSide) authorize(ctx context.Context, req *http.Request, raw json.RawMessage) (any, error) {
+	var given struct {
+		Token string `json:"token"`
+	}
+	if len(raw) > 0 {
+		_ = json.Unmarshal(raw, &given) // anything else is no token
+	}
+	var p auth.Principal
+	var err error
+	if given.Token != "" {
+		p, err = r.auth.AuthenticateKey(ctx, given.Token)
+	} else {
+		p, err = r.auth.Authenticate(ctx, req)
+	}
+	if errs.Is(err, errs.Unauthenticated) {
+		return nil, &socketio.ConnectError{Message: errs.As(err).Message, Data: map[string]any{"code": errs.Unauthenticated}}
+	}
+	return p, err
+}
+
+// client is a socket as the hub sees it.
+type client struct{ socket *socketio.Socket }
+
+// ID implements realtime.Conn.
+func (c client) ID() string { return c.socket.ID() }
+
+// Send implements realtime.Conn.
+func (c client) Send(frame realtime.Frame) error {
+	m, ok := frame.(*socketio.Message)
+	if !ok {
+		return errors.New("not a frame of this server")
+	}
+	return c.socket.Send(m)
+}
+
+// Close implements realtime.Conn; the client comes back by itself and catches up.
+func (c client) Close(reason string) { c.socket.Drop(reason) }
+
+func (r *realtimeSide) connect(s *socketio.Socket) {
+	session, err := r.hub.Attach(client{s}, s.Principal(), s.Transport())
+	if err != nil {
+		s.Drop("not attached")
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sessions[s.ID()] = session
+}
+
+func (r *realtimeSide) session(s *socketio.Socket) *realtime.Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sessions[s.ID()]
+}
+
+func (r *realtimeSide) event(s *socketio.Socket, name string, args []json.RawMessage, ack func(args ...any)) {
+	session := r.session(s)
+	if session == nil {
+		return
+	}
+	if ack == nil {
+		session.Event(name, args, nil)
+		return
+	}
+	session.Event(name, args, func(answer any) { ack(answer) })
+}
+
+func (r *realtimeSide) disconnect(s *socketio.Socket, _ string) {
+	session := r.session(s)
+	r.mu.Lock()
+	delete(r.sessions, s.ID())
+	r.mu.Unlock()
+	if session != nil {
+		session.Detach()
+	}
+}
+
+func (r *realtimeSide) handler() http.Handler { return r.server }
+
+// Status implements httpapi.RealtimeStatus.
+func (r *realtimeSide) Status() any {
+	return map[string]any{"hub": r.hub.Status(), "sockets": r.server.Stats()}
+}
+
+func (r *realtimeSide) notReady() []string {
+	if ok, reason := r.hub.Health(); !ok {
+		return []string{"realtime: " + reason}
+	}
+	return nil
+}
+
+func (r *realtimeSide) services() []lifecycle.Service {
+	return []lifecycle.Service{r.hub, &socketService{server: r.server}}
+}
+
+// socketService ends the sockets when the process stops; they come back to the
+// next one.
+type socketService struct{ server *socketio.Server }
+
+// Name names the service.
+func (s *socketService) Name() string { return "sockets" }
+
+// Run waits for ctx and ends the sockets.
+func (s *socketService) Run(ctx context.Context, ready func()) error {
+	ready()
+	<-ctx.Done()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return s.server.Shutdown(grace)
+}

@@ -45,7 +45,7 @@ func (c *command) load() (*config.Config, *slog.Logger, error) {
 	}
 	log := newLogger(c.edge.Stderr, cfg.Gunicorn.LogLevel)
 	for _, w := range warnings {
-		log.Warn("configuration", "warning", w) //nolint:sloglint // there is no context yet
+		log.Warn("configuration", "warning", w)
 	}
 	return cfg, log, nil
 }

@@ -114,7 +114,7 @@ func (s *studio) buildWorker(client *http.Client) error {
 				runner.Cancel(h.NodeRunID)
 			}
 		},
-		Dead: func() { s.log.Error("this worker was declared dead; it takes no more work until it is restarted") }, //nolint:sloglint // no context
+		Dead: func() { s.log.Error("this worker was declared dead; it takes no more work until it is restarted") },
 	})
 	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
 	s.queue, err = queue.NewClient(queue.Options{

@@ -3,7 +3,6 @@ package bus_test
 import (
 	"context"
 	"net"
-	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,23 +15,12 @@ import (
 	"github.com/llmctl/studio/internal/bus/bustest"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
 
-var server *bustest.Server //nolint:gochecknoglobals // set by TestMain, shared by the tests
-
 func TestMain(m *testing.M) {
-	var err error
-	if server, err = bustest.StartServer(context.Background()); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	server.Stop()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(code)
+	// A test server of this process's own ends with the process.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/llmctl/studio/internal/postgres/embedded.startBound.func1"))
 }
 
 func TestMemory(t *testing.T) {
@@ -51,7 +39,7 @@ func TestPostgres(t *testing.T) {
 	t.Parallel()
 	bustest.Run(t, bustest.Driver{MaxEnvelope: 7 << 10, Cluster: func(t *testing.T, n int) []bus.Bus {
 		t.Helper()
-		db := server.DB(t)
+		db := pgtest.DB(t)
 		out := make([]bus.Bus, n)
 		for i := range out {
 			out[i] = bus.NewPostgres(db, bus.PostgresOptions{})
@@ -62,7 +50,7 @@ func TestPostgres(t *testing.T) {
 
 func TestPostgresHealsALostSubscription(t *testing.T) {
 	t.Parallel()
-	db := server.DB(t)
+	db := pgtest.DB(t)
 	a, b := bus.NewPostgres(db, bus.PostgresOptions{}), bus.NewPostgres(db, bus.PostgresOptions{})
 	bustest.Start(t, a)
 	bustest.Start(t, b)
@@ -102,7 +90,7 @@ func (c *deafConn) Read(b []byte) (int, error) {
 
 func TestPostgresNoticesThatItIsDeaf(t *testing.T) {
 	t.Parallel()
-	db := server.DB(t)
+	db := pgtest.DB(t)
 	cfg := db.Pool.Config().Copy()
 	generation := &atomic.Pointer[atomic.Bool]{} // of connections
 	generation.Store(&atomic.Bool{})

@@ -59,7 +59,7 @@ func encodeHint(h Hint, limit int) (json.RawMessage, error) {
 			return raw, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // "does not fit" is an answer, not a fault
+	return nil, nil
 }
 
 func encodeSignal(topic, key string, limit int) (json.RawMessage, error) {
@@ -111,7 +111,7 @@ func decode(payload string) (message, error) {
 }
 
 func (h wireHint) hint() Hint {
-	out := Hint{Stream: h.Stream, Sequence: h.Sequence, Rooms: h.Rooms, Envelope: h.Envelope}
+	out := Hint(h)
 	if h.Envelope != nil {
 		out.Rooms = h.Envelope.Envelope.RoomKeys
 	}

@@ -39,7 +39,7 @@ type Problem struct {
 }
 
 // Problems is the error of Load: all of them.
-type Problems []Problem
+type Problems []Problem //nolint:errname // it reads as what it is
 
 // Error lists them, one a line.
 func (p Problems) Error() string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -35,7 +36,7 @@ func show(v reflect.Value) string {
 		if x == nil {
 			return ""
 		}
-		return fmt.Sprint(*x)
+		return strconv.FormatBool(*x)
 	default:
 		return fmt.Sprint(x)
 	}

@@ -3,6 +3,7 @@ package event
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -46,7 +47,7 @@ func ParseSnapshot(s string) (Snapshot, error) {
 func (s Snapshot) String() string {
 	running := make([]string, len(s.running))
 	for i, x := range s.running {
-		running[i] = fmt.Sprint(x)
+		running[i] = strconv.FormatUint(x, 10)
 	}
 	return fmt.Sprintf("%d:%d:%s", s.xmin, s.xmax, strings.Join(running, ","))
 }

@@ -233,7 +233,7 @@ func (l *lineWriter) result(r Result, now time.Time) {
 	if err != nil || len(line) >= MaxLine {
 		small := Failuref(CodeTooLarge, false, "The result of the node is larger than %d MiB.", MaxLine>>20)
 		ev.Result = &small
-		line, _ = json.Marshal(ev)
+		line, _ = json.Marshal(ev) //nolint:errchkjson // made of numbers and texts
 	}
 	_ = l.write(line) // without a reader there is nobody left to tell
 }

@@ -1,204 +1,230 @@
 package flowchart
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
+	"cmp"
 	"slices"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/llmctl/studio/internal/errs"
 )
 
-// Compiled is a graph made ready to run. It is immutable and safe for concurrent
-// use.
+// Compiled is the plan of a graph: its order, its back edges and what can reach
+// what. It is immutable and safe for concurrent use.
 type Compiled struct {
-	graph     *Graph
-	topo      *topology
-	edges     map[string]int // index by id
-	fanIn     []fanIn
-	policies  []Policy
-	configs   []*configTemplates
-	decisions map[string]*Decision
-	start     string
-	schema    *jsonschema.Schema // of the input; nil: anything
+	graph *Graph
+	start string
+	nodes []cnode // in topological order of the forward edges
+	edges []cedge // the solid edges
+	index map[string]int
+	eids  map[string]int
+	joins []int // nodes with forward in-edges, ascending
 }
 
-// Compile prepares a graph that Validate found nothing wrong with.
+type cnode struct {
+	id   string
+	node Node
+	out  []int  // solid out-edges, in the order of the graph
+	in   []int  // forward in-edges, in the order of the graph
+	need int    // tokens that make it fire without a dead edge
+	all  bitset // what it reaches over solid edges, back edges included
+	lazy *lazyNode
+}
+
+type cedge struct {
+	id       string
+	src, dst int
+	back     bool
+	hold     bitset // nodes that keep a forward edge from being dead
+}
+
+// Compile makes the plan of a graph. It needs exactly one start node and
+// readable fan_in members; everything else is Validate's business. The graph
+// must not be changed afterwards.
 func Compile(g *Graph) (*Compiled, error) {
-	c, findings, err := compile(g, Options{})
-	if err != nil {
+	start := g.StartID()
+	if start == "" {
+		return nil, errs.E(errs.Invalid, "flow.invalid_graph", "The flowchart has no start node.")
+	}
+	c := &Compiled{graph: g, start: start}
+	order, back := walk(g, start)
+	c.number(g, order)
+	if err := c.connect(g, back); err != nil {
 		return nil, err
 	}
-	if len(findings) > 0 {
-		f := findings[0]
-		return nil, fmt.Errorf("graph is not valid: %s%s: %s", f.NodeID, f.EdgeID, f.Message)
-	}
+	c.reach()
+	c.holders()
 	return c, nil
 }
 
-// Node gives a node by its id.
-func (c *Compiled) Node(id string) (*Node, bool) {
-	i, ok := c.topo.index[id]
-	if !ok {
-		return nil, false
-	}
-	return &c.graph.Nodes[i], true
-}
-
-// StartNode is the id of the graph's start node.
-func (c *Compiled) StartNode() string { return c.start }
-
-// Policy is how attempts of a node are made.
-func (c *Compiled) Policy(id string) Policy { return c.policies[c.topo.index[id]] }
-
-// Decision gives the compiled conditions of a decision node.
-func (c *Compiled) Decision(id string) (*Decision, error) {
-	d, ok := c.decisions[id]
-	if !ok {
-		return nil, fmt.Errorf("node %q is not a decision", id)
-	}
-	return d, nil
-}
-
-// ConfigRefs says which nodes' outputs a node's templates read.
-func (c *Compiled) ConfigRefs(id string) Refs { return c.configs[c.topo.index[id]].refs }
-
-// RenderConfig gives a node's config with its templates rendered. The error is
-// for the flowchart's author.
-func (c *Compiled) RenderConfig(ctx context.Context, id string, s Scope) (json.RawMessage, error) {
-	return c.configs[c.topo.index[id]].render(ctx, s)
-}
-
-// ContextSources lists the nodes that give a node context without triggering it.
-func (c *Compiled) ContextSources(id string) []string { return c.sources(id, Dotted) }
-
-// AttachmentSources lists the nodes that give a node attachments only.
-func (c *Compiled) AttachmentSources(id string) []string { return c.sources(id, Dashed) }
-
-func (c *Compiled) sources(id string, mode Mode) []string {
-	var out []string
-	for i := range c.graph.Edges {
-		if e := &c.graph.Edges[i]; e.Target == id && e.Mode == mode {
-			out = append(out, e.Source)
+// walk gives the node ids in topological order of the forward edges, and the
+// ids of the solid edges that close a cycle. Targets are visited by id, so the
+// answer depends on the graph alone and not on the order in which it is listed.
+func walk(g *Graph, start string) (order []string, back map[string]bool) {
+	out := make(map[string][]Edge, len(g.Nodes))
+	for _, e := range g.Edges {
+		if e.Mode == Solid {
+			out[e.Source] = append(out[e.Source], e)
 		}
 	}
-	return out
+	for _, es := range out {
+		slices.SortFunc(es, func(a, b Edge) int { return cmp.Compare(a.Target, b.Target) })
+	}
+	roots := make([]string, 0, len(g.Nodes)+1)
+	for _, n := range g.Nodes {
+		roots = append(roots, n.ID)
+	}
+	slices.Sort(roots)
+	roots = slices.Insert(roots, 0, start)
+
+	const open, closed = 1, 2
+	back = map[string]bool{}
+	state := make(map[string]int, len(g.Nodes))
+	var visit func(id string)
+	visit = func(id string) {
+		state[id] = open
+		for _, e := range out[id] {
+			switch state[e.Target] {
+			case open:
+				back[e.ID] = true
+			case 0:
+				visit(e.Target)
+			}
+		}
+		state[id] = closed
+		order = append(order, id)
+	}
+	for _, id := range roots {
+		if state[id] == 0 {
+			visit(id)
+		}
+	}
+	slices.Reverse(order)
+	return order, back
 }
 
-// ValidateInput checks a run's input: an object that fits the start node's
-// input_schema. The errs.Invalid (flow.invalid_input) lists what does not.
-func (c *Compiled) ValidateInput(raw json.RawMessage) error {
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
-	if err != nil {
-		return errs.E(errs.Invalid, "flow.invalid_input", "The input is not JSON.", errs.Detail{Location: "body.input", Message: err.Error()})
+func (c *Compiled) number(g *Graph, order []string) {
+	byID := make(map[string]Node, len(g.Nodes))
+	for _, n := range g.Nodes {
+		byID[n.ID] = n
 	}
-	if _, ok := v.(map[string]any); !ok {
-		return errs.E(errs.Invalid, "flow.invalid_input", "The input is not an object.",
-			errs.Detail{Location: "body.input", Message: "an object is accepted, for example {\"text\": \"…\"}"})
+	c.index = make(map[string]int, len(order))
+	c.nodes = make([]cnode, len(order))
+	for i, id := range order {
+		c.index[id] = i
+		c.nodes[i] = cnode{id: id, node: byID[id], lazy: new(lazyNode)}
 	}
-	if c.schema == nil {
-		return nil
+}
+
+func (c *Compiled) connect(g *Graph, back map[string]bool) error {
+	c.eids = make(map[string]int, len(g.Edges))
+	for _, e := range g.Edges {
+		if e.Mode != Solid {
+			continue
+		}
+		i := len(c.edges)
+		ce := cedge{id: e.ID, src: c.index[e.Source], dst: c.index[e.Target], back: back[e.ID]}
+		c.edges = append(c.edges, ce)
+		c.eids[e.ID] = i
+		c.nodes[ce.src].out = append(c.nodes[ce.src].out, i)
+		if !ce.back {
+			c.nodes[ce.dst].in = append(c.nodes[ce.dst].in, i)
+		}
 	}
-	err = c.schema.Validate(v)
-	if err == nil {
-		return nil
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		common, err := DecodeCommon(n.node.Config)
+		if err != nil {
+			return err
+		}
+		n.need = common.FanIn.Need(len(n.in))
+		if len(n.in) > 0 {
+			c.joins = append(c.joins, i)
+		}
 	}
-	out := errs.E(errs.Invalid, "flow.invalid_input", "The input does not fit the flowchart's input schema.")
-	if ve, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
-		for _, u := range ve.BasicOutput().Errors {
-			if u.Error != nil {
-				out.Details = append(out.Details, errs.Detail{Location: "body.input" + u.InstanceLocation, Message: u.Error.String()})
+	return nil
+}
+
+// reach fills every node's set of nodes that it reaches over solid edges.
+func (c *Compiled) reach() {
+	stack := make([]int, 0, len(c.nodes))
+	for i := range c.nodes {
+		set := newBitset(len(c.nodes))
+		stack = append(stack[:0], i)
+		for len(stack) > 0 {
+			at := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			for _, e := range c.nodes[at].out {
+				if to := c.edges[e].dst; !set.has(to) {
+					set.add(to)
+					stack = append(stack, to)
+				}
+			}
+		}
+		c.nodes[i].all = set
+	}
+}
+
+// holders fills every forward edge's set of nodes that can still lead to a token
+// on it: those that reach its source without passing the join that waits for it
+// or anything downstream of that join.
+func (c *Compiled) holders() {
+	rev := make([][]int, len(c.nodes))
+	for _, e := range c.edges {
+		rev[e.dst] = append(rev[e.dst], e.src)
+	}
+	down := make([]bitset, len(c.nodes))
+	for i := len(c.nodes) - 1; i >= 0; i-- {
+		down[i] = newBitset(len(c.nodes))
+		down[i].add(i)
+		for _, e := range c.nodes[i].out {
+			if !c.edges[e].back {
+				down[i].union(down[c.edges[e].dst])
 			}
 		}
 	}
-	return out.With(err)
-}
-
-// noLoader refuses references out of a schema: a graph must not make the server
-// fetch or read anything.
-type noLoader struct{}
-
-func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("refers to %s; references to other documents are not accepted", url)
-}
-
-// CompileSchema compiles a JSON Schema that stands for itself.
-func CompileSchema(raw json.RawMessage) (*jsonschema.Schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("is not JSON: %w", err)
-	}
-	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(noLoader{})
-	const name = "urn:schema"
-	if err := compiler.AddResource(name, doc); err != nil {
-		return nil, fmt.Errorf("is not a JSON Schema: %w", err)
-	}
-	schema, err := compiler.Compile(name)
-	if err != nil {
-		return nil, fmt.Errorf("is not a JSON Schema: %w", err)
-	}
-	return schema, nil
-}
-
-// Decision is a decision node's conditions.
-type Decision struct {
-	conditions []condition
-	fallback   string
-}
-
-type condition struct {
-	edge string
-	expr *Expr
-}
-
-// Evaluation is how one condition came out.
-type Evaluation struct {
-	EdgeID     string `json:"edge_id"`
-	Expression string `json:"expression"`
-	Result     bool   `json:"result"`
-}
-
-// Verdict is which edges a decision takes and why.
-type Verdict struct {
-	Edges       []string
-	Evaluations []Evaluation
-}
-
-// Refs says which nodes' outputs the conditions read.
-func (d *Decision) Refs() Refs {
-	var r Refs
-	for _, c := range d.conditions {
-		r = r.and(c.expr.refs)
-	}
-	return r
-}
-
-// Decide evaluates all conditions: every true one is taken; if none is, the
-// default edge. No edge at all means that nothing matched.
-func (d *Decision) Decide(ctx context.Context, s Scope) (Verdict, error) {
-	v := Verdict{Edges: []string{}, Evaluations: make([]Evaluation, 0, len(d.conditions))}
-	vars := s.vars()
-	for _, c := range d.conditions {
-		out, err := c.expr.eval(ctx, vars)
-		if err != nil {
-			return v, fmt.Errorf("the condition could not be evaluated: %w", err)
-		}
-		yes, ok := out.(bool)
-		if !ok {
-			return v, fmt.Errorf("the condition %q gave %v, not true or false", c.expr.source, out)
-		}
-		v.Evaluations = append(v.Evaluations, Evaluation{EdgeID: c.edge, Expression: c.expr.source, Result: yes})
-		if yes && !slices.Contains(v.Edges, c.edge) {
-			v.Edges = append(v.Edges, c.edge)
+	stack := make([]int, 0, len(c.nodes))
+	for _, j := range c.joins {
+		for _, e := range c.nodes[j].in {
+			set := newBitset(len(c.nodes))
+			set.add(c.edges[e].src)
+			stack = append(stack[:0], c.edges[e].src)
+			for len(stack) > 0 {
+				at := stack[len(stack)-1]
+				stack = stack[:len(stack)-1]
+				for _, from := range rev[at] {
+					if !set.has(from) && !down[j].has(from) {
+						set.add(from)
+						stack = append(stack, from)
+					}
+				}
+			}
+			c.edges[e].hold = set
 		}
 	}
-	if len(v.Edges) == 0 && d.fallback != "" {
-		v.Edges = append(v.Edges, d.fallback)
+}
+
+// Graph gives the graph the plan was made of.
+func (c *Compiled) Graph() *Graph { return c.graph }
+
+// StartID gives the id of the start node.
+func (c *Compiled) StartID() string { return c.start }
+
+// Node gives the node with that id.
+func (c *Compiled) Node(id string) (Node, bool) {
+	i, ok := c.index[id]
+	if !ok {
+		return Node{}, false
 	}
-	return v, nil
+	return c.nodes[i].node, true
+}
+
+// BackEdges gives the ids of the solid edges that close a cycle, in the order
+// of the graph.
+func (c *Compiled) BackEdges() []string {
+	var ids []string
+	for _, e := range c.edges {
+		if e.back {
+			ids = append(ids, e.id)
+		}
+	}
+	return ids
 }

@@ -1,134 +1,146 @@
 package flowchart
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"time"
 )
 
-// Retry says how often a failed node is tried in all, and how long to wait
-// before the second attempt; the wait doubles from then on.
-type Retry struct {
-	MaxAttempts    int     `json:"max_attempts"`
-	BackoffSeconds float64 `json:"backoff_seconds"`
-}
+// Ranges of the members that every kind may have.
+const (
+	MaxAttempts       = 20
+	MaxBackoffSeconds = 3600
+	MaxTimeoutSeconds = 86400
+)
 
-// Common is what the config of every kind may hold.
+// Common holds the config members of every kind.
 type Common struct {
-	Retry          *Retry          `json:"retry,omitempty"`
-	TimeoutSeconds *float64        `json:"timeout_seconds,omitempty"`
-	FanIn          json.RawMessage `json:"fan_in,omitempty"` // "all", "any" or a number
+	Retry          Retry
+	TimeoutSeconds float64 // 0: the caller's default
+	FanIn          FanIn
 }
 
-// StartConfig is the config of a start node.
-type StartConfig struct {
-	Common
-	InputSchema json.RawMessage `json:"input_schema,omitempty"`
+// Timeout gives TimeoutSeconds as a duration, 0 for the caller's default.
+func (c Common) Timeout() time.Duration { return seconds(c.TimeoutSeconds) }
+
+// Retry says how often a failing node is tried.
+type Retry struct {
+	MaxAttempts    int // the first attempt included; at least 1
+	BackoffSeconds float64
 }
 
-// EndConfig is the config of an end node.
-type EndConfig struct{ Common }
+// Backoff gives the time to wait between attempts.
+func (r Retry) Backoff() time.Duration { return seconds(r.BackoffSeconds) }
 
-// TaskConfig is the config of a task node: one question to a model.
-type TaskConfig struct {
-	Common
-	Prompt       string          `json:"prompt"`
-	System       string          `json:"system,omitempty"`
-	ModelID      int64           `json:"model_id"`
-	Params       json.RawMessage `json:"params,omitempty"`
-	OutputSchema json.RawMessage `json:"output_schema,omitempty"`
-	Tools        json.RawMessage `json:"tools,omitempty"`
-	MCPServerIDs []int64         `json:"mcp_server_ids,omitempty"`
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// FanIn says how many parents a join waits for. The zero value means all.
+type FanIn struct {
+	count int // 0: all; any is 1
 }
 
-// ConditionConfig guards one out-edge of a decision.
-type ConditionConfig struct {
-	EdgeID     string `json:"edge_id"`
-	Expression string `json:"expression"`
-}
+// FanInAny fires on the first token; FanInOf on the k-th.
+func FanInAny() FanIn { return FanIn{count: 1} }
 
-// DecisionConfig is the config of a decision node.
-type DecisionConfig struct {
-	Common
-	Conditions    []ConditionConfig `json:"conditions"`
-	DefaultEdgeID string            `json:"default_edge_id,omitempty"`
-}
+// FanInOf waits for k parents; k below 1 means all.
+func FanInOf(k int) FanIn { return FanIn{count: max(k, 0)} }
 
-// HTTPConfig is the config of an http node.
-type HTTPConfig struct {
-	Common
-	Method       string            `json:"method"`
-	URL          string            `json:"url"`
-	Headers      map[string]string `json:"headers,omitempty"`
-	Body         json.RawMessage   `json:"body,omitempty"` // a string, or JSON whose strings are templates
-	ExpectStatus json.RawMessage   `json:"expect_status,omitempty"`
-}
+// Count gives k, or 0 for all parents.
+func (f FanIn) Count() int { return f.count }
 
-// ScriptConfig is the config of a script node.
-type ScriptConfig struct {
-	Common
-	Command []string          `json:"command,omitempty"`
-	Script  string            `json:"script,omitempty"`
-	Shell   string            `json:"shell,omitempty"`
-	Env     map[string]string `json:"env,omitempty"`
-	Stdin   string            `json:"stdin,omitempty"`
-}
-
-// decode reads a config strictly: an unknown member is most often a misspelt one.
-func decode(raw json.RawMessage, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return errors.New(decodeMessage(err))
+// Need gives the number of tokens that make a node with that many forward
+// in-edges fire.
+func (f FanIn) Need(parents int) int {
+	if f.count == 0 {
+		return parents
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("has more than one JSON value")
+	return min(f.count, parents)
+}
+
+// MarshalJSON writes "all", "any" or a number.
+func (f FanIn) MarshalJSON() ([]byte, error) {
+	switch f.count {
+	case 0:
+		return []byte(`"all"`), nil
+	case 1:
+		return []byte(`"any"`), nil
+	default:
+		return json.Marshal(f.count)
 	}
+}
+
+// UnmarshalJSON reads "all", "any" or a whole number from 1.
+func (f *FanIn) UnmarshalJSON(data []byte) error {
+	switch string(data) {
+	case `"all"`:
+		*f = FanIn{}
+		return nil
+	case `"any"`:
+		*f = FanInAny()
+		return nil
+	}
+	var k int
+	if err := json.Unmarshal(data, &k); err != nil || k < 1 {
+		return fmt.Errorf("fan_in is %s, want all, any or a number from 1", data)
+	}
+	*f = FanInOf(k)
 	return nil
 }
 
-// fanIn is how many parents a node waits for.
-type fanIn struct {
-	all bool
-	k   int // of "any": 1
+// commonFields reads the common members into c.
+func commonFields(c *Common) map[string]field {
+	c.Retry.MaxAttempts = 1
+	return map[string]field{
+		"timeout_seconds": {read: func(raw json.RawMessage, at string, f *faults) {
+			if value(raw, at, &c.TimeoutSeconds, f) {
+				within(c.TimeoutSeconds, 1, MaxTimeoutSeconds, at, f)
+			}
+		}},
+		"fan_in": {read: func(raw json.RawMessage, at string, f *faults) {
+			if c.FanIn.UnmarshalJSON(raw) != nil {
+				f.add(at, `must be "all", "any" or a whole number from 1`)
+			}
+		}},
+		"retry": {read: func(raw json.RawMessage, at string, f *faults) {
+			members(raw, at, map[string]field{
+				"max_attempts": {read: func(raw json.RawMessage, at string, f *faults) {
+					if value(raw, at, &c.Retry.MaxAttempts, f) {
+						within(float64(c.Retry.MaxAttempts), 1, MaxAttempts, at, f)
+					}
+				}},
+				"backoff_seconds": {read: func(raw json.RawMessage, at string, f *faults) {
+					if value(raw, at, &c.Retry.BackoffSeconds, f) {
+						within(c.Retry.BackoffSeconds, 0, MaxBackoffSeconds, at, f)
+					}
+				}},
+			}, f)
+		}},
+	}
 }
 
-func parseFanIn(raw json.RawMessage) (fanIn, error) {
-	if len(raw) == 0 || string(raw) == "null" {
-		return fanIn{all: true}, nil
+func within(v, low, high float64, at string, f *faults) {
+	if v < low || v > high {
+		f.add(at, "must lie between %g and %g", low, high)
 	}
-	var word string
-	if json.Unmarshal(raw, &word) == nil {
-		switch word {
-		case "all":
-			return fanIn{all: true}, nil
-		case "any":
-			return fanIn{k: 1}, nil
+}
+
+// DecodeCommon reads the common members of any kind's config and passes over
+// the others. An empty config gives the defaults.
+func DecodeCommon(config json.RawMessage) (Common, error) {
+	var c Common
+	var f faults
+	fields := commonFields(&c)
+	if isBlank(config) {
+		return c, nil
+	}
+	m, ok := object(config, "config", &f)
+	if !ok {
+		return c, f.error(reasonConfig, "The node's configuration is faulty")
+	}
+	for _, name := range []string{"fan_in", "retry", "timeout_seconds"} {
+		if raw := m[name]; !isBlank(raw) {
+			fields[name].read(raw, "config."+name, &f)
 		}
 	}
-	var k int
-	if json.Unmarshal(raw, &k) == nil && k >= 1 {
-		return fanIn{k: k}, nil
-	}
-	return fanIn{}, fmt.Errorf(`fan_in is %s; accepted are "all", "any" or a number of parents`, raw)
-}
-
-// Policy is how the attempts of a node are made.
-type Policy struct {
-	MaxAttempts    int
-	BackoffSeconds float64
-	TimeoutSeconds float64 // 0: the default
-}
-
-func policyOf(c Common) Policy {
-	p := Policy{MaxAttempts: 1}
-	if c.Retry != nil {
-		p.MaxAttempts, p.BackoffSeconds = c.Retry.MaxAttempts, c.Retry.BackoffSeconds
-	}
-	if c.TimeoutSeconds != nil {
-		p.TimeoutSeconds = *c.TimeoutSeconds
-	}
-	return p
+	return c, f.error(reasonConfig, "The node's configuration is faulty")
 }

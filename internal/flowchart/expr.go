@@ -1,256 +1,174 @@
 package flowchart
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/ast"
-	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
-	"cel.dev/cel-go/ext"
+
+	"github.com/llmctl/studio/internal/errs"
 )
-
-// Scope is what expressions read. The values are decoded JSON as DecodeValue
-// gives it.
-type Scope struct {
-	Input    any            // the run's input
-	Upstream any            // output of the latest trigger
-	Nodes    map[string]any // newest output by node id; absent: has none
-	Run      map[string]any
-}
-
-func (s Scope) vars() map[string]any {
-	nodes := s.Nodes
-	if nodes == nil {
-		nodes = map[string]any{}
-	}
-	return map[string]any{"input": s.Input, "upstream": s.Upstream, "nodes": nodes, "run": s.Run}
-}
-
-// DecodeValue decodes JSON for a Scope. Whole numbers become int64, so that they
-// can be added to and compared with the literals of an expression.
-func DecodeValue(raw []byte) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil, fmt.Errorf("decode value: %w", err)
-	}
-	return numbers(v), nil
-}
-
-func numbers(v any) any {
-	switch x := v.(type) {
-	case json.Number:
-		if i, err := x.Int64(); err == nil {
-			return i
-		}
-		f, _ := x.Float64() // out of range: ±Inf, as JavaScript has it
-		return f
-	case []any:
-		for i := range x {
-			x[i] = numbers(x[i])
-		}
-	case map[string]any:
-		for k := range x {
-			x[k] = numbers(x[k])
-		}
-	}
-	return v
-}
 
 const (
-	// costLimit bounds what one evaluation may do, in CEL's units.
-	costLimit = 1_000_000
-	// checkEvery is how often a loop in an expression looks at its deadline.
-	checkEvery    = 100
-	maxExpression = 10_000
+	reasonExpression  = "flow.invalid_expression"
+	reasonUnknownName = "flow.unknown_name"
+	reasonEvaluation  = "flow.expression_failed"
+	reasonTimeout     = "flow.expression_timeout"
 )
 
-// newEnv declares what an expression may read.
-func newEnv() (*cel.Env, error) {
-	env, err := cel.NewEnv(
-		cel.Variable("input", cel.DynType),
-		cel.Variable("upstream", cel.DynType),
-		cel.Variable("nodes", cel.MapType(cel.StringType, cel.DynType)),
-		cel.Variable("run", cel.MapType(cel.StringType, cel.DynType)),
-		cel.CrossTypeNumericComparisons(true),
-		ext.Strings(),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("make expression environment: %w", err)
-	}
-	return env, nil
-}
-
-// Expr is a compiled expression.
+// Expr is a compiled CEL expression. It is safe for concurrent use.
 type Expr struct {
-	source string
-	prog   cel.Program
-	refs   Refs
-	inputs []string // members of input that it reads by name
+	text    string
+	program cel.Program
+	output  *cel.Type
+	uses    uses
 }
 
-// compileExpr compiles an expression; the error is for its author.
-func compileExpr(env *cel.Env, source string) (*Expr, error) {
-	if len(source) > maxExpression {
-		return nil, fmt.Errorf("the expression has %d bytes; at most %d are accepted", len(source), maxExpression)
-	}
-	if strings.TrimSpace(source) == "" {
-		return nil, errors.New("the expression is empty")
-	}
-	checked, issues := env.Compile(source)
-	if issues.Err() != nil {
-		return nil, errors.New(firstIssue(issues))
-	}
-	prog, err := env.Program(checked, cel.CostLimit(costLimit), cel.InterruptCheckFrequency(checkEvery))
+// CompileExpr compiles a CEL expression over input, upstream, nodes and run. It
+// fails with flow.unknown_name or flow.invalid_expression.
+func CompileExpr(text string) (*Expr, error) {
+	lang, err := newLanguage()
 	if err != nil {
-		return nil, fmt.Errorf("expression %q: %w", source, err)
+		return nil, err
 	}
-	e := &Expr{source: source, prog: prog}
-	e.collect(ast.NavigateAST(checked.NativeRep()))
+	e, err := lang.compile(text)
+	if err != nil {
+		return nil, issueError(err)
+	}
 	return e, nil
 }
 
-// firstIssue puts the first complaint in plain words.
-func firstIssue(issues *cel.Issues) string {
-	all := issues.Errors()
-	if len(all) == 0 {
-		return issues.Err().Error()
+// reasonOf gives the stable word for a fault of a text.
+func reasonOf(err error) string {
+	if i, ok := errors.AsType[issue](err); ok && i.name != "" {
+		return reasonUnknownName
 	}
-	msg := all[0].Message
-	if name, ok := strings.CutPrefix(msg, "undeclared reference to '"); ok {
-		name, _, _ = strings.Cut(name, "'")
-		return fmt.Sprintf("unknown name %q; known are input, upstream, nodes and run", name)
-	}
-	return fmt.Sprintf("%s (column %d)", msg, all[0].Location.Column()+1)
+	return reasonExpression
 }
 
-// collect notes which nodes and which members of input the expression reads.
-func (e *Expr) collect(root ast.NavigableExpr) {
-	ast.PreOrderVisit(root, ast.NewExprVisitor(func(x ast.Expr) {
-		nav, ok := x.(ast.NavigableExpr)
-		if !ok || x.Kind() != ast.IdentKind {
-			return
-		}
-		name := x.AsIdent()
-		if name != "nodes" && name != "input" {
-			return
-		}
-		member, ok := memberRead(nav)
-		switch {
-		case name == "input" && ok:
-			e.inputs = append(e.inputs, member)
-		case name == "nodes" && ok:
-			e.refs = e.refs.With(member)
-		case name == "nodes":
-			e.refs.all = true
-		}
-	}))
+func issueError(err error) error {
+	return errs.E(errs.Invalid, reasonOf(err), sentence(err.Error()))
 }
 
-// memberRead tells which member of an identifier its parent reads by a constant
-// name: x.member, has(x.member) or x["member"].
-func memberRead(ident ast.NavigableExpr) (string, bool) {
-	parent, ok := ident.Parent()
+// sentence turns a fragment into a sentence.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+// NodeRefs says which nodes' outputs the expression reads.
+func (e *Expr) NodeRefs() Refs { return e.uses.refs() }
+
+// String gives the text.
+func (e *Expr) String() string { return e.text }
+
+// eval evaluates the expression. The context ends a long evaluation; the cost
+// limit does so without a clock.
+func (e *Expr) eval(ctx context.Context, vars map[string]any) (ref.Val, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, e.interrupted(err)
+	}
+	v, _, err := e.program.ContextEval(ctx, vars)
+	if err == nil {
+		return v, nil
+	}
+	if cause := ctx.Err(); cause != nil {
+		return nil, e.interrupted(cause)
+	}
+	msg := err.Error()
+	switch {
+	case strings.HasPrefix(msg, "no such overload"):
+		msg += ": a function or operator got values of types it does not take, such as text for a number, or a whole number beside a fraction (write 2.0 or double(x))"
+	case strings.Contains(msg, "cost limit exceeded"):
+		msg = "it needs too many operations"
+	}
+	return nil, errs.Ef(errs.Invalid, reasonEvaluation, "The expression %s failed: %s.", quote(e.text), msg).With(err)
+}
+
+func (e *Expr) interrupted(cause error) error {
+	return errs.Ef(errs.Timeout, reasonTimeout, "The expression %s was not evaluated in time.", quote(e.text)).With(cause)
+}
+
+// EvalJSON evaluates the expression to JSON of at most limit bytes.
+func (e *Expr) EvalJSON(ctx context.Context, s Scope, limit int) ([]byte, error) {
+	v, err := e.eval(ctx, s.vars())
+	if err != nil {
+		return nil, err
+	}
+	return e.json(v, limit)
+}
+
+func (e *Expr) json(v ref.Val, limit int) ([]byte, error) {
+	w := jsonWriter{limit: limit}
+	if err := w.value(v); errors.Is(err, errTooLong) {
+		return nil, tooLarge(limit)
+	} else if err != nil {
+		return nil, errs.Ef(errs.Invalid, reasonEvaluation, "The expression %s failed: %s.", quote(e.text), err)
+	}
+	return w.buf, nil
+}
+
+func tooLarge(limit int) error {
+	return errs.Ef(errs.TooLarge, "flow.rendered_too_large", "The rendered text would have more than the %d bytes that are left for it.", limit)
+}
+
+// Condition is an expression that is true or false.
+type Condition struct {
+	expr *Expr
+}
+
+// CompileCondition compiles a condition. It fails like CompileExpr, and also if
+// the expression is known to give something else than true or false.
+func CompileCondition(text string) (*Condition, error) {
+	lang, err := newLanguage()
+	if err != nil {
+		return nil, err
+	}
+	c, err := lang.condition(text)
+	if err != nil {
+		return nil, issueError(err)
+	}
+	return c, nil
+}
+
+func (l *language) condition(text string) (*Condition, error) {
+	e, err := l.compile(text)
+	if err != nil {
+		return nil, err
+	}
+	if k := e.output.Kind(); k != types.BoolKind && k != types.DynKind {
+		return nil, issue{message: fmt.Sprintf("the expression %s gives %s, not true or false", quote(text), e.output)}
+	}
+	return &Condition{expr: e}, nil
+}
+
+// Eval evaluates the condition. A result that is neither true nor false is an
+// error, like every failure: a condition is never silently false.
+func (c *Condition) Eval(ctx context.Context, s Scope) (bool, error) {
+	return c.eval(ctx, s.vars())
+}
+
+func (c *Condition) eval(ctx context.Context, vars map[string]any) (bool, error) {
+	v, err := c.expr.eval(ctx, vars)
+	if err != nil {
+		return false, err
+	}
+	b, ok := v.(types.Bool)
 	if !ok {
-		return "", false
+		return false, errs.Ef(errs.Invalid, reasonEvaluation, "The expression %s gave %s, not true or false.",
+			quote(c.expr.text), v.Type().TypeName())
 	}
-	switch parent.Kind() {
-	case ast.SelectKind:
-		return parent.AsSelect().FieldName(), true
-	case ast.CallKind:
-		call := parent.AsCall()
-		if call.FunctionName() != operators.Index || len(call.Args()) != 2 || call.Args()[1].Kind() != ast.LiteralKind {
-			return "", false
-		}
-		s, ok := call.Args()[1].AsLiteral().(types.String)
-		return string(s), ok
-	default:
-		return "", false
-	}
+	return bool(b), nil
 }
 
-// Eval evaluates the expression. It ends by ctx's deadline or the cost limit.
-func (e *Expr) Eval(ctx context.Context, s Scope) (any, error) {
-	return e.eval(ctx, s.vars())
-}
+// NodeRefs says which nodes' outputs the condition reads.
+func (c *Condition) NodeRefs() Refs { return c.expr.NodeRefs() }
 
-func (e *Expr) eval(ctx context.Context, vars map[string]any) (any, error) {
-	out, _, err := e.prog.ContextEval(ctx, vars)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %s", e.source, evalMessage(ctx, err))
-	}
-	v, err := native(out)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e.source, err)
-	}
-	return v, nil
-}
-
-func evalMessage(ctx context.Context, err error) string {
-	if ctx.Err() != nil {
-		return "took too long and was stopped"
-	}
-	if strings.Contains(err.Error(), "cost limit") {
-		return "does more work than an expression may"
-	}
-	return err.Error()
-}
-
-// native turns a CEL value into plain Go values that encode as JSON.
-func native(v ref.Val) (any, error) {
-	switch x := v.(type) {
-	case types.Bool, types.Int, types.Uint, types.Double, types.String, types.Null:
-		if _, isNull := x.(types.Null); isNull {
-			return nil, nil //nolint:nilnil // JSON null is a value here
-		}
-		return x.Value(), nil
-	}
-	raw, err := v.ConvertToNative(types.JSONValueType)
-	if err != nil {
-		return v.Value(), nil //nolint:nilerr // what is not JSON (a timestamp, a type) keeps its own form
-	}
-	encoded, err := json.Marshal(raw)
-	if err != nil {
-		return nil, fmt.Errorf("the value cannot be written as JSON: %w", err)
-	}
-	return DecodeValue(encoded)
-}
-
-// Refs says which nodes' outputs something reads.
-type Refs struct {
-	ids map[string]bool
-	all bool // computed at run time: any of them
-}
-
-// With gives refs that read these nodes, too.
-func (r Refs) With(ids ...string) Refs {
-	out := Refs{ids: maps.Clone(r.ids), all: r.all}
-	if out.ids == nil {
-		out.ids = map[string]bool{}
-	}
-	for _, id := range ids {
-		out.ids[id] = true
-	}
-	return out
-}
-
-func (r Refs) and(o Refs) Refs {
-	out := r.With(slices.Collect(maps.Keys(o.ids))...)
-	out.all = r.all || o.all
-	return out
-}
-
-// List gives the node ids, sorted, or all as true.
-func (r Refs) List() (ids []string, all bool) {
-	return slices.Sorted(maps.Keys(r.ids)), r.all
-}
+// String gives the text.
+func (c *Condition) String() string { return c.expr.text }

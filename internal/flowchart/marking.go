@@ -1,204 +1,154 @@
 package flowchart
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 )
 
-// Marking is the state of a run in its graph; see the package comment. It holds
-// only what is outstanding, so it stays small in loops.
+// MaxTokens is how many tokens a marking may hold. A run comes near it only if a
+// loop feeds a join much faster than the join's other parents.
+const MaxTokens = 10_000
+
+// Marking is the routing state of a run: what is live, which tokens wait where,
+// which are owed, and what ran or was skipped. Its JSON form is stable. The zero
+// value is the marking of a run in which nothing has begun; Start makes others.
+//
+// A Marking is not safe for concurrent use.
 type Marking struct {
-	Start  string             `json:"start"`
-	Tokens map[string][]int64 `json:"tokens,omitempty"` // by edge: the node runs that sent them, oldest first
-	Owed   map[string]int     `json:"owed,omitempty"`   // by edge: tokens that will be absorbed
-	Live   map[string]int     `json:"live,omitempty"`   // by node: activations that have not been completed
-	Seen   map[string]bool    `json:"seen,omitempty"`   // nodes that were activated or reported as skipped
+	seq    int64
+	live   map[string]int     // node -> activations
+	tokens map[string][]token // edge -> queue
+	owed   map[string]int     // edge -> tokens to absorb
+	seen   map[string]bool    // node -> true: was activated, false: was skipped
 }
 
-// Trigger is a token that an activation consumed.
-type Trigger struct {
-	EdgeID       string
-	SourceNodeID string
-	Ref          int64 // the node run that sent it
+type token struct {
+	Ref int64 `json:"ref"` // finished node run
+	Seq int64 `json:"seq"` // order of arrival in the run
 }
 
-// Activation says that a node is to run now.
-type Activation struct {
-	NodeID   string
-	Triggers []Trigger // in the order of the graph's edges; none for the entry node
+type markingWire struct {
+	Version int                `json:"v"`
+	Seq     int64              `json:"seq"`
+	Live    map[string]int     `json:"live,omitempty"`
+	Tokens  map[string][]token `json:"tokens,omitempty"`
+	Owed    map[string]int     `json:"owed,omitempty"`
+	Ran     []string           `json:"ran,omitempty"`
+	Skipped []string           `json:"skipped,omitempty"`
 }
 
-// Step is what follows from a change.
-type Step struct {
-	Activations []Activation
-	Skipped     []string // nodes that cannot run any more, each reported once
-	Done        bool     // nothing is live and nothing will be
+const markingVersion = 1
+
+// MarshalJSON writes the marking; equal markings give equal bytes.
+func (m Marking) MarshalJSON() ([]byte, error) {
+	return json.Marshal(markingWire{
+		Version: markingVersion, Seq: m.seq, Live: m.live, Tokens: m.tokens, Owed: m.owed,
+		Ran: m.nodes(true), Skipped: m.nodes(false),
+	})
 }
 
-// Start gives the marking of a new run and its first step.
-func (c *Compiled) Start(nodeID string) (Marking, Step) {
-	m := Marking{
-		Start: nodeID, Tokens: map[string][]int64{}, Owed: map[string]int{},
-		Live: map[string]int{nodeID: 1}, Seen: map[string]bool{nodeID: true},
+// UnmarshalJSON reads what MarshalJSON wrote and refuses anything else.
+func (m *Marking) UnmarshalJSON(data []byte) error {
+	var w markingWire
+	if err := json.Unmarshal(data, &w); err != nil {
+		return err
 	}
-	return m, Step{Activations: []Activation{{NodeID: nodeID}}, Skipped: m.skipped(c)}
-}
-
-// Complete ends an activation of a node by sending a token over each edge taken
-// (nil: all solid out-edges) in the name of ref, and gives what follows.
-func (m *Marking) Complete(c *Compiled, nodeID string, taken []string, ref int64) (Step, error) {
+	if w.Version != markingVersion {
+		return fmt.Errorf("marking has version %d, want %d", w.Version, markingVersion)
+	}
+	for id, n := range w.Live {
+		if n < 1 {
+			return fmt.Errorf("marking has %d activations of node %q", n, id)
+		}
+	}
+	for id, n := range w.Owed {
+		if n < 1 {
+			return fmt.Errorf("marking has a debt of %d on edge %q", n, id)
+		}
+	}
+	for id, q := range w.Tokens {
+		if len(q) == 0 {
+			return fmt.Errorf("marking has an empty queue on edge %q", id)
+		}
+	}
+	*m = Marking{seq: w.Seq, live: w.Live, tokens: w.Tokens, owed: w.Owed}
 	m.init()
-	if m.Live[nodeID] == 0 {
-		return Step{}, fmt.Errorf("node %q is not live", nodeID)
+	for _, id := range w.Skipped {
+		m.seen[id] = false
 	}
-	if m.Live[nodeID]--; m.Live[nodeID] == 0 {
-		delete(m.Live, nodeID)
+	for _, id := range w.Ran {
+		m.seen[id] = true
 	}
-	var step Step
-	sent := 0
-	for _, e := range c.topo.out[c.topo.index[nodeID]] {
-		id := c.graph.Edges[e].ID
-		if taken != nil && !slices.Contains(taken, id) {
-			continue
-		}
-		sent++
-		m.send(c, e, ref, &step)
-	}
-	if taken != nil && sent != len(taken) {
-		return Step{}, fmt.Errorf("node %q does not have all of the edges %v", nodeID, taken)
-	}
-	m.fire(c, &step)
-	step.Skipped = m.skipped(c)
-	step.Done = len(m.Live) == 0
-	return step, nil
+	return nil
 }
 
-// init makes the maps that JSON leaves out when they are empty.
 func (m *Marking) init() {
-	if m.Tokens == nil {
-		m.Tokens = map[string][]int64{}
+	if m.live == nil {
+		m.live = map[string]int{}
 	}
-	if m.Owed == nil {
-		m.Owed = map[string]int{}
+	if m.tokens == nil {
+		m.tokens = map[string][]token{}
 	}
-	if m.Live == nil {
-		m.Live = map[string]int{}
+	if m.owed == nil {
+		m.owed = map[string]int{}
 	}
-	if m.Seen == nil {
-		m.Seen = map[string]bool{}
-	}
-}
-
-// send puts a token on an edge; over a back edge it activates the target at
-// once, on an edge that owes one it is absorbed.
-func (m *Marking) send(c *Compiled, e int, ref int64, step *Step) {
-	edge := &c.graph.Edges[e]
-	switch {
-	case c.topo.back[e]:
-		m.activate(edge.Target, []Trigger{{EdgeID: edge.ID, SourceNodeID: edge.Source, Ref: ref}}, step)
-	case m.Owed[edge.ID] > 0:
-		if m.Owed[edge.ID]--; m.Owed[edge.ID] == 0 {
-			delete(m.Owed, edge.ID)
-		}
-	default:
-		m.Tokens[edge.ID] = append(m.Tokens[edge.ID], ref)
+	if m.seen == nil {
+		m.seen = map[string]bool{}
 	}
 }
 
-func (m *Marking) activate(node string, triggers []Trigger, step *Step) {
-	m.Live[node]++
-	m.Seen[node] = true
-	step.Activations = append(step.Activations, Activation{NodeID: node, Triggers: triggers})
+func (m *Marking) nodes(ran bool) []string {
+	var ids []string
+	for id, r := range m.seen {
+		if r == ran {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
-// fire goes once through the nodes in topological order. What an earlier node
-// does to a later one (it is live now, or it still waits) is known when the later
-// one is looked at, so once is enough.
-func (m *Marking) fire(c *Compiled, step *Step) {
-	t := c.topo
-	alive := newBits(len(t.ids))
-	for id := range m.Live {
-		alive.or(t.forward[t.index[id]])
+// Clone gives an independent copy, for steps that may be given up.
+func (m *Marking) Clone() Marking {
+	c := Marking{
+		seq: m.seq, live: maps.Clone(m.live), tokens: make(map[string][]token, len(m.tokens)),
+		owed: maps.Clone(m.owed), seen: maps.Clone(m.seen),
 	}
-	for _, v := range t.order {
-		for m.fires(c, v, alive) {
-			m.consume(c, v, alive, step)
-			alive.or(t.forward[v])
-		}
-		for _, e := range t.in[v] {
-			id := c.graph.Edges[e].ID
-			if len(m.Tokens[id]) > 0 {
-				alive.or(t.forward[v]) // it waits, and will fire
-			}
-			if m.Owed[id] > 0 && !alive.has(t.source[e]) {
-				delete(m.Owed, id) // what it owed cannot come any more
-			}
-		}
+	for id, q := range m.tokens {
+		c.tokens[id] = slices.Clone(q)
 	}
+	c.init()
+	return c
 }
 
-// fires reports whether a node has what it waits for.
-func (m *Marking) fires(c *Compiled, v int, alive bits) bool {
-	have, open := 0, 0
-	for _, e := range c.topo.in[v] {
-		switch {
-		case len(m.Tokens[c.graph.Edges[e].ID]) > 0:
-			have++
-		case alive.has(c.topo.source[e]):
-			open++
-		}
+// Done reports whether nothing is live. Nothing is pending then either.
+func (m *Marking) Done() bool { return len(m.live) == 0 }
+
+// Live gives the nodes with live activations, by id, with their number.
+func (m *Marking) Live() map[string]int { return maps.Clone(m.live) }
+
+// Activated gives the ids of the nodes that were activated, sorted.
+func (m *Marking) Activated() []string { return m.nodes(true) }
+
+// Skipped gives the ids of the nodes that can no longer run, sorted.
+func (m *Marking) Skipped() []string { return m.nodes(false) }
+
+// Waiting gives the solid edges that hold tokens, by id, with their number: the
+// joins at their ends wait for other parents.
+func (m *Marking) Waiting() map[string]int {
+	w := make(map[string]int, len(m.tokens))
+	for id, q := range m.tokens {
+		w[id] = len(q)
 	}
-	if have == 0 {
-		return false
-	}
-	return open == 0 || (!c.fanIn[v].all && have >= c.fanIn[v].k)
+	return w
 }
 
-// consume takes one token from each edge that has one. Of a node that did not
-// wait for all, the edges that may still bring one owe it.
-func (m *Marking) consume(c *Compiled, v int, alive bits, step *Step) {
-	var triggers []Trigger
-	for _, e := range c.topo.in[v] {
-		edge := &c.graph.Edges[e]
-		queue := m.Tokens[edge.ID]
-		if len(queue) == 0 {
-			if !c.fanIn[v].all && alive.has(c.topo.source[e]) {
-				m.Owed[edge.ID]++
-			}
-			continue
-		}
-		triggers = append(triggers, Trigger{EdgeID: edge.ID, SourceNodeID: edge.Source, Ref: queue[0]})
-		if len(queue) == 1 {
-			delete(m.Tokens, edge.ID)
-		} else {
-			m.Tokens[edge.ID] = queue[1:]
-		}
+func (m *Marking) tokenCount() int {
+	n := 0
+	for _, q := range m.tokens {
+		n += len(q)
 	}
-	m.activate(c.topo.ids[v], triggers, step)
-}
-
-// skipped reports the nodes of this run that were never activated and that
-// nothing live reaches any more, in topological order.
-func (m *Marking) skipped(c *Compiled) []string {
-	t := c.topo
-	start, ok := t.index[m.Start]
-	if !ok {
-		return nil
-	}
-	alive := newBits(len(t.ids))
-	for id := range m.Live {
-		alive.or(t.full[t.index[id]])
-	}
-	for id := range m.Tokens {
-		alive.or(t.full[t.target[c.edges[id]]])
-	}
-	var out []string
-	for _, v := range t.order {
-		id := t.ids[v]
-		if t.full[start].has(v) && !alive.has(v) && !m.Seen[id] {
-			m.Seen[id] = true
-			out = append(out, id)
-		}
-	}
-	return out
+	return n
 }

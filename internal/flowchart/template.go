@@ -2,31 +2,51 @@ package flowchart
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
-	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
 )
 
-// maxRendered bounds what a template may become.
-const maxRendered = 4 << 20
+// Limits of templates.
+const (
+	MaxTemplateParts = 1000
+	MaxRenderedBytes = 1 << 20
+)
 
-// Template is text with {{ expressions }} in it.
+// Template is text with {{ CEL }} in it. Text values are inserted as they are,
+// all others as JSON. A }} within a string literal of an expression does not end
+// it; a {{ that is meant literally is written {{ "{{" }}. It is safe for
+// concurrent use.
 type Template struct {
 	parts []part
+	uses  uses
 }
 
 type part struct {
-	text string
-	expr *Expr // nil: text
+	text string // literal, if expr is nil
+	expr *Expr
 }
 
-// compileTemplate splits and compiles; the error is for the text's author.
-func compileTemplate(env *cel.Env, text string) (*Template, error) {
-	var t Template
+// CompileTemplate compiles a template. It fails like CompileExpr.
+func CompileTemplate(text string) (*Template, error) {
+	lang, err := newLanguage()
+	if err != nil {
+		return nil, err
+	}
+	t, err := lang.template(text)
+	if err != nil {
+		return nil, issueError(err)
+	}
+	return t, nil
+}
+
+func (l *language) template(text string) (*Template, error) {
+	t := &Template{}
 	for text != "" {
+		if len(t.parts) > MaxTemplateParts {
+			return nil, issue{message: fmt.Sprintf("the template has more than %d parts", MaxTemplateParts)}
+		}
 		before, rest, found := strings.Cut(text, "{{")
 		if before != "" {
 			t.parts = append(t.parts, part{text: before})
@@ -36,34 +56,31 @@ func compileTemplate(env *cel.Env, text string) (*Template, error) {
 		}
 		source, after, closed := cutExpression(rest)
 		if !closed {
-			return nil, errors.New("{{ without }}")
+			return nil, issue{message: fmt.Sprintf("the template has a {{ without }}: %s", quote("{{"+rest))}
 		}
-		e, err := compileExpr(env, strings.TrimSpace(source))
+		e, err := l.compile(source)
 		if err != nil {
-			return nil, fmt.Errorf("{{ %s }}: %w", strings.TrimSpace(source), err)
+			return nil, err
 		}
 		t.parts = append(t.parts, part{expr: e})
+		t.uses.merge(e.uses)
 		text = after
 	}
-	return &t, nil
+	return t, nil
 }
 
-// cutExpression finds the }} that ends an expression: not one inside a string,
-// and not the end of a map literal in it.
-func cutExpression(s string) (source, after string, ok bool) {
-	var quote byte
+// cutExpression splits at the }} that ends an expression. Within string literals
+// and within the braces of maps, }} does not end it.
+func cutExpression(s string) (source, after string, found bool) {
 	depth := 0
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case quote != 0:
-			if c == '\\' {
-				i++
-			} else if c == quote {
-				quote = 0
-			}
+		switch c := s[i]; {
 		case c == '"' || c == '\'':
-			quote = c
+			end := literalEnd(s, i)
+			if end < 0 {
+				return "", "", false
+			}
+			i = end - 1
 		case c == '{':
 			depth++
 		case c == '}' && depth > 0:
@@ -75,48 +92,90 @@ func cutExpression(s string) (source, after string, ok bool) {
 	return "", "", false
 }
 
-// Render evaluates the expressions. A value that is not a string is written as
-// JSON.
+// literalEnd gives the index after the string literal that begins at i, or -1.
+// It knows CEL's triple quotes, escapes and raw prefix.
+func literalEnd(s string, i int) int {
+	q := s[i : i+1]
+	if strings.HasPrefix(s[i:], strings.Repeat(q, 3)) {
+		q = s[i : i+3]
+	}
+	for k := i + len(q); k < len(s); k++ {
+		switch {
+		case strings.HasPrefix(s[k:], q):
+			return k + len(q)
+		case s[k] == '\\' && !isRaw(s, i):
+			k++
+		}
+	}
+	return -1
+}
+
+// isRaw reports whether the literal at i has the prefix r: r"", b r"", rb"".
+func isRaw(s string, i int) bool {
+	start := i
+	for start > 0 && isWord(s[start-1]) {
+		start--
+	}
+	switch strings.ToLower(s[start:i]) {
+	case "r", "rb", "br":
+		return true
+	}
+	return false
+}
+
+func isWord(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// NodeRefs says which nodes' outputs the template reads.
+func (t *Template) NodeRefs() Refs { return t.uses.refs() }
+
+// Static gives the text before the first expression, and whether that is all.
+func (t *Template) Static() (prefix string, whole bool) {
+	switch {
+	case len(t.parts) == 0:
+		return "", true
+	case t.parts[0].expr != nil:
+		return "", false
+	default:
+		return t.parts[0].text, len(t.parts) == 1
+	}
+}
+
+// Render evaluates the template to at most MaxRenderedBytes. It fails with
+// flow.expression_failed, which names the expression and what is missing, with
+// flow.expression_timeout, or with flow.rendered_too_large.
 func (t *Template) Render(ctx context.Context, s Scope) (string, error) {
-	vars := s.vars()
+	return t.render(ctx, s.vars(), MaxRenderedBytes)
+}
+
+func (t *Template) render(ctx context.Context, vars map[string]any, limit int) (string, error) {
 	var b strings.Builder
 	for _, p := range t.parts {
 		text := p.text
 		if p.expr != nil {
-			v, err := p.expr.eval(ctx, vars)
-			if err != nil {
+			var err error
+			if text, err = p.expr.inserted(ctx, vars, limit-b.Len()); err != nil {
 				return "", err
 			}
-			if text, err = asText(v); err != nil {
-				return "", fmt.Errorf("%s: %w", p.expr.source, err)
-			}
 		}
-		if b.Len()+len(text) > maxRendered {
-			return "", fmt.Errorf("the text becomes larger than %d bytes", maxRendered)
+		if b.Len()+len(text) > limit {
+			return "", tooLarge(limit)
 		}
 		b.WriteString(text)
 	}
 	return b.String(), nil
 }
 
-func asText(v any) (string, error) {
-	if s, ok := v.(string); ok {
-		return s, nil
-	}
-	raw, err := json.Marshal(v)
+// inserted evaluates to the text that a template inserts.
+func (e *Expr) inserted(ctx context.Context, vars map[string]any, limit int) (string, error) {
+	v, err := e.eval(ctx, vars)
 	if err != nil {
-		return "", fmt.Errorf("the value cannot be written as JSON: %w", err)
+		return "", err
 	}
-	return string(raw), nil
-}
-
-// refs says which nodes the template reads; inputs, which members of input.
-func (t *Template) refs() (refs Refs, inputs []string) {
-	for _, p := range t.parts {
-		if p.expr != nil {
-			refs = refs.and(p.expr.refs)
-			inputs = append(inputs, p.expr.inputs...)
-		}
+	if s, ok := v.(types.String); ok {
+		return string(s), nil
 	}
-	return refs, inputs
+	b, err := e.json(v, limit)
+	return string(b), err
 }

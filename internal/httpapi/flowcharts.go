@@ -94,9 +94,9 @@ type updateFlowchartInput struct {
 	Body    struct {
 		Name              *string         `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		Description       *string         `json:"description,omitempty" maxLength:"2000"`
-		MaxNodeExecutions optional[int32] `json:"max_node_executions,omitempty"`
-		MaxRuntimeMinutes optional[int32] `json:"max_runtime_minutes,omitempty"`
-		MaxParallelNodes  optional[int32] `json:"max_parallel_nodes,omitempty"`
+		MaxNodeExecutions optional[int32] `json:"max_node_executions,omitzero"`
+		MaxRuntimeMinutes optional[int32] `json:"max_runtime_minutes,omitzero"`
+		MaxParallelNodes  optional[int32] `json:"max_parallel_nodes,omitzero"`
 	}
 }
 

@@ -17,49 +17,18 @@ import (
 // GraphBody is a graph as clients send it. What a client got with GET it may send
 // back; members that are not the graph's are ignored.
 type GraphBody struct {
-	_     struct{}   `json:"-" additionalProperties:"true"`
-	Nodes []nodeBody `json:"nodes" maxItems:"1000"`
-	Edges []edgeBody `json:"edges" maxItems:"5000"`
-}
-
-type nodeBody struct {
-	ID       string                     `json:"id" doc:"Stable, [A-Za-z0-9_-]{1,64}"`
-	Kind     string                     `json:"kind" enum:"start,end,task,decision,rag,memory,plan,milestone,flowchart,approval,http,script"`
-	Title    string                     `json:"title,omitempty" maxLength:"200"`
-	Position flowchart.Position         `json:"position,omitempty"`
-	Config   map[string]json.RawMessage `json:"config,omitempty"`
-}
-
-type edgeBody struct {
-	ID           string `json:"id"`
-	Source       string `json:"source"`
-	Target       string `json:"target"`
-	Mode         string `json:"mode,omitempty" enum:"solid,dotted,dashed" doc:"solid: trigger, context, attachments; dotted: context; dashed: attachments"`
-	Label        string `json:"label,omitempty" maxLength:"200"`
-	SourceHandle string `json:"source_handle,omitempty" maxLength:"64"`
-	TargetHandle string `json:"target_handle,omitempty" maxLength:"64"`
+	_     struct{}        `json:"-" additionalProperties:"true"`
+	Nodes json.RawMessage `json:"nodes" doc:"[{id, kind, title?, position?: {x, y}, config?}]; ids are stable, [A-Za-z0-9_-]{1,64}"`
+	Edges json.RawMessage `json:"edges" doc:"[{id, source, target, mode?: solid|dotted|dashed}]; other members are kept"`
 }
 
 // graph checks what was sent.
 func (b GraphBody) graph() (*flowchart.Graph, error) {
-	g := &flowchart.Graph{Nodes: make([]flowchart.Node, len(b.Nodes)), Edges: make([]flowchart.Edge, len(b.Edges))}
-	for i, n := range b.Nodes {
-		config := json.RawMessage("{}")
-		if n.Config != nil {
-			var err error
-			if config, err = json.Marshal(n.Config); err != nil {
-				return nil, fmt.Errorf("encode config of node %q: %w", n.ID, err)
-			}
-		}
-		g.Nodes[i] = flowchart.Node{ID: n.ID, Kind: flowchart.Kind(n.Kind), Title: n.Title, Position: n.Position, Config: config}
+	raw, err := json.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("encode graph: %w", err)
 	}
-	for i, e := range b.Edges {
-		g.Edges[i] = flowchart.Edge{
-			ID: e.ID, Source: e.Source, Target: e.Target, Mode: flowchart.Mode(e.Mode), Label: e.Label,
-			SourceHandle: e.SourceHandle, TargetHandle: e.TargetHandle,
-		}
-	}
-	return g, g.Check()
+	return flowchart.Parse(raw)
 }
 
 type validationView struct {
@@ -70,8 +39,8 @@ type validationView struct {
 type graphView struct {
 	FlowchartID int64            `json:"flowchart_id"`
 	Version     int32            `json:"version"`
-	Nodes       []flowchart.Node `json:"nodes"`
-	Edges       []flowchart.Edge `json:"edges"`
+	Nodes       []json.RawMessage `json:"nodes"`
+	Edges       []json.RawMessage `json:"edges"`
 	Validation  validationView   `json:"validation"`
 	CreatedAt   time.Time        `json:"created_at"`
 }
@@ -85,7 +54,7 @@ func viewVersion(v store.Version) (graphView, error) {
 		return out, fmt.Errorf("read findings of version %d: %w", v.ID, err)
 	}
 	if out.Edges == nil {
-		out.Edges = []flowchart.Edge{}
+		out.Edges = []json.RawMessage{}
 	}
 	out.Validation.Valid = len(out.Validation.Errors) == 0
 	return out, nil

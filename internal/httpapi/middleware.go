@@ -86,7 +86,7 @@ func withLog(log *slog.Logger, now func() time.Time, next http.Handler) http.Han
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := now()
 		rec := &recorder{ResponseWriter: w}
-		defer func() {
+		defer func() { //nolint:contextcheck // the request's own
 			v := idsFrom(r.Context())
 			p := recover()
 			if p == http.ErrAbortHandler { //nolint:errorlint // the very value, by net/http's contract
@@ -139,5 +139,6 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail str
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p)
+	// Numbers and texts only: this cannot fail but for a client that is gone.
+	_ = json.NewEncoder(w).Encode(p) //nolint:errchkjson // see above
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Problem is the body of every error: application/problem+json.
-type Problem struct {
+type Problem struct { //nolint:errname // the name of the standard (RFC 9457)
 	Type          string        `json:"type" doc:"Always about:blank; code and reason tell the kind"`
 	Title         string        `json:"title" doc:"The status in words"`
 	Status        int           `json:"status" doc:"HTTP status"`

@@ -11,6 +11,7 @@ import (
 	"github.com/llmctl/studio/internal/run"
 )
 
+// NodeRunView is a node run as lists and runs show it.
 type NodeRunView struct {
 	ID              int64           `json:"id"`
 	FlowchartNodeID string          `json:"flowchart_node_id"`

@@ -209,8 +209,8 @@ func (t taken) drafts() []event.Draft {
 	for _, c := range t.chunks {
 		out = append(out, event.Draft{
 			Stream: run.StreamOfLog(n.ID), Type: "node:task:" + c.kind, EntityKind: "task", EntityID: id, Rooms: rooms,
-			RequestID: n.RequestID,
-			Payload:   chunkPayload{TaskID: n.ID, Attempt: t.a.claim.Attempt, Offset: c.offset, Text: c.text, Stage: c.stage},
+			RequestID: n.RequestID, CorrelationID: n.CorrelationID,
+			Payload: chunkPayload{TaskID: n.ID, Attempt: t.a.claim.Attempt, Offset: c.offset, Text: c.text, Stage: c.stage},
 		})
 	}
 	return out

@@ -152,7 +152,7 @@ func (r *Recorder) announce(tx *postgres.Tx, t taken) error {
 	executor := t.a.claim.Executor
 	if err := r.log.Append(tx, event.Draft{
 		Stream: run.StreamOfNode(&n), Type: "node:task:stage_updated", EntityKind: "task", EntityID: strconv.FormatInt(n.ID, 10),
-		Rooms: run.RoomsOfNode(&n), RequestID: n.RequestID, Runtime: run.RuntimeOf(&n, nil, executor), Payload: p,
+		Rooms: run.RoomsOfNode(&n), RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: run.RuntimeOf(&n, nil, executor), Payload: p,
 	}); err != nil {
 		return fmt.Errorf("announce stage of node run %d: %w", n.ID, err)
 	}

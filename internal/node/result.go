@@ -15,12 +15,12 @@ func resultOf(in executor.Result, input json.RawMessage) run.Result {
 		Output: in.OutputState, Routing: in.RoutingState, InputContext: input,
 	}
 	if in.Usage != nil {
-		out.Usage, _ = json.Marshal(in.Usage)
+		out.Usage = encode(in.Usage)
 	}
 	if in.Error != nil {
 		out.Error = &run.Failure{Code: in.Error.Code, Message: in.Error.Message, Retryable: in.Error.Retryable}
 		if in.Error.Details != nil {
-			out.Error.Details, _ = json.Marshal(in.Error.Details)
+			out.Error.Details = encode(in.Error.Details)
 		}
 	}
 	switch in.Status {
@@ -79,4 +79,14 @@ func withNewline(s string) string {
 		return s
 	}
 	return s + "\n"
+}
+
+// encode writes what came out of JSON, or is made of numbers and texts, as JSON;
+// that cannot fail.
+func encode(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return raw
 }

@@ -110,7 +110,12 @@ func (r *Runner) execute(ctx context.Context, a *attempt) run.Result {
 	claim := &a.claim
 	work, failure, err := r.o.Engine.Prepare(ctx, claim)
 	if err != nil {
-		return failed(run.Failure{Code: "infra", Retryable: true, Message: "The node's inputs could not be loaded."}, err, r, ctx)
+		if ctx.Err() == nil {
+			r.o.Logger.ErrorContext(ctx, "node could not be prepared", "node_run_id", claim.NodeRun.ID, "error", err)
+		}
+		return run.Result{Status: run.Failed, Error: &run.Failure{
+			Code: "infra", Retryable: true, Message: "The node's inputs could not be loaded.",
+		}}
 	}
 	if failure != nil {
 		return run.Result{Status: run.Failed, Error: failure}
@@ -132,13 +137,6 @@ func (r *Runner) execute(ctx context.Context, a *attempt) run.Result {
 	}
 	result := ex.Execute(ctx, payload, r.sink(a))
 	return resultOf(result, work.InputContext)
-}
-
-func failed(f run.Failure, cause error, r *Runner, ctx context.Context) run.Result {
-	if ctx.Err() == nil {
-		r.o.Logger.ErrorContext(ctx, "node could not be prepared", "error", cause)
-	}
-	return run.Result{Status: run.Failed, Error: &f}
 }
 
 // payload builds the executor's payload; only this node's secrets go into it.
@@ -192,7 +190,7 @@ func (r *Runner) finish(ctx context.Context, a *attempt, res run.Result, chain b
 	}
 	a.mu.Lock()
 	if res.Stages == nil {
-		res.Stages, _ = json.Marshal(closeStages(a.stages, res.Status, r.o.Now()))
+		res.Stages = encode(closeStages(a.stages, res.Status, r.o.Now()))
 	}
 	res.CurrentStage, res.StartedAt, res.FirstTokenAt = a.current, a.started, a.firstToken
 	a.mu.Unlock()

@@ -102,7 +102,7 @@ func migrateQueue(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) err
 	return nil
 }
 
-var errNoSchema = errors.New("no schema yet") //nolint:gochecknoglobals // a sentinel
+var errNoSchema = errors.New("no schema yet")
 
 // CheckLevel refuses a schema on which this binary may not run: one whose
 // min_binary is above BinaryLevel. errNoSchema means that it was never migrated.

@@ -59,8 +59,8 @@ func (db *DB) once(ctx context.Context, f func(ctx context.Context, tx *Tx) erro
 	if err := f(ctx, tx); err != nil {
 		return err
 	}
-	for i := 0; i < len(tx.before); i++ { // hooks may register further ones
-		if err := tx.before[i](ctx); err != nil {
+	for _, hook := range tx.before {
+		if err := hook(ctx); err != nil {
 			return err
 		}
 	}

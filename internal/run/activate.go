@@ -15,13 +15,12 @@ import (
 func (c *change) follow(ctx context.Context, step flowchart.Step) error {
 	todo := step.Activations
 	skipped := step.Skipped
-	for len(todo) > 0 || len(skipped) > 0 {
+	for {
 		for _, id := range skipped {
 			if err := c.skip(ctx, id); err != nil {
 				return err
 			}
 		}
-		skipped = nil
 		if len(todo) == 0 {
 			break
 		}
@@ -65,9 +64,9 @@ func (c *change) activate(ctx context.Context, a flowchart.Activation) (flowchar
 	}
 	if isControl(node.Kind) && c.control < maxControlPerTx {
 		c.control++
-		return c.runControl(ctx, node, triggers)
+		return c.runControl(ctx, &node, triggers)
 	}
-	return none, c.queue(ctx, node, triggers)
+	return none, c.queue(ctx, &node, triggers)
 }
 
 func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status) (dbsqlc.InsertNodeRunParams, error) {
@@ -75,7 +74,10 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 	if err != nil {
 		return dbsqlc.InsertNodeRunParams{}, fmt.Errorf("encode triggers: %w", err)
 	}
-	policy := c.graph.Policy(node.ID)
+	policy, err := flowchart.DecodeCommon(node.Config)
+	if err != nil {
+		return dbsqlc.InsertNodeRunParams{}, err
+	}
 	timeout := policy.TimeoutSeconds
 	if timeout == 0 {
 		timeout = defaultTimeout
@@ -83,8 +85,8 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 	return dbsqlc.InsertNodeRunParams{
 		ProjectID: c.run.ProjectID, FlowchartRunID: &c.run.ID, FlowchartID: &c.run.FlowchartID,
 		FlowchartNodeID: node.ID, Kind: string(node.Kind), Title: node.Title, Status: status,
-		MaxAttempts: int32(max(policy.MaxAttempts, 1)), BackoffSeconds: policy.BackoffSeconds, TimeoutSeconds: timeout,
-		ExecutionIndex: c.marking.Executions[node.ID], Queue: "llmctl_studio", Triggers: raw, RequestID: c.run.RequestID,
+		MaxAttempts: int32(max(policy.Retry.MaxAttempts, 1)), BackoffSeconds: policy.Retry.BackoffSeconds, TimeoutSeconds: timeout,
+		ExecutionIndex: c.marking.Executions[node.ID], Queue: "llmctl_studio", Triggers: raw, RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID,
 	}, nil
 }
 
@@ -146,7 +148,7 @@ func (c *change) skip(ctx context.Context, nodeID string) error {
 	if !ok {
 		return fmt.Errorf("run %d skips unknown node %q", c.run.ID, nodeID)
 	}
-	p, err := c.params(node, []Trigger{}, Skipped)
+	p, err := c.params(&node, []Trigger{}, Skipped)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,11 @@ package run
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
+	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/flowchart"
 )
 
@@ -56,11 +55,11 @@ func (c *change) runControl(ctx context.Context, node *flowchart.Node, triggers 
 		failure.NodeRunID, failure.NodeID = n.ID, n.FlowchartNodeID
 		return none, c.fail(ctx, *failure)
 	}
-	return c.completed(ctx, &n, taken)
+	return c.completed(&n, taken)
 }
 
 // completed hands a finished node run to the marking.
-func (c *change) completed(ctx context.Context, n *NodeRun, taken []string) (flowchart.Step, error) {
+func (c *change) completed(n *NodeRun, taken []string) (flowchart.Step, error) {
 	c.outputs[n.ID] = n.OutputState
 	if n.Kind == string(flowchart.KindEnd) {
 		c.run.Output = n.OutputState
@@ -87,7 +86,7 @@ func (c *change) evaluate(ctx context.Context, node *flowchart.Node, triggers []
 }
 
 func (c *change) decide(ctx context.Context, node *flowchart.Node, triggers []Trigger) (json.RawMessage, []string, *Failure, error) {
-	decision, err := c.graph.Decision(node.ID)
+	refs, err := c.graph.NodeRefs(node.ID)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("decision %q: %w", node.ID, err)
 	}
@@ -95,7 +94,6 @@ func (c *change) decide(ctx context.Context, node *flowchart.Node, triggers []Tr
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	refs := decision.Refs()
 	nodes, err := c.e.latestOutputs(ctx, c.tx, c.run.ID, refs)
 	if err != nil {
 		return nil, nil, nil, err
@@ -106,20 +104,28 @@ func (c *change) decide(ctx context.Context, node *flowchart.Node, triggers []Tr
 	}
 	limited, cancel := context.WithTimeout(ctx, controlDeadline)
 	defer cancel()
-	verdict, err := decision.Decide(limited, scope)
-	if err != nil {
-		return nil, nil, &Failure{Code: "decision", Message: err.Error()}, nil
-	}
-	out, err := json.Marshal(map[string]any{"matched_edge_ids": verdict.Edges, "evaluations": verdict.Evaluations})
+	verdict, errDecide := c.graph.Decide(limited, node.ID, scope)
+	out, err := json.Marshal(verdict)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("encode decision: %w", err)
 	}
-	if len(verdict.Edges) == 0 {
-		return out, nil, &Failure{
-			Code: "no_match", Message: "No condition was true and the decision has no default edge. Add a default edge or another condition.",
-		}, nil
+	if errDecide != nil {
+		return out, nil, failureOf(errDecide, "decision"), nil
 	}
-	return out, verdict.Edges, nil, nil
+	return out, verdict.MatchedEdgeIDs, nil, nil
+}
+
+// failureOf makes a node's failure of an error that the flowchart package words
+// for its author.
+func failureOf(err error, code string) *Failure {
+	e := errs.As(err)
+	if e.Code == errs.Internal {
+		return &Failure{Code: code, Message: err.Error()}
+	}
+	if e.Reason == "flow.no_branch" {
+		code = "no_match"
+	}
+	return &Failure{Code: code, Message: e.Message}
 }
 
 // upstream is the output of the latest trigger; null for an entry node.
@@ -160,20 +166,12 @@ func orNull(raw json.RawMessage) json.RawMessage {
 
 // newScope decodes what expressions may read.
 func newScope(r *Run, upstream json.RawMessage, nodes map[string]json.RawMessage) (flowchart.Scope, error) {
-	input, err := flowchart.DecodeValue(orNull(r.Input))
-	up, errUp := flowchart.DecodeValue(orNull(upstream))
-	err = errors.Join(err, errUp)
-	decoded := make(map[string]any, len(nodes))
-	for _, id := range slices.Sorted(maps.Keys(nodes)) {
-		v, errNode := flowchart.DecodeValue(orNull(nodes[id]))
-		err = errors.Join(err, errNode)
-		decoded[id] = v
-	}
-	if err != nil {
-		return flowchart.Scope{}, fmt.Errorf("decode values of run %d: %w", r.ID, err)
-	}
-	return flowchart.Scope{Input: input, Upstream: up, Nodes: decoded, Run: map[string]any{
+	scope, err := flowchart.NewScope(r.Input, upstream, nodes, map[string]any{
 		"id": r.ID, "flowchart_id": r.FlowchartID, "version": int64(r.Version),
 		"created_at": r.CreatedAt.UTC().Format(time.RFC3339Nano),
-	}}, nil
+	})
+	if err != nil {
+		return scope, fmt.Errorf("values of run %d: %w", r.ID, err)
+	}
+	return scope, nil
 }

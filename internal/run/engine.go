@@ -53,6 +53,9 @@ type Engine struct {
 
 // NewEngine makes an engine.
 func NewEngine(o Options) *Engine {
+	// As exact as the database keeps it: what an event says is what a query says.
+	now := o.Now
+	o.Now = func() time.Time { return now().UTC().Truncate(time.Microsecond) }
 	return &Engine{Options: o, q: dbsqlc.New(), graphs: newGraphCache()}
 }
 

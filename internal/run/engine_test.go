@@ -435,7 +435,7 @@ func TestStatesFitTheDatabase(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for table, states := range map[string]run.Transitions{
-		"flowchart_run": run.RunTransitions(), "node_run": run.NodeTransitions(), "node_attempt": run.AttemptTransitions(),
+		"flowchart_run": run.FlowchartRuns(), "node_run": run.NodeRuns(), "node_attempt": run.Attempts(),
 	} {
 		var check string
 		require.NoError(t, b.db.QueryRow(t.Context(), `SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint

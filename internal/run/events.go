@@ -164,7 +164,7 @@ func (e *Engine) announceNode(tx *postgres.Tx, n *NodeRun, a *Attempt, transitio
 	}
 	err := e.Log.Append(tx, event.Draft{
 		Stream: StreamOfNode(n), Type: kind, EntityKind: "task", EntityID: strconv.FormatInt(n.ID, 10),
-		Rooms: RoomsOfNode(n), RequestID: n.RequestID, Runtime: RuntimeOf(n, a, e.ExecutorFor(n.Kind)), Payload: PayloadOf(n, transition),
+		Rooms: RoomsOfNode(n), RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: RuntimeOf(n, a, e.ExecutorFor(n.Kind)), Payload: PayloadOf(n, transition),
 	})
 	if err != nil {
 		return fmt.Errorf("announce node run %d: %w", n.ID, err)

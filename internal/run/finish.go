@@ -163,7 +163,7 @@ func (c *change) nodeSucceeded(ctx context.Context, n *NodeRun, res Result) erro
 	if c.run.Status == Cancelling {
 		return nil // its work is kept, but nothing follows
 	}
-	step, err := c.completed(ctx, n, nil)
+	step, err := c.completed(n, nil)
 	if err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (c *change) finishControl(ctx context.Context, n *NodeRun) error {
 	if err := json.Unmarshal(n.Triggers, &triggers); err != nil {
 		return fmt.Errorf("read triggers of node run %d: %w", n.ID, err)
 	}
-	output, taken, failure, err := c.evaluate(ctx, node, triggers)
+	output, taken, failure, err := c.evaluate(ctx, &node, triggers)
 	if err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (c *change) finishControl(ctx context.Context, n *NodeRun) error {
 	if err := c.endNode(ctx, n, Succeeded, nil, "completed"); err != nil {
 		return err
 	}
-	step, err := c.completed(ctx, n, taken)
+	step, err := c.completed(n, taken)
 	if err != nil {
 		return err
 	}

@@ -10,12 +10,14 @@ import (
 	"github.com/llmctl/studio/internal/run/dbsqlc"
 )
 
-// Run and NodeRun are rows as stored.
-type (
-	Run     = dbsqlc.FlowchartRun
-	NodeRun = dbsqlc.NodeRun
-	Attempt = dbsqlc.NodeAttempt
-)
+// Run is a flowchart run as stored.
+type Run = dbsqlc.FlowchartRun
+
+// NodeRun is a node run as stored.
+type NodeRun = dbsqlc.NodeRun
+
+// Attempt is an attempt of a node run as stored.
+type Attempt = dbsqlc.NodeAttempt
 
 // ErrSuperseded says that an attempt is no longer the one that may write: it was
 // lost, ended or replaced. The late writer has nothing to do.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/postgres"
@@ -47,9 +48,16 @@ func (e *Engine) Prepare(ctx context.Context, claim *Claim) (Work, *Failure, err
 	if err != nil {
 		return Work{}, nil, err
 	}
-	refs := graph.ConfigRefs(n.FlowchartNodeID)
-	dotted := graph.ContextSources(n.FlowchartNodeID)
-	nodes, err := e.latestOutputs(ctx, e.DB, r.ID, refs.With(dotted...))
+	refs, err := graph.NodeRefs(n.FlowchartNodeID)
+	if err != nil {
+		return Work{}, failureOf(err, "template"), nil
+	}
+	var dotted []string
+	for _, source := range graph.Sources(n.FlowchartNodeID).Dotted {
+		dotted = append(dotted, source.NodeID)
+	}
+	refs.Nodes = append(slices.Clone(refs.Nodes), dotted...)
+	nodes, err := e.latestOutputs(ctx, e.DB, r.ID, refs)
 	if err != nil {
 		return Work{}, nil, err
 	}
@@ -59,7 +67,7 @@ func (e *Engine) Prepare(ctx context.Context, claim *Claim) (Work, *Failure, err
 	}
 	config, err := graph.RenderConfig(ctx, n.FlowchartNodeID, scope)
 	if err != nil {
-		return Work{}, &Failure{Code: "template", Message: err.Error()}, nil
+		return Work{}, failureOf(err, "template"), nil
 	}
 	in, err := json.Marshal(inputContext{
 		Flowchart: map[string]any{"id": r.FlowchartID, "run_id": r.ID, "version": r.Version},
@@ -85,11 +93,11 @@ func (e *Engine) outputOf(ctx context.Context, nodeRunID int64) (json.RawMessage
 
 // latestOutputs loads what nodes.<id> means now, of the nodes that are read.
 func (e *Engine) latestOutputs(ctx context.Context, q postgres.Querier, runID int64, refs flowchart.Refs) (map[string]json.RawMessage, error) {
-	ids, all := refs.List()
-	if !all && len(ids) == 0 {
+	ids := refs.Nodes
+	if !refs.All && len(ids) == 0 {
 		return map[string]json.RawMessage{}, nil
 	}
-	if all {
+	if refs.All {
 		ids = nil
 	}
 	rows, err := e.q.LatestOutputs(ctx, q, dbsqlc.LatestOutputsParams{FlowchartRunID: &runID, NodeIds: ids})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run/dbsqlc"
 )
@@ -50,12 +51,12 @@ func (e *Engine) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest)
 	if len(req.Input) == 0 {
 		req.Input = json.RawMessage("{}")
 	}
-	if err := graph.ValidateInput(req.Input); err != nil {
+	if err := flowchart.ValidateInput(graph.Graph(), req.Input); err != nil {
 		return Run{}, err
 	}
 	start := req.StartNodeID
 	if start == "" {
-		start = graph.StartNode()
+		start = graph.StartID()
 	}
 	if _, ok := graph.Node(start); !ok {
 		return Run{}, errs.Ef(errs.Invalid, "flow.unknown_start", "The graph has no node %q to start from.", start)
@@ -74,7 +75,10 @@ func (e *Engine) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest)
 	if err := c.announceRun(""); err != nil {
 		return Run{}, err
 	}
-	flow, step := graph.Start(start)
+	flow, step, err := flowchart.Start(graph, start)
+	if err != nil {
+		return Run{}, err
+	}
 	c.marking.Flow = flow
 	if err := c.follow(ctx, step); err != nil {
 		return Run{}, err
@@ -105,9 +109,7 @@ func (e *Engine) versionToRun(ctx context.Context, tx *postgres.Tx, req StartReq
 	if err != nil {
 		return v, fmt.Errorf("load flowchart %d: %w", req.FlowchartID, err)
 	}
-	var findings []struct {
-		NodeID, EdgeID, Reason, Message string
-	}
+	var findings []json.RawMessage
 	if err := json.Unmarshal(v.Findings, &findings); err != nil {
 		return v, fmt.Errorf("read findings of version %d: %w", v.ID, err)
 	}

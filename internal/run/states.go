@@ -27,8 +27,8 @@ const (
 // nothing follows is final.
 type Transitions map[Status][]Status
 
-// RunTransitions is the life of a flowchart run.
-func RunTransitions() Transitions {
+// FlowchartRuns is the life of a flowchart run.
+func FlowchartRuns() Transitions {
 	return Transitions{
 		Queued:     {Running, Cancelling, Succeeded, Failed, Cancelled},
 		Running:    {Pausing, Cancelling, Succeeded, Failed, Cancelled},
@@ -39,8 +39,8 @@ func RunTransitions() Transitions {
 	}
 }
 
-// NodeTransitions is the life of a node run.
-func NodeTransitions() Transitions {
+// NodeRuns is the life of a node run.
+func NodeRuns() Transitions {
 	return Transitions{
 		Pending:    {Queued, Cancelled},
 		Queued:     {Running, Cancelled},
@@ -51,8 +51,8 @@ func NodeTransitions() Transitions {
 	}
 }
 
-// AttemptTransitions is the life of an attempt.
-func AttemptTransitions() Transitions {
+// Attempts is the life of an attempt.
+func Attempts() Transitions {
 	return Transitions{
 		Running:    {Cancelling, Succeeded, Degraded, Failed, Cancelled, Lost},
 		Cancelling: {Succeeded, Degraded, Failed, Cancelled, Lost},

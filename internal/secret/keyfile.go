@@ -49,7 +49,7 @@ func LoadKeyFile(path string) ([]byte, error) {
 	if info.Mode().Perm()&0o007 != 0 {
 		return nil, errs.Ef(errs.Invalid, "secret.key_file_mode", "The key file %s may be read by other users (mode %04o). Run: chmod 600 %s", path, info.Mode().Perm(), path)
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read key file: %w", err)
 	}

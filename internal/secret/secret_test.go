@@ -150,7 +150,7 @@ func TestKeyFileIsPrivateAndNeverReplaced(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, left, 1, "no temporary file stays behind")
 
-	require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // the fault to be found
+	require.NoError(t, os.Chmod(path, 0o644))
 	_, err = secret.LoadKeyFile(path)
 	require.True(t, errs.HasReason(err, "secret.key_file_mode"))
 }

@@ -50,6 +50,7 @@ type conn struct {
 	sockets map[string]*Socket            // by namespace
 	pending map[string]context.CancelFunc // being authorised
 	left    map[string]struct{}           // connected once; late packets for them are no fault
+	busy    int                           // sockets and authorisations that handlers are not done with
 }
 
 func newConn(s *Server, id string, r *http.Request) *conn {
@@ -119,7 +120,7 @@ func (c *conn) pushLocked(frames ...frame) {
 	c.queue = append(c.queue, frames...)
 	c.frames += len(frames)
 	c.bytes += frameBytes(frames)
-	c.srv.stats.packetsOut.Add(uint64(len(frames)))
+	count(&c.srv.stats.packetsOut, len(frames))
 	c.logOut(frames)
 	c.kickLocked()
 }

@@ -84,6 +84,7 @@ func (c *conn) dispatch(p packet, attachments [][]byte, size int) error {
 	case packetDisconnect:
 		c.leave(p.namespace, ReasonClientDisconnect)
 		return nil
+	default: // events and acknowledgements, which are for a socket
 	}
 	s, err := c.socket(p.namespace)
 	if s == nil {
@@ -131,12 +132,20 @@ func (c *conn) connect(p packet) error {
 		c.refuseLocked(p.namespace, &ConnectError{Message: "Too many namespaces"})
 		return nil
 	}
+	if c.busy >= 2*c.srv.opts.MaxNamespaces {
+		// Whoever connects and leaves faster than handlers follow would pile up work.
+		c.shutLocked(ReasonFlood, endNotify)
+		return nil
+	}
+	c.busy++
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.opts.ConnectTimeout)
 	c.pending[p.namespace] = cancel
 	c.srv.group.Go(func() {
 		defer cancel()
 		principal, err := c.authorize(ctx, h, p.auth)
-		c.admit(ctx, p.namespace, h, principal, err)
+		if !c.admit(ctx, p.namespace, h, principal, err) {
+			c.retire()
+		}
 	})
 	return nil
 }
@@ -154,28 +163,36 @@ func (c *conn) authorize(ctx context.Context, h *Handler, auth json.RawMessage) 
 	return h.Authorize(ctx, c.req.WithContext(ctx), auth)
 }
 
+// retire notes that the handler is done with a socket, or with one that did not come to be.
+func (c *conn) retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy--
+}
+
 // admit answers a CONNECT and, if all is well, lets the socket live.
-func (c *conn) admit(ctx context.Context, namespace string, h *Handler, principal any, err error) {
+func (c *conn) admit(ctx context.Context, namespace string, h *Handler, principal any, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.phase != phaseOpen || errors.Is(ctx.Err(), context.Canceled) {
-		return // the client left meanwhile; if it asked again, the entry in pending is not ours
+		return false // the client left meanwhile; if it asked again, the entry in pending is not ours
 	}
 	delete(c.pending, namespace)
 	if err != nil {
 		c.refuseLocked(namespace, c.refusal(ctx, err))
-		return
+		return false
 	}
 	s := newSocket(c, namespace, h, principal)
 	// The reply goes first, and the socket can be found and its Connect is in line before the client can answer it.
 	if c.sendLocked(encodeConnect(namespace, s.id)) != nil {
 		s.cancel(ErrClosed)
-		return
+		return false
 	}
 	c.sockets[namespace] = s
 	c.left[namespace] = struct{}{}
 	c.lonely.Stop()
 	s.begin()
+	return true
 }
 
 // refusal keeps the text of errors that were not meant for the client to ourselves.

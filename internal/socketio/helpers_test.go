@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -43,9 +44,7 @@ func request(ctx context.Context, client *http.Client, method, url, body string,
 	if err != nil {
 		return reply{}, err
 	}
-	for key, values := range header {
-		req.Header[key] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := client.Do(req)
 	if err != nil {
 		return reply{}, err
@@ -250,7 +249,7 @@ func (p *peer) closed() ws.StatusCode {
 		}
 		if op == ws.OpClose {
 			code, _ = ws.ParseCloseFrameData(body)
-			p.frame(ws.NewCloseFrame(body))
+			_ = ws.WriteFrame(p.conn, ws.MaskFrame(ws.NewCloseFrame(body))) // the other side may have gone
 		}
 	}
 }

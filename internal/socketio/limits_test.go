@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,19 +17,19 @@ import (
 )
 
 // flood sends until the socket refuses, and returns why and how much is queued at most on the way.
-func flood(t *testing.T, srv *Server, s *Socket, m *Message) (error, int) { //nolint:revive // the error is the result
+func flood(t *testing.T, srv *Server, s *Socket, m *Message) (int, error) {
 	t.Helper()
 	highest := 0
 	for i := range 1_000_000 {
 		if err := s.Send(m); err != nil {
-			return err, highest
+			return highest, err
 		}
 		if i%64 == 0 {
 			highest = max(highest, srv.Stats().QueuedBytes)
 		}
 	}
 	require.Fail(t, "the queue has no end")
-	return nil, 0
+	return 0, nil
 }
 
 func message(t *testing.T, size int) *Message {
@@ -50,9 +51,9 @@ func TestSlowConsumerIsCutOff(t *testing.T) {
 			m := message(t, size)
 			for range readers {
 				p, _ := openWebSocket(t, url)
-				require.NoError(t, p.conn.(*net.TCPConn).SetReadBuffer(4096)) //nolint:forcetypeassert // a test's own connection
+				require.NoError(t, p.conn.(*net.TCPConn).SetReadBuffer(4096))
 				p.connectNamespace("")
-				err, highest := flood(t, s, receive(t, rec.connected), m)
+				highest, err := flood(t, s, receive(t, rec.connected), m)
 				require.ErrorIs(t, err, ErrSlow)
 				require.LessOrEqual(t, highest, min(opts.QueueBytes, opts.QueueFrames*m.Size()))
 				require.Equal(t, ReasonSlowConsumer, receive(t, rec.disconnected))
@@ -185,6 +186,14 @@ func TestAttachmentLimits(t *testing.T) {
 	})
 }
 
+func TestOversizedMessageIsToldSo(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, Options{}, echoEngine)
+	p, _ := openWebSocket(t, url)
+	p.frame(ws.NewTextFrame(make([]byte, 4*testPayload))) // all of it is sent before the answer is looked for
+	require.Equal(t, ws.StatusMessageTooBig, p.closed())
+}
+
 func TestNamespaceLimit(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, Options{MaxNamespaces: 1}, echoes)
@@ -193,6 +202,34 @@ func TestNamespaceLimit(t *testing.T) {
 	p.text()
 	p.send("40/custom")
 	require.Equal(t, `44/custom,{"message":"Too many namespaces"}`, p.text())
+}
+
+func TestConnectingAndLeavingInALoopEndsTheSession(t *testing.T) {
+	t.Parallel()
+	var entered atomic.Int32
+	gate := make(chan struct{})
+	s, url := serve(t, Options{MaxNamespaces: 2}, func(s *Server) {
+		s.Namespace("/", Handler{Authorize: func(context.Context, *http.Request, json.RawMessage) (any, error) {
+			entered.Add(1)
+			<-gate
+			return "somebody", nil
+		}})
+	})
+	p, _ := openWebSocket(t, url)
+	for range 5 {
+		p.send("40", "41")
+	}
+	require.Equal(t, ws.StatusPolicyViolation, p.closed())
+	require.EqualValues(t, 1, s.Stats().Closed[ReasonFlood])
+	eventually(t, "authorisations run", func() bool { return entered.Load() == 4 })
+	close(gate)
+
+	// At a pace that handlers can follow there is no limit.
+	p, _ = openWebSocket(t, url)
+	for range 20 {
+		p.connectNamespace("")
+		p.send("41")
+	}
 }
 
 func TestConnectionLimit(t *testing.T) {

@@ -18,7 +18,6 @@ import (
 	"go.uber.org/goleak"
 )
 
-//nolint:gochecknoglobals // flags are global
 var conformanceAddr = flag.String("conformance", "", "serve the official conformance suites on this address")
 
 func TestMain(m *testing.M) {

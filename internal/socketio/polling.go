@@ -207,7 +207,7 @@ func (c *conn) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, errPayloadLimit
 	}
-	c.srv.stats.bytesIn.Add(uint64(len(body)))
+	count(&c.srv.stats.bytesIn, len(body))
 	return body, err
 }
 
@@ -234,7 +234,7 @@ func (s *Server) respond(w http.ResponseWriter, body []byte) error {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	s.stats.bytesOut.Add(uint64(len(body)))
+	count(&s.stats.bytesOut, len(body))
 	if _, err := w.Write(body); err != nil {
 		return err
 	}

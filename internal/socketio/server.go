@@ -3,7 +3,7 @@ package socketio
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -114,7 +114,7 @@ func (s *Server) reject(w http.ResponseWriter, kind rejectionKind) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(r.status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"code": r.code, "message": r.message}) // the peer may be gone
+	_, _ = fmt.Fprintf(w, `{"code":%d,"message":%q}`, r.code, r.message) // the peer may be gone
 }
 
 // ServeHTTP serves one request of either transport.
@@ -198,8 +198,8 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) 
 		_ = l.conn.Close()
 		return
 	}
+	_ = c.send(textFrame(string(s.openPacket(c, transport)))) // before any heartbeat
 	c.start()
-	_ = c.send(textFrame(string(s.openPacket(c, transport))))
 	// The session holds a place in the group, so this is in time. The goroutine of the request ends here and gives
 	// back its buffers.
 	s.group.Go(func() { c.readLoop(l) })
@@ -207,18 +207,13 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) 
 
 // openPacket tells the client the terms.
 func (s *Server) openPacket(c *conn, transport string) []byte {
-	upgrades := []string{}
+	upgrades := "[]"
 	if transport == TransportPolling && slices.Contains(s.opts.Transports, TransportWebSocket) {
-		upgrades = append(upgrades, TransportWebSocket)
+		upgrades = `["websocket"]`
 	}
-	body, _ := json.Marshal(struct { // strings and numbers always encode
-		SID          string   `json:"sid"`
-		Upgrades     []string `json:"upgrades"`
-		PingInterval int64    `json:"pingInterval"`
-		PingTimeout  int64    `json:"pingTimeout"`
-		MaxPayload   int      `json:"maxPayload"`
-	}{c.id, upgrades, s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload})
-	return append([]byte{engineOpen}, body...)
+	return fmt.Appendf([]byte{engineOpen},
+		`{"sid":%q,"upgrades":%s,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`,
+		c.id, upgrades, s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload)
 }
 
 func (s *Server) lookup(sid string) *conn {

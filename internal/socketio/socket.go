@@ -198,6 +198,7 @@ func (s *Socket) end(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pushLocked(task{run: func() {
+		defer s.conn.retire()
 		if s.handler.Disconnect != nil {
 			s.handler.Disconnect(s, reason)
 		}
@@ -307,3 +308,7 @@ func (s *Socket) runTask(t task) {
 	}()
 	t.run()
 }
+
+// Drop ends the whole session without a DISCONNECT packet, so that the client comes back by itself. The reason is for
+// [Handler.Disconnect] and the statistics.
+func (s *Socket) Drop(reason string) { s.conn.shut(reason, endDrain) }

@@ -39,6 +39,11 @@ type counters struct {
 	rejected map[string]uint64
 }
 
+// count adds a length, which is never negative.
+func count(counter *atomic.Uint64, n int) {
+	counter.Add(uint64(n))
+}
+
 func (c *counters) closed(reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

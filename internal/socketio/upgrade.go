@@ -14,7 +14,7 @@ import (
 func (c *conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	l, err := c.srv.acceptLink(w, r)
 	if err != nil {
-		c.srv.opts.Logger.DebugContext(c.ctx, "socketio: upgrade refused", "sid", c.id, "error", err)
+		c.srv.opts.Logger.DebugContext(r.Context(), "socketio: upgrade refused", "sid", c.id, "error", err)
 		return
 	}
 	if !c.beginUpgrade(l) {

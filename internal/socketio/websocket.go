@@ -46,12 +46,12 @@ func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request) (*link, erro
 	}
 	var src io.Reader = conn
 	if n := rw.Reader.Buffered(); n > 0 { // sent before the handshake was answered
-		early, _ := rw.Reader.Peek(n)
+		early, _ := rw.Peek(n)
 		src = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
 	}
 	return &link{
 		conn: conn, reader: bufio.NewReaderSize(src, readBuffer), limit: s.opts.MaxPayload,
-		received: func(n int) { s.stats.bytesIn.Add(uint64(n)) },
+		received: func(n int) { count(&s.stats.bytesIn, n) },
 	}, nil
 }
 
@@ -143,7 +143,7 @@ func (c *conn) writeLoop() {
 	for batch := c.nextBatch(); batch != nil; batch = c.nextBatch() {
 		err := c.link.write(batch, c.srv.opts.WriteTimeout)
 		c.srv.stats.writes.Add(1)
-		c.srv.stats.bytesOut.Add(uint64(frameBytes(batch)))
+		count(&c.srv.stats.bytesOut, frameBytes(batch))
 		c.wrote(batch, err)
 	}
 }
@@ -156,8 +156,11 @@ func (c *conn) nextBatch() []frame {
 	}
 	c.writing = false
 	if c.phase == phaseClosing {
-		// The close frame is out; the peer answers it or is cut off.
+		// The close frame is out, and nothing follows it; the peer answers it or is cut off.
 		_ = c.link.conn.SetReadDeadline(time.Now().Add(closeWait))
+		if half, ok := c.link.conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
 		c.settleLocked()
 	}
 	return nil
@@ -177,10 +180,15 @@ func (c *conn) wrote(batch []frame, err error) {
 // readLoop takes what the peer sends until the WebSocket ends.
 func (c *conn) readLoop(l *link) {
 	reason, how := c.readMessages(l)
+	c.shut(reason, how)
+	if how == endNotify {
+		// What the peer is still sending must be read, or its system throws away the close frame. The deadline comes
+		// with the close frame.
+		_, _ = io.Copy(io.Discard, l.reader)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.readDone = true
-	c.shutLocked(reason, how)
 	c.settleLocked()
 }
 
@@ -208,6 +216,7 @@ func (c *conn) receiveFrame(op ws.OpCode, data []byte) error {
 		return nil
 	case ws.OpPong:
 		return nil
+	default: // data
 	}
 	p := enginePacket{kind: engineMessage, data: data, binary: true}
 	if op == ws.OpText {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func NewGroup(log *slog.Logger, patience time.Duration, services ...Service) *Gr
 }
 
 // ErrStopped is the cause of the services' contexts when the group stops.
-var ErrStopped = errors.New("stopped") //nolint:gochecknoglobals // a sentinel
+var ErrStopped = errors.New("stopped")
 
 type running struct {
 	service Service
@@ -106,8 +107,7 @@ func (g *Group) start(ctx context.Context, s Service, failed chan<- error) (*run
 
 func (g *Group) stop(ctx context.Context, up []running) error {
 	var failures []error
-	for i := len(up) - 1; i >= 0; i-- {
-		r := up[i]
+	for _, r := range slices.Backward(up) {
 		r.cancel(ErrStopped)
 		timer := time.NewTimer(g.patience)
 		select {

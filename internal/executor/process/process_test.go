@@ -305,14 +305,14 @@ func TestADeadOrFrozenWorkerTakesItsChildrenAlong(t *testing.T) {
 			ready := filepath.Join(dir, "ready")
 			script := strings.Replace(family, "echo $$ $a", "echo $PPID $$ $a", 1)
 			script = strings.Replace(script, "$(cat s); wait", "$(cat s) > "+ready+".tmp; mv "+ready+".tmp "+ready+"; wait", 1)
-			worker := exec.CommandContext(t.Context(), "/proc/self/exe", roleWorker, filepath.Join(dir, "ws"), script) //nolint:gosec // this binary
+			worker := exec.CommandContext(t.Context(), "/proc/self/exe", roleWorker, filepath.Join(dir, "ws"), script)
 			require.NoError(t, worker.Start())
 			t.Cleanup(func() {
 				_ = worker.Process.Kill()
 				_ = worker.Wait()
 			})
 			require.Eventually(t, func() bool { _, err := os.Stat(ready); return err == nil }, 20*time.Second, 10*time.Millisecond)
-			line, err := os.ReadFile(ready) //nolint:gosec // a file of this test
+			line, err := os.ReadFile(ready)
 			require.NoError(t, err)
 			members := pids(t, string(line))
 			require.Len(t, members, 6)
@@ -397,7 +397,7 @@ func TestAnotherUserRunsTheScript(t *testing.T) {
 	}
 	root, err := os.MkdirTemp("/tmp", "exec-uid-") //nolint:usetesting // the other user must be able to reach it
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(root, 0o711)) //nolint:gosec // see above
+	require.NoError(t, os.Chmod(root, 0o711))
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
 	e, err := process.New(process.Options{Root: root, Command: []string{"/proc/self/exe", roleChild}, UID: 65534, GID: 65534})
 	require.NoError(t, err)

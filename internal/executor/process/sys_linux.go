@@ -20,7 +20,7 @@ func selfPath() string { return "/proc/self/exe" }
 func (e *Executor) attributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
 	if e.o.UID != 0 || e.o.GID != 0 {
-		a.Credential = &syscall.Credential{Uid: uint32(e.o.UID), Gid: uint32(e.o.GID)} //nolint:gosec // checked when configured
+		a.Credential = &syscall.Credential{Uid: uint32(e.o.UID), Gid: uint32(e.o.GID)}
 	}
 	return a
 }

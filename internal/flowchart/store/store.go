@@ -138,7 +138,7 @@ func (s *Store) findings(ctx context.Context, q postgres.Querier, g *flowchart.G
 	for _, id := range ids {
 		known[id] = true
 	}
-	return flowchart.Validate(g, flowchart.Options{ModelExists: func(id int64) bool { return known[id] }})
+	return flowchart.Validate(g, flowchart.WithModels(func(id int64) bool { return known[id] })), nil
 }
 
 // lock locks a flowchart for a change; revision is what the caller saw, 0 if it

@@ -93,7 +93,7 @@ func (t *taker) take(ev sdk.MessageStreamEventUnion) error {
 	switch ev.Type {
 	case "message_start":
 		u := ev.Message.Usage
-		t.res.Model = string(ev.Message.Model)
+		t.res.Model = ev.Message.Model
 		t.usage(u.InputTokens, u.CacheCreationInputTokens, u.CacheReadInputTokens, u.OutputTokens)
 	case "content_block_start":
 		switch ev.ContentBlock.Type {

@@ -226,7 +226,7 @@ func (p *Provider) explain(ctx context.Context, model string, err error, o *obse
 }
 
 func (p *Provider) params(req llm.Request) ([]*genai.Content, *genai.GenerateContentConfig, error) {
-	cfg := &genai.GenerateContentConfig{StopSequences: req.Params.Stop, MaxOutputTokens: int32(min(req.Params.MaxTokens, 1<<30))} //nolint:gosec // bounded
+	cfg := &genai.GenerateContentConfig{StopSequences: req.Params.Stop, MaxOutputTokens: int32(min(req.Params.MaxTokens, 1<<30))}
 	if t := req.Params.Temperature; t != nil {
 		cfg.Temperature = new(float32(*t))
 	}
@@ -234,7 +234,7 @@ func (p *Provider) params(req llm.Request) ([]*genai.Content, *genai.GenerateCon
 		cfg.TopP = new(float32(*t))
 	}
 	if s := req.Params.Seed; s != nil {
-		cfg.Seed = new(int32(*s)) //nolint:gosec // any 32 bits of a seed do
+		cfg.Seed = new(int32(*s))
 	}
 	if req.System != "" {
 		cfg.SystemInstruction = genai.NewContentFromText(req.System, genai.RoleUser)

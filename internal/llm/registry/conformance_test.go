@@ -231,6 +231,7 @@ func TestCancelClosesTheProvidersConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each(t, func(t *testing.T, b *bench) {
+				t.Helper()
 				b.server.On("", reply)
 				ctx, cancel := context.WithCancelCause(t.Context())
 				done := make(chan error, 1)

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -20,7 +19,7 @@ import (
 
 // TestMain can become the parent of a server that is then killed.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("LLMCTL_TEST_PARENT"); dir != "" { //nolint:forbidigo // how a test process is told its part
+	if dir := os.Getenv("LLMCTL_TEST_PARENT"); dir != "" {
 		s, err := embedded.Start(context.Background(), options(dir))
 		if err != nil {
 			panic(err)
@@ -38,9 +37,9 @@ func options(dir string) embedded.Options {
 // openDir is a data dir that the server's account can reach.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "llmctl-embedded-")
+	dir, err := os.MkdirTemp("", "llmctl-embedded-") //nolint:usetesting // t.TempDir() is closed to others
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // as above
+	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir
 }
@@ -81,7 +80,7 @@ func TestDataSurvivesARestart(t *testing.T) {
 func TestServerDiesWithItsParentAndTheNextStartIsClean(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
-	parent := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test binary
+	parent := exec.CommandContext(t.Context(), os.Args[0])
 	parent.Env = append(parent.Environ(), "LLMCTL_TEST_PARENT="+dir)
 	out, err := parent.StdoutPipe()
 	require.NoError(t, err)
@@ -122,7 +121,7 @@ func TestMissingBinariesNameTheRemedy(t *testing.T) {
 func TestDataOfAnotherMajorNamesIt(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "postgres", "9"), 0o755)) //nolint:gosec // as above
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "postgres", "9"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "postgres", "9", "PG_VERSION"), []byte("9\n"), 0o600))
 	_, err := embedded.Start(t.Context(), options(dir))
 	require.True(t, errs.HasReason(err, "postgres.wrong_major"), "%v", err)
@@ -136,7 +135,7 @@ func TestSecondProcessIsToldWhoHasTheDataDir(t *testing.T) {
 	require.NoError(t, err)
 	_, err = embedded.LockDataDir(dir)
 	require.True(t, errs.HasReason(err, "datadir.in_use"), "%v", err)
-	require.True(t, strings.Contains(err.Error(), strconv.Itoa(os.Getpid())))
+	require.ErrorContains(t, err, strconv.Itoa(os.Getpid()))
 	l.Release()
 	again, err := embedded.LockDataDir(dir)
 	require.NoError(t, err)

@@ -250,6 +250,7 @@ CREATE TABLE node_run (
     usage             jsonb,
     retry_of          bigint REFERENCES node_run (id),
     request_id        text NOT NULL DEFAULT '',
+    correlation_id    text NOT NULL DEFAULT '',
     run_after         timestamptz NOT NULL DEFAULT now(), -- earliest start of the next attempt
     created_at        timestamptz NOT NULL DEFAULT now(),
     queued_at         timestamptz,

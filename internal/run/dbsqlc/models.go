@@ -195,6 +195,7 @@ type NodeRun struct {
 	Usage           json.RawMessage
 	RetryOf         *int64
 	RequestID       string
+	CorrelationID   string
 	RunAfter        time.Time
 	CreatedAt       time.Time
 	QueuedAt        *time.Time

@@ -48,7 +48,7 @@ UPDATE node_run n
 SET status = 'running', attempt = n.attempt + 1, started_at = coalesce(n.started_at, now()), current_stage = NULL
 WHERE n.id = $1 AND n.status = 'queued' AND n.run_after <= now()
   AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = $2 AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
-RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at
+RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at
 `
 
 type ClaimNodeRunParams struct {
@@ -88,6 +88,7 @@ func (q *Queries) ClaimNodeRun(ctx context.Context, db DBTX, arg ClaimNodeRunPar
 		&i.Usage,
 		&i.RetryOf,
 		&i.RequestID,
+		&i.CorrelationID,
 		&i.RunAfter,
 		&i.CreatedAt,
 		&i.QueuedAt,
@@ -211,7 +212,7 @@ func (q *Queries) GetCurrentVersion(ctx context.Context, db DBTX, id int64) (Get
 }
 
 const getNodeRun = `-- name: GetNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE id = $1
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE id = $1
 `
 
 func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -245,6 +246,7 @@ func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, e
 		&i.Usage,
 		&i.RetryOf,
 		&i.RequestID,
+		&i.CorrelationID,
 		&i.RunAfter,
 		&i.CreatedAt,
 		&i.QueuedAt,
@@ -414,11 +416,11 @@ func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptP
 const insertNodeRun = `-- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, routing_state,
-                      error, request_id, queued_at, started_at, finished_at)
+                      error, request_id, correlation_id, queued_at, started_at, finished_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
         $9, $10, $11, $12, $13, $14, $15,
-        $16, $17, $18, $19, $20)
-RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, run_after, created_at, queued_at, started_at, finished_at
+        $16, $17, $18, $19, $20, $21)
+RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at
 `
 
 type InsertNodeRunParams struct {
@@ -439,6 +441,7 @@ type InsertNodeRunParams struct {
 	RoutingState    json.RawMessage
 	Error           json.RawMessage
 	RequestID       string
+	CorrelationID   string
 	QueuedAt        *time.Time
 	StartedAt       *time.Time
 	FinishedAt      *time.Time
@@ -463,6 +466,7 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		arg.RoutingState,
 		arg.Error,
 		arg.RequestID,
+		arg.CorrelationID,
 		arg.QueuedAt,
 		arg.StartedAt,
 		arg.FinishedAt,
@@ -496,6 +500,7 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		&i.Usage,
 		&i.RetryOf,
 		&i.RequestID,
+		&i.CorrelationID,
 		&i.RunAfter,
 		&i.CreatedAt,
 		&i.QueuedAt,
@@ -758,7 +763,7 @@ func (q *Queries) ListLostAttempts(ctx context.Context, db DBTX, maxRows int32) 
 }
 
 const listNodeRuns = `-- name: ListNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run
 WHERE project_id = $1
   AND ($2::bigint IS NULL OR flowchart_run_id = $2)
   AND ($3::text[] IS NULL OR status = ANY ($3::text[]))
@@ -821,6 +826,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 			&i.Usage,
 			&i.RetryOf,
 			&i.RequestID,
+			&i.CorrelationID,
 			&i.RunAfter,
 			&i.CreatedAt,
 			&i.QueuedAt,
@@ -838,7 +844,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 }
 
 const listNodeRunsOfRun = `-- name: ListNodeRunsOfRun :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
 `
 
 func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -878,6 +884,7 @@ func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID
 			&i.Usage,
 			&i.RetryOf,
 			&i.RequestID,
+			&i.CorrelationID,
 			&i.RunAfter,
 			&i.CreatedAt,
 			&i.QueuedAt,
@@ -1032,7 +1039,7 @@ func (q *Queries) ListStuckCancels(ctx context.Context, db DBTX, arg ListStuckCa
 }
 
 const lockLiveNodeRuns = `-- name: LockLiveNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
 `
 
 func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -1072,6 +1079,7 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 			&i.Usage,
 			&i.RetryOf,
 			&i.RequestID,
+			&i.CorrelationID,
 			&i.RunAfter,
 			&i.CreatedAt,
 			&i.QueuedAt,
@@ -1089,7 +1097,7 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 }
 
 const lockNodeRun = `-- name: LockNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE id = $1 FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE id = $1 FOR UPDATE
 `
 
 func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -1123,6 +1131,7 @@ func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, 
 		&i.Usage,
 		&i.RetryOf,
 		&i.RequestID,
+		&i.CorrelationID,
 		&i.RunAfter,
 		&i.CreatedAt,
 		&i.QueuedAt,

@@ -29,53 +29,53 @@ import (
 const EnvURI = "LLMCTL_TEST_DATABASE_URI"
 
 // DB gives a pool on a fresh, migrated database.
-func DB(t testing.TB) *postgres.DB {
-	t.Helper()
-	db, err := postgres.Open(context.Background(), postgres.Options{URI: URI(t), MaxConns: 8})
-	require.NoError(t, err)
-	t.Cleanup(db.Close)
+func DB(tb testing.TB) *postgres.DB {
+	tb.Helper()
+	db, err := postgres.Open(context.Background(), postgres.Options{URI: URI(tb), MaxConns: 8})
+	require.NoError(tb, err)
+	tb.Cleanup(db.Close)
 	return db
 }
 
 // URI gives the address of a fresh, migrated database.
-func URI(t testing.TB) string {
-	t.Helper()
+func URI(tb testing.TB) string {
+	tb.Helper()
 	template, err := prepare()
-	require.NoError(t, err)
-	return create(t, fmt.Sprintf(`TEMPLATE %q STRATEGY file_copy`, template))
+	require.NoError(tb, err)
+	return create(tb, fmt.Sprintf(`TEMPLATE %q STRATEGY file_copy`, template))
 }
 
 // Empty gives the address of a fresh database without a schema.
-func Empty(t testing.TB) string {
-	t.Helper()
+func Empty(tb testing.TB) string {
+	tb.Helper()
 	_, err := server()
-	require.NoError(t, err)
-	return create(t, "")
+	require.NoError(tb, err)
+	return create(tb, "")
 }
 
-func create(t testing.TB, options string) string {
-	t.Helper()
+func create(tb testing.TB, options string) string {
+	tb.Helper()
 	ctx := context.Background()
 	name := "llmctl_test_" + hex.EncodeToString(uuid.New().NodeID()) + uuid.NewString()[:8]
-	exec(t, fmt.Sprintf(`CREATE DATABASE %q %s`, name, options))
-	t.Cleanup(func() { exec(t, fmt.Sprintf(`DROP DATABASE IF EXISTS %q WITH (FORCE)`, name)) })
+	exec(tb, fmt.Sprintf(`CREATE DATABASE %q %s`, name, options))
+	tb.Cleanup(func() { exec(tb, fmt.Sprintf(`DROP DATABASE IF EXISTS %q WITH (FORCE)`, name)) })
 	base, err := server()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	uri, err := withDatabase(base, name)
-	require.NoError(t, err)
-	require.NoError(t, ctx.Err())
+	require.NoError(tb, err)
+	require.NoError(tb, ctx.Err())
 	return uri
 }
 
-func exec(t testing.TB, sql string) {
-	t.Helper()
+func exec(tb testing.TB, sql string) {
+	tb.Helper()
 	base, err := server()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	db, err := postgres.Open(context.Background(), postgres.Options{URI: base})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer db.Close()
 	_, err = db.Exec(context.Background(), sql)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 }
 
 func withDatabase(uri, name string) (string, error) {
@@ -97,7 +97,7 @@ var (
 // startServer gives the address of a server. One of our own keeps its data in a
 // folder named after this process; those of processes that are gone are removed.
 func startServer() (string, error) {
-	if uri := os.Getenv(EnvURI); uri != "" { //nolint:forbidigo // tests only
+	if uri := os.Getenv(EnvURI); uri != "" {
 		return uri, nil
 	}
 	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "llmctl-pgtest-*"))

@@ -1,0 +1,25 @@
+import { queryOptions } from "@tanstack/react-query";
+import { ApiError, request } from "../../api/client";
+import type { Me, User } from "../../api/types";
+
+export const meQuery = queryOptions({
+  queryKey: ["auth", "me"],
+  // Not being signed in is an answer, not a failure.
+  queryFn: async ({ signal }): Promise<Me | null> => {
+    try {
+      return await request<Me>("GET", "/auth/me", { signal });
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return null;
+      throw error;
+    }
+  },
+  staleTime: 60_000,
+});
+
+export const signIn = (body: { email: string; password: string }): Promise<{ user: User }> =>
+  request("POST", "/auth/login", { body });
+
+export const setUp = (body: { token: string; email: string; password: string }): Promise<{ user: User }> =>
+  request("POST", "/auth/setup", { body });
+
+export const signOut = (): Promise<void> => request("POST", "/auth/logout");

@@ -1,0 +1,130 @@
+// Envelopes become patches of the query cache; what cannot be patched exactly
+// is loaded again, several requests for the same thing folded into one.
+
+import type { InfiniteData, QueryClient, QueryKey } from "@tanstack/react-query";
+import type { Envelope, FlowchartRun, LogItem, Page, RunDetail } from "../api/types";
+import { flowchartKeys } from "../features/flowcharts/api";
+import { modelKeys } from "../features/models/api";
+import { fetchLogs, runKeys } from "../features/runs/api";
+import { logItemOf, mergeLogs, mergeRun, reduceRun, runOf } from "../features/runs/model";
+
+const foldMs = 300;
+const logFlushMs = 60;
+const maxCachedEvents = 2_000;
+
+const idIn = (stream: string): number => Number(stream.slice(stream.indexOf(":") + 1));
+
+export class CachePatcher {
+  private readonly stale = new Map<string, QueryKey>();
+  private readonly logs = new Map<number, LogItem[]>();
+  private foldTimer: ReturnType<typeof setTimeout> | undefined;
+  private logTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly cache: QueryClient) {}
+
+  stop(): void {
+    clearTimeout(this.foldTimer);
+    clearTimeout(this.logTimer);
+  }
+
+  apply(e: Envelope): void {
+    if (e.sequence_stream.startsWith("node_log:")) this.queueLog(e);
+    else if (e.sequence_stream.startsWith("flowchart_run:")) this.applyRunEvent(e);
+    else if (e.event_type === "flowchart:graph:updated") this.flowchartChanged(e);
+    else if (e.event_type.startsWith("config:provider:")) this.refresh(modelKeys.providers, modelKeys.models);
+    else if (e.event_type.startsWith("config:model:")) this.refresh(modelKeys.models);
+  }
+
+  /** A number is missing in a stream, or the server cannot replay a room. */
+  resync(room: string): void {
+    const id = idIn(room);
+    if (room.startsWith("flowchart_run:")) {
+      this.refresh(runKeys.detail(id), runKeys.timeline(id), runKeys.events(id), ["nodes"]);
+    } else if (room.startsWith("flowchart:")) {
+      this.refresh(flowchartKeys.detail(id), runKeys.lists);
+    } else if (room === "studio") {
+      this.refresh(runKeys.lists, flowchartKeys.lists, modelKeys.providers, modelKeys.models);
+    }
+  }
+
+  private applyRunEvent(e: Envelope): void {
+    const runId = idIn(e.sequence_stream);
+    const detail = this.cache.getQueryData<RunDetail>(runKeys.detail(runId));
+    if (detail) {
+      const next = reduceRun(detail, e);
+      if (next === "refetch") this.refresh(runKeys.detail(runId));
+      else if (next !== detail) this.cache.setQueryData(runKeys.detail(runId), next);
+      this.refresh(runKeys.timeline(runId));
+    }
+    this.cache.setQueryData<Envelope[]>(runKeys.events(runId), (known) =>
+      !known || (known.at(-1)?.sequence ?? 0) >= e.sequence ? known : [...known, e].slice(-maxCachedEvents),
+    );
+    const run = runOf(e);
+    if (run) this.patchLists(run);
+    else if (e.entity_kind === "task") this.refresh(runKeys.node(Number(e.entity_id)));
+  }
+
+  private patchLists(run: FlowchartRun): void {
+    let found = false;
+    this.cache.setQueriesData<InfiniteData<Page<FlowchartRun>>>({ queryKey: runKeys.lists }, (list) => {
+      if (!list) return list;
+      const has = list.pages.some((page) => page.items.some((item) => item.id === run.id));
+      if (!has) return list;
+      found = true;
+      const pages = list.pages.map((page) => ({
+        ...page,
+        items: page.items.map((item) => (item.id === run.id ? mergeRun(item, run) : item)),
+      }));
+      return { ...list, pages };
+    });
+    // A new run, or one that enters or leaves a filtered list.
+    if (!found || run.finished_at !== null || run.status === "running") this.refresh(runKeys.lists);
+    this.refresh(flowchartKeys.lists);
+  }
+
+  private flowchartChanged(e: Envelope): void {
+    const id = idIn(e.sequence_stream);
+    this.refresh(flowchartKeys.lists, flowchartKeys.detail(id), flowchartKeys.graph(id));
+  }
+
+  private queueLog(e: Envelope): void {
+    const item = logItemOf(e);
+    if (!item) return;
+    const id = idIn(e.sequence_stream);
+    const waiting = this.logs.get(id);
+    if (waiting) waiting.push(item);
+    else this.logs.set(id, [item]);
+    this.logTimer ??= setTimeout(() => this.flushLogs(), logFlushMs);
+  }
+
+  private flushLogs(): void {
+    this.logTimer = undefined;
+    for (const [id, items] of this.logs) {
+      const key = runKeys.logs(id);
+      const known = this.cache.getQueryData<LogItem[]>(key);
+      if (!known) continue; // nobody looks at it; it is loaded whole when somebody does
+      const { merged, gap } = mergeLogs(known, items);
+      if (gap) void this.fillLogs(id, known.at(-1)?.sequence ?? 0);
+      this.cache.setQueryData(key, merged);
+    }
+    this.logs.clear();
+  }
+
+  private async fillLogs(id: number, after: number): Promise<void> {
+    const missing = await fetchLogs(id, after).catch((): LogItem[] => []);
+    this.cache.setQueryData<LogItem[]>(
+      runKeys.logs(id),
+      (known) => known && mergeLogs(known, missing).merged,
+    );
+  }
+
+  private refresh(...keys: QueryKey[]): void {
+    for (const key of keys) this.stale.set(JSON.stringify(key), key);
+    this.foldTimer ??= setTimeout(() => {
+      this.foldTimer = undefined;
+      const all = [...this.stale.values()];
+      this.stale.clear();
+      for (const queryKey of all) void this.cache.invalidateQueries({ queryKey });
+    }, foldMs);
+  }
+}

@@ -1,0 +1,68 @@
+import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData } from "@mantine/spotlight";
+import { IconActivity, IconSchema, IconSearch } from "@tabler/icons-react";
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import { flowchartListQuery } from "../features/flowcharts/api";
+import { navigation } from "./shell";
+
+/** Ctrl-K: go anywhere by name. */
+export function CommandPalette() {
+  const navigate = useNavigate();
+  const [query, setQuery] = useState("");
+  const [opened, setOpened] = useState(false);
+  const flowcharts = useInfiniteQuery({ ...flowchartListQuery(query.trim()), enabled: opened });
+
+  const actions = useMemo((): SpotlightActionGroupData[] => {
+    const pages: SpotlightActionData[] = navigation.map((entry) => ({
+      id: entry.to,
+      label: entry.label,
+      leftSection: <entry.icon size={18} stroke={1.7} />,
+      onClick: () => void navigate({ to: entry.to }),
+    }));
+    const found: SpotlightActionData[] = (flowcharts.data?.pages[0]?.items ?? []).slice(0, 8).map((f) => ({
+      id: `flowchart-${f.id}`,
+      label: f.name,
+      description: f.description || `Version ${f.version}`,
+      leftSection: <IconSchema size={18} stroke={1.7} />,
+      onClick: () => void navigate({ to: "/flowcharts/$flowchartId", params: { flowchartId: String(f.id) } }),
+    }));
+    const number = /^#?(\d{1,12})$/.exec(query.trim())?.[1];
+    const run: SpotlightActionData[] = number
+      ? [
+          {
+            id: `run-${number}`,
+            label: `Open run ${number}`,
+            keywords: [query],
+            leftSection: <IconActivity size={18} stroke={1.7} />,
+            onClick: () => void navigate({ to: "/runs/$runId", params: { runId: number } }),
+          },
+        ]
+      : [];
+    return [
+      { group: "Runs", actions: run },
+      { group: "Pages", actions: pages },
+      { group: "Flowcharts", actions: found },
+    ];
+  }, [navigate, flowcharts.data, query]);
+
+  return (
+    <Spotlight
+      actions={actions}
+      query={query}
+      onQueryChange={setQuery}
+      onSpotlightOpen={() => setOpened(true)}
+      onSpotlightClose={() => setOpened(false)}
+      shortcut="mod + K"
+      limit={20}
+      scrollable
+      maxHeight={420}
+      nothingFound="Nothing has that name. Try a part of it, or a run's number."
+      searchProps={{
+        leftSection: <IconSearch size={18} />,
+        placeholder: "Go to a page, a flowchart or a run number",
+        "aria-label": "Search",
+      }}
+    />
+  );
+}

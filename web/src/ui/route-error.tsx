@@ -1,0 +1,28 @@
+import { Button } from "@mantine/core";
+import { IconMapOff } from "@tabler/icons-react";
+import { type ErrorComponentProps, Link } from "@tanstack/react-router";
+import { Empty, ErrorNotice } from "./feedback";
+
+export function RouteError({ error, reset }: ErrorComponentProps) {
+  return (
+    <div style={{ padding: 24, maxWidth: 760 }}>
+      <ErrorNotice error={error} onRetry={reset} />
+    </div>
+  );
+}
+
+export function RouteMissing() {
+  return (
+    <Empty
+      icon={IconMapOff}
+      title="There is no such page"
+      action={
+        <Button component={Link} to="/" variant="default">
+          Go to the overview
+        </Button>
+      }
+    >
+      The address may be mistyped, or what it showed was deleted.
+    </Empty>
+  );
+}

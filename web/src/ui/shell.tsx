@@ -1,0 +1,159 @@
+import { ActionIcon, Drawer, Tooltip, UnstyledButton } from "@mantine/core";
+import { useDisclosure, useLocalStorage, useMediaQuery } from "@mantine/hooks";
+import { spotlight } from "@mantine/spotlight";
+import {
+  IconActivity,
+  IconChevronsLeft,
+  IconChevronsRight,
+  IconCpu,
+  IconLayoutDashboard,
+  IconMenu2,
+  IconSchema,
+  IconSearch,
+  IconSettings,
+  type TablerIcon,
+} from "@tabler/icons-react";
+import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import { config } from "../config";
+import { usePolling } from "../realtime/provider";
+import { Logo } from "./logo";
+import classes from "./shell.module.css";
+
+interface Entry {
+  to: string;
+  label: string;
+  icon: TablerIcon;
+}
+
+export const navigation: Entry[] = [
+  { to: "/", label: "Overview", icon: IconLayoutDashboard },
+  { to: "/flowcharts", label: "Flowcharts", icon: IconSchema },
+  { to: "/runs", label: "Runs", icon: IconActivity },
+  { to: "/models", label: "Models", icon: IconCpu },
+  { to: "/settings", label: "Settings", icon: IconSettings },
+];
+
+function NavItem({
+  entry,
+  small,
+  onFollow,
+}: {
+  entry: Entry;
+  small: boolean;
+  onFollow?: (() => void) | undefined;
+}) {
+  const Icon = entry.icon;
+  return (
+    <Tooltip label={entry.label} position="right" disabled={!small}>
+      <Link
+        to={entry.to}
+        className={classes.item}
+        activeOptions={{ exact: entry.to === "/" }}
+        activeProps={{ "data-active": true, "aria-current": "page" }}
+        aria-label={small ? entry.label : undefined}
+        onClick={() => onFollow?.()}
+      >
+        <Icon size={18} stroke={1.7} aria-hidden />
+        {!small && <span>{entry.label}</span>}
+      </Link>
+    </Tooltip>
+  );
+}
+
+function Navigation({ small, onFollow }: { small: boolean; onFollow?: () => void }) {
+  return (
+    <nav aria-label="Main" className={classes.nav}>
+      {navigation.map((entry) => (
+        <NavItem key={entry.to} entry={entry} small={small} onFollow={onFollow} />
+      ))}
+    </nav>
+  );
+}
+
+function ConnectionDot() {
+  const { state, label, reason } = usePolling();
+  return (
+    <Tooltip
+      label={`${label}. ${reason}`}
+      position="bottom-end"
+      events={{ hover: true, focus: true, touch: true }}
+    >
+      <button type="button" className={classes.connection} aria-label={`Connection: ${label}. ${reason}`}>
+        <span className={classes.dot} data-state={state} />
+        <span className={classes.connectionLabel}>{label}</span>
+      </button>
+    </Tooltip>
+  );
+}
+
+function Brand({ small }: { small: boolean }) {
+  return (
+    <Link to="/" className={classes.brand} aria-label="llmctl Studio, overview">
+      <Logo />
+      {!small && (
+        <span>
+          llmctl <b>Studio</b>
+        </span>
+      )}
+    </Link>
+  );
+}
+
+export function Shell({ children }: { children: ReactNode }) {
+  const [collapsed, setCollapsed] = useLocalStorage({
+    key: "studio.nav.collapsed",
+    defaultValue: false,
+    getInitialValueInEffect: false,
+  });
+  const [opened, drawer] = useDisclosure(false);
+  const drawered = useMediaQuery("(max-width: 1023px)", false, { getInitialValueInEffect: false });
+  return (
+    <div className={classes.shell}>
+      {!drawered && (
+        <aside className={classes.side} data-collapsed={collapsed || undefined}>
+          <Brand small={collapsed} />
+          <Navigation small={collapsed} />
+          <div className={classes.foot}>
+            {!collapsed && <span className={classes.version}>{config.version}</span>}
+            <Tooltip label={collapsed ? "Expand navigation" : "Collapse navigation"} position="right">
+              <ActionIcon
+                aria-label={collapsed ? "Expand navigation" : "Collapse navigation"}
+                onClick={() => setCollapsed(!collapsed)}
+              >
+                {collapsed ? <IconChevronsRight size={16} /> : <IconChevronsLeft size={16} />}
+              </ActionIcon>
+            </Tooltip>
+          </div>
+        </aside>
+      )}
+      {drawered && (
+        <>
+          <ActionIcon className={classes.burger} size="lg" aria-label="Open navigation" onClick={drawer.open}>
+            <IconMenu2 size={20} />
+          </ActionIcon>
+          <Drawer opened={opened} onClose={drawer.close} size={260} title={<Brand small={false} />}>
+            <Navigation small={false} onFollow={drawer.close} />
+          </Drawer>
+        </>
+      )}
+      <div className={classes.body}>
+        <div className={classes.tools}>
+          <Tooltip label="Search and commands (Ctrl K)">
+            <UnstyledButton
+              className={classes.search}
+              onClick={() => spotlight.open()}
+              aria-label="Search and commands"
+            >
+              <IconSearch size={15} aria-hidden />
+            </UnstyledButton>
+          </Tooltip>
+          <ConnectionDot />
+        </div>
+        <div className={classes.scroll} id="page-scroll">
+          {children}
+        </div>
+      </div>
+    </div>
+  );
+}
