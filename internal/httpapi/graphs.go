@@ -37,12 +37,12 @@ type validationView struct {
 }
 
 type graphView struct {
-	FlowchartID int64            `json:"flowchart_id"`
-	Version     int32            `json:"version"`
+	FlowchartID int64             `json:"flowchart_id"`
+	Version     int32             `json:"version"`
 	Nodes       []json.RawMessage `json:"nodes"`
 	Edges       []json.RawMessage `json:"edges"`
-	Validation  validationView   `json:"validation"`
-	CreatedAt   time.Time        `json:"created_at"`
+	Validation  validationView    `json:"validation"`
+	CreatedAt   time.Time         `json:"created_at"`
 }
 
 func viewVersion(v store.Version) (graphView, error) {
