@@ -117,7 +117,7 @@ func TestUsersOverHTTP(t *testing.T) {
 
 	page := b.admin(t, http.StatusOK, http.MethodGet, "/api/users?limit=3", nil)
 	require.Len(t, page.at(t, "items"), 3)
-	next := b.admin(t, http.StatusOK, http.MethodGet, "/api/users?limit=3&cursor="+page.at(t, "next_cursor").(string), nil) //nolint:forcetypeassert // a panic fails the test
+	next := b.admin(t, http.StatusOK, http.MethodGet, "/api/users?limit=3&cursor="+page.at(t, "next_cursor").(string), nil)
 	require.Len(t, next.at(t, "items"), 1)
 	require.Nil(t, next.at(t, "next_cursor"))
 }

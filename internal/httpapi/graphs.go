@@ -19,7 +19,7 @@ import (
 type GraphBody struct {
 	_     struct{}        `json:"-" additionalProperties:"true"`
 	Nodes json.RawMessage `json:"nodes" doc:"[{id, kind, title?, position?: {x, y}, config?}]; ids are stable, [A-Za-z0-9_-]{1,64}"`
-	Edges json.RawMessage `json:"edges" doc:"[{id, source, target, mode?: solid|dotted|dashed}]; other members are kept"`
+	Edges json.RawMessage `json:"edges" doc:"[{id, source, target, mode: solid|dotted|dashed}]; other members are kept"`
 }
 
 // graph checks what was sent.

@@ -16,7 +16,7 @@ import (
 	"github.com/llmctl/studio/internal/auth"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew") //nolint:gochecknoglobals // a flag of the test binary
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestOpenAPIIsTheCommittedOne keeps api/openapi.* true: clients are generated
 // from them. After a change on purpose: go test ./internal/httpapi -run TestOpenAPI -update
@@ -77,7 +77,7 @@ func operations(t *testing.T, b *testBundle, visit func(method, path string, op 
 	require.Greater(t, n, 30, "the walk must see the operations")
 }
 
-var parameter = regexp.MustCompile(`\{[a-z_]+\}`) //nolint:gochecknoglobals // a constant
+var parameter = regexp.MustCompile(`\{[a-z_]+\}`)
 
 func TestEveryOperationDeclaresWhatItNeeds(t *testing.T) {
 	t.Parallel()
@@ -140,7 +140,7 @@ func TestAViewerMayOnlyRead(t *testing.T) {
 	b := setup(t)
 	operations(t, b, func(method, path string, op map[string]any) {
 		res := b.do(t, method, parameter.ReplaceAllString(path, "4711"), map[string]any{}, b.as(auth.Viewer))
-		switch auth.Permission(op["x-permission"].(string)) { //nolint:forcetypeassert // checked by another test
+		switch auth.Permission(op["x-permission"].(string)) {
 		case auth.Write, auth.Manage:
 			res.problem(t, http.StatusForbidden, "forbidden", "auth.forbidden")
 		case auth.Open, auth.SignedIn, auth.Read:
