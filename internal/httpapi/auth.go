@@ -60,14 +60,14 @@ type loginInput struct {
 type logoutInput struct{ RequestInfo }
 
 type sessionOutput struct {
-	SetCookie http.Cookie `header:"Set-Cookie"`
+	SetCookie string `header:"Set-Cookie"`
 	Body      struct {
 		User userView `json:"user"`
 	}
 }
 
 type noContent struct {
-	SetCookie *http.Cookie `header:"Set-Cookie"`
+	SetCookie string `header:"Set-Cookie"`
 }
 
 type meOutput struct {
@@ -77,7 +77,7 @@ type meOutput struct {
 	}
 }
 
-func cookie(token string, secure bool) http.Cookie {
+func cookie(token string, secure bool) string {
 	const life = 14 * 24 * time.Hour
 	c := http.Cookie{ //nolint:gosec // Secure as far as the connection is; loopback has no TLS
 		Name: auth.Cookie, Value: token, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode, MaxAge: int(life.Seconds()),
@@ -85,7 +85,7 @@ func cookie(token string, secure bool) http.Cookie {
 	if token == "" {
 		c.MaxAge = -1
 	}
-	return c
+	return c.String()
 }
 
 func sessionOf(u auth.User, token string, secure bool) *sessionOutput {
@@ -123,8 +123,7 @@ func (s *server) registerAuth() {
 		method: http.MethodPost, path: "/auth/logout", id: "logout", tag: "auth", permission: auth.SignedIn, audit: true,
 		summary: "End the session", status: http.StatusNoContent,
 	}, func(ctx context.Context, in *logoutInput) (*noContent, error) {
-		gone := cookie("", in.secure)
-		return &noContent{SetCookie: &gone}, s.deps.Auth.Logout(ctx, in.session)
+		return &noContent{SetCookie: cookie("", in.secure)}, s.deps.Auth.Logout(ctx, in.session)
 	})
 	handle(s, route{
 		method: http.MethodGet, path: "/auth/me", id: "get-me", tag: "auth", permission: auth.SignedIn, summary: "Who is signed in",

@@ -131,7 +131,7 @@ func TestPanicsBecomeA500ThatSaysNothing(t *testing.T) {
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/socket.io/abort", http.NoBody)
 	require.NoError(t, err)
-	response, err := (&http.Transport{}).RoundTrip(req)
+	response, err := (&http.Client{}).Do(req)
 	if err == nil {
 		_ = response.Body.Close()
 	}

@@ -24,18 +24,18 @@ type lastRunView struct {
 }
 
 type flowchartView struct {
-	ID                int64        `json:"id"`
-	Name              string       `json:"name"`
-	Description       string       `json:"description"`
-	Version           int32        `json:"version"`
-	MaxNodeExecutions *int32       `json:"max_node_executions"`
-	MaxRuntimeMinutes *int32       `json:"max_runtime_minutes"`
-	MaxParallelNodes  *int32       `json:"max_parallel_nodes"`
-	NodeCount         int32        `json:"node_count"`
-	LastRun           *lastRunView `json:"last_run"`
-	CreatedAt         time.Time    `json:"created_at"`
-	UpdatedAt         time.Time    `json:"updated_at"`
-	DeletedAt         *time.Time   `json:"deleted_at"`
+	ID                int64                 `json:"id"`
+	Name              string                `json:"name"`
+	Description       string                `json:"description"`
+	Version           int32                 `json:"version"`
+	MaxNodeExecutions *int32                `json:"max_node_executions"`
+	MaxRuntimeMinutes *int32                `json:"max_runtime_minutes"`
+	MaxParallelNodes  *int32                `json:"max_parallel_nodes"`
+	NodeCount         int32                 `json:"node_count"`
+	LastRun           optional[lastRunView] `json:"last_run"`
+	CreatedAt         time.Time             `json:"created_at"`
+	UpdatedAt         time.Time             `json:"updated_at"`
+	DeletedAt         *time.Time            `json:"deleted_at"`
 }
 
 func viewFlowchart(f store.Flowchart) flowchartView {
@@ -46,7 +46,7 @@ func viewFlowchart(f store.Flowchart) flowchartView {
 		NodeCount: f.NodeCount, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, DeletedAt: row.DeletedAt,
 	}
 	if f.LastRunID != 0 {
-		v.LastRun = &lastRunView{ID: f.LastRunID, Status: f.LastRunStatus, CreatedAt: f.LastRunAt}
+		v.LastRun.Value = &lastRunView{ID: f.LastRunID, Status: f.LastRunStatus, CreatedAt: f.LastRunAt}
 	}
 	return v
 }

@@ -97,9 +97,10 @@ func TestGraphFaults(t *testing.T) {
 	b := setup(t)
 	path := b.flowchart(t, "x")
 	structural := map[string]string{
-		"dangling edge":  `{"nodes":[{"id":"a","kind":"start"}],"edges":[{"id":"e","source":"a","target":"gone"}]}`,
+		"dangling edge":  `{"nodes":[{"id":"a","kind":"start"}],"edges":[{"id":"e","source":"a","target":"gone","mode":"solid"}]}`,
 		"duplicate node": `{"nodes":[{"id":"a","kind":"start"},{"id":"a","kind":"end"}],"edges":[]}`,
 		"unknown kind":   `{"nodes":[{"id":"a","kind":"wizard"}],"edges":[]}`,
+		"no mode":        `{"nodes":[{"id":"a","kind":"start"},{"id":"b","kind":"end"}],"edges":[{"id":"e","source":"a","target":"b"}]}`,
 		"no nodes":       `{"edges":[]}`,
 	}
 	for name, graph := range structural {
@@ -110,7 +111,7 @@ func TestGraphFaults(t *testing.T) {
 	require.Equal(t, "1", b.admin(t, http.StatusOK, http.MethodGet, path, nil).id(t, "version"), "nothing was stored")
 
 	semantic := `{"nodes":[{"id":"a","kind":"start"},{"id":"t","kind":"task","config":{"prompt":"{{ nope }}","model_id":4711}}],
-		"edges":[{"id":"e","source":"a","target":"t"}]}`
+		"edges":[{"id":"e","source":"a","target":"t","mode":"solid"}]}`
 	checked := b.admin(t, http.StatusOK, http.MethodPost, path+"/validate", semantic)
 	require.Equal(t, false, checked.at(t, "valid"))
 	require.Equal(t, "1", b.admin(t, http.StatusOK, http.MethodGet, path, nil).id(t, "version"), "checking stores nothing")
@@ -215,4 +216,18 @@ func TestDuplicate(t *testing.T) {
 	require.True(t, ok)
 	require.LessOrEqual(t, len([]rune(name)), 200, "a copy's name keeps to the limit")
 	b.admin(t, http.StatusNotFound, http.MethodPost, "/api/flowcharts/4711/duplicate", nil)
+}
+
+func TestCancellingARunIsAudited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	path := b.flowchart(t, "x")
+	b.admin(t, http.StatusOK, http.MethodPut, path+"/graph", `{"nodes":[{"id":"a","kind":"start"},
+		{"id":"h","kind":"http","config":{"method":"GET","url":"http://192.0.2.1/"}},{"id":"b","kind":"end"}],
+		"edges":[{"id":"e","source":"a","target":"h","mode":"solid"},{"id":"f","source":"h","target":"b","mode":"solid"}]}`)
+	id := b.admin(t, http.StatusAccepted, http.MethodPost, path+"/runs", `{}`).id(t, "flowchart_run", "id")
+	require.Equal(t, id, b.admin(t, http.StatusOK, http.MethodGet, path, nil).id(t, "last_run", "id"))
+	b.admin(t, http.StatusAccepted, http.MethodPost, "/api/flowchart-runs/"+id+"/cancel", nil)
+	require.Contains(t, b.audited(t), "run.cancelled "+id)
+	require.Contains(t, b.audited(t), "run.started "+id)
 }

@@ -37,12 +37,12 @@ type validationView struct {
 }
 
 type graphView struct {
-	FlowchartID int64            `json:"flowchart_id"`
-	Version     int32            `json:"version"`
-	Nodes       []flowchart.Node `json:"nodes"`
-	Edges       []flowchart.Edge `json:"edges"`
-	Validation  validationView   `json:"validation"`
-	CreatedAt   time.Time        `json:"created_at"`
+	FlowchartID int64             `json:"flowchart_id"`
+	Version     int32             `json:"version"`
+	Nodes       []json.RawMessage `json:"nodes"`
+	Edges       []json.RawMessage `json:"edges"`
+	Validation  validationView    `json:"validation"`
+	CreatedAt   time.Time         `json:"created_at"`
 }
 
 func viewVersion(v store.Version) (graphView, error) {
@@ -54,7 +54,7 @@ func viewVersion(v store.Version) (graphView, error) {
 		return out, fmt.Errorf("read findings of version %d: %w", v.ID, err)
 	}
 	if out.Edges == nil {
-		out.Edges = []flowchart.Edge{}
+		out.Edges = []json.RawMessage{}
 	}
 	out.Validation.Valid = len(out.Validation.Errors) == 0
 	return out, nil

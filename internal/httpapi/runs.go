@@ -131,7 +131,11 @@ func (s *server) registerRuns() {
 		if err != nil {
 			return nil, err
 		}
-		return runOut(r), nil
+		// The engine's transaction is its own. Asking twice is harmless, so a lost
+		// entry is answered as an error and comes with the next try.
+		return change(ctx, s, "run.cancelled", "flowchart_run", in.ID, func(context.Context, *postgres.Tx) (*runOutput, error) {
+			return runOut(r), nil
+		})
 	})
 	handle(s, route{
 		method: http.MethodPost, path: "/flowchart-runs/{id}/retry", id: "retry-run", tag: "runs", permission: auth.Write,
