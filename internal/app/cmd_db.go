@@ -61,15 +61,11 @@ func (c *command) flag(cmd *cobra.Command, name, variable, usage string) {
 }
 
 func (c *command) withDatabase(ctx context.Context, f func(ctx context.Context, db *postgres.DB, cfg *config.Config, log *slog.Logger) error) error {
-	cfg, log, err := c.load()
+	cfg, log, err := c.load(config.RoleDB)
 	if err != nil {
 		return err
 	}
-	uri, err := cfg.Database.Resolve()
-	if err != nil {
-		return err
-	}
-	db, err := postgres.Open(ctx, postgres.Options{URI: uri, Application: "llmctl db"})
+	db, err := postgres.Open(ctx, postgres.Options{URI: cfg.Database.URI.Reveal(), Application: "llmctl db"})
 	if err != nil {
 		return err
 	}
@@ -78,9 +74,9 @@ func (c *command) withDatabase(ctx context.Context, f func(ctx context.Context, 
 }
 
 func preflight(ctx context.Context, db *postgres.DB, cfg *config.Config, log *slog.Logger, migrate bool) error {
-	d := cfg.Database
+	d := cfg.Healthcheck
 	return db.Preflight(ctx, postgres.PreflightOptions{
-		Timeout: d.Timeout.Duration(), Interval: d.Interval.Duration(), Migrate: migrate, Logger: log,
+		Timeout: d.Timeout, Interval: d.Interval, Migrate: migrate, Logger: log,
 	})
 }
 
@@ -95,7 +91,7 @@ The exit code is the command's.`,
 		Example: "  llmctl db with-test -- go test ./...",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			cfg, log, err := c.load()
+			cfg, log, err := c.load("")
 			if err != nil {
 				return err
 			}
@@ -108,7 +104,7 @@ The exit code is the command's.`,
 				return fmt.Errorf("open temporary folder: %w", err)
 			}
 			server, err := embedded.Start(cmd.Context(), embedded.Options{
-				DataDir: dir, BinDir: cfg.Embedded.BinDir, NodeModules: nodeModules(), Logger: log,
+				DataDir: dir, BinDir: cfg.Database.BinDir, NodeModules: nodeModules(), Logger: log,
 				Settings: []string{"fsync=off", "full_page_writes=off", "max_connections=400"},
 			})
 			if err != nil {

@@ -48,7 +48,7 @@ under way go on with the next start.`,
 }
 
 func (c *command) runUp(ctx context.Context, f upFlags) error {
-	cfg, log, err := c.load()
+	cfg, log, err := c.load(config.RoleUp)
 	if err != nil {
 		return err
 	}
@@ -71,19 +71,18 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 		return err
 	}
 	defer db.Close()
-	if cfg.Database.Check {
+	if cfg.Healthcheck.Enabled {
 		if err := preflight(ctx, db, cfg, log, true); err != nil {
 			return err
 		}
 	}
-	box, err := secretBox(cfg, dataDir, true)
+	box, err := secretBox(cfg, dataDir)
 	if err != nil {
 		return err
 	}
-	scripts := cfg.Executor.ScriptNodes == nil || *cfg.Executor.ScriptNodes
 	s, err := newStudio(ctx, studioOptions{
 		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: bus.NewMemory(), dataDir: dataDir,
-		owner: ownerOf(dataDir), scriptNodes: scripts && cfg.Executor.Provider != "inline",
+		owner: ownerOf(dataDir), scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",
 	})
 	if err != nil {
 		return err
@@ -102,12 +101,11 @@ func ownerOf(dataDir string) string {
 
 // database gives the address of the given server, or starts our own.
 func (c *command) database(ctx context.Context, cfg *config.Config, log *slog.Logger, lock *embedded.Lock) (uri string, stop func(), err error) {
-	if cfg.Database.URI != "" || cfg.Database.Host != "" {
-		uri, err = cfg.Database.Resolve()
-		return uri, func() {}, err
+	if uri := cfg.Database.URI.Reveal(); uri != "" {
+		return uri, func() {}, nil
 	}
 	server, err := embedded.Start(ctx, embedded.Options{
-		Lock: lock, BinDir: cfg.Embedded.BinDir, NodeModules: nodeModules(), Logger: log,
+		Lock: lock, BinDir: cfg.Database.BinDir, NodeModules: nodeModules(), Logger: log,
 	})
 	if err != nil {
 		return "", nil, err
@@ -136,10 +134,10 @@ func (c *command) serve(ctx context.Context, s *studio, f upFlags) error {
 	if err != nil {
 		return err
 	}
-	listen := &httpListener{address: s.cfg.Gunicorn.Address(), handler: s.handler, log: s.log}
+	listen := &httpListener{address: s.cfg.Server.Bind[0], handler: s.handler, log: s.log}
 	group := lifecycle.NewGroup(s.log, 25*time.Second, s.services(listen)...)
 	err = group.Run(ctx, func() {
-		base := "http://" + reachable(listen.bound) + s.cfg.Routes.Web
+		base := "http://" + reachable(listen.bound) + s.cfg.Proxy.WebPrefix
 		if setup != "" {
 			_, _ = fmt.Fprintf(c.edge.Stdout, "setup: %s/setup?token=%s\n", base, setup)
 		}
@@ -162,9 +160,6 @@ func (c *command) firstStart(ctx context.Context, s *studio, f upFlags) (setup s
 		}
 	}
 	email, password := s.cfg.Studio.AdminEmail, s.cfg.Studio.AdminPassword.Reveal()
-	if (email == "") != (password == "") {
-		return "", config.Problems{{Variable: "LLMCTL_STUDIO_ADMIN_EMAIL", Message: "and LLMCTL_STUDIO_ADMIN_PASSWORD go together; only one is set"}}
-	}
 	if email != "" {
 		if _, err := s.auth.EnsureAdmin(ctx, email, password); err != nil {
 			return "", err

@@ -56,7 +56,7 @@ func Main(ctx context.Context, edge Edge) int {
 		return exitFailed
 	}
 	_, _ = fmt.Fprintf(edge.Stderr, "llmctl: %s\n", err)
-	if _, ok := errors.AsType[config.Problems](err); ok {
+	if _, ok := errors.AsType[*config.Error](err); ok {
 		return exitUsage
 	}
 	if _, ok := errors.AsType[usageError](err); ok {

@@ -11,41 +11,25 @@ import (
 	"github.com/llmctl/studio/internal/secret"
 )
 
-// secretBox opens the key that encrypts secrets at rest. generate allows making
-// one in the data dir.
-func secretBox(cfg *config.Config, dataDir string, generate bool) (*secret.Box, error) {
-	raw, err := secretKey(cfg, dataDir, generate)
-	if err != nil {
-		return nil, err
-	}
-	return secret.New(raw)
-}
-
-func secretKey(cfg *config.Config, dataDir string, generate bool) ([]byte, error) {
+// secretBox opens the key that encrypts secrets at rest: the configured one, else
+// one that is made in the data dir.
+func secretBox(cfg *config.Config, dataDir string) (*secret.Box, error) {
 	if key := cfg.Studio.SecretKey.Reveal(); key != "" {
 		raw, err := secret.ParseKey(key)
 		if err != nil {
-			return nil, config.Problems{{Variable: "LLMCTL_STUDIO_SECRET_KEY", Message: err.Error()}}
+			return nil, fmt.Errorf("LLMCTL_STUDIO_SECRET_KEY: %w", err)
 		}
-		return raw, nil
+		return secret.New(raw)
 	}
-	file := cfg.Studio.SecretKeyFile
-	if file == "" {
-		if !generate {
-			return nil, config.Problems{{
-				Variable: "LLMCTL_STUDIO_SECRET_KEY", Message: "is empty; base64 of 32 bytes is accepted, for example from `openssl rand -base64 32`",
-			}}
-		}
-		file = filepath.Join(dataDir, "secret.key")
-		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-			if err := secret.GenerateKeyFile(file); err != nil {
-				return nil, fmt.Errorf("make secret key: %w", err)
-			}
+	file := filepath.Join(dataDir, "secret.key")
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		if err := secret.GenerateKeyFile(file); err != nil {
+			return nil, fmt.Errorf("make secret key: %w", err)
 		}
 	}
 	raw, err := secret.LoadKeyFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read secret key: %w", err)
 	}
-	return raw, nil
+	return secret.New(raw)
 }

@@ -38,11 +38,18 @@ func newRealtime(s *studio) (*realtimeSide, error) {
 		return nil, err
 	}
 	o := socketio.Options{
-		PingInterval: s.cfg.SocketIO.PingInterval.Duration(), PingTimeout: s.cfg.SocketIO.PingTimeout.Duration(),
-		Transports: s.cfg.SocketIO.Transports, Logger: s.log, QueueFrames: realtime.QueueFrames, QueueBytes: realtime.QueueBytes,
+		PingInterval: s.cfg.SocketIO.PingInterval, PingTimeout: s.cfg.SocketIO.PingTimeout,
+		Transports: s.cfg.SocketIO.Transports, Logger: s.log, KeepSilent: !s.cfg.SocketIO.MonitorClients,
+		QueueFrames: realtime.QueueFrames, QueueBytes: realtime.QueueBytes,
 	}
-	if len(s.cfg.SocketIO.Origins) > 0 {
-		o.AllowOrigin, o.AllowCredentials = socketio.AllowOrigins(s.cfg.SocketIO.Origins...), true
+	if s.cfg.SocketIO.Logger {
+		o.PacketLogger = s.log
+	}
+	if s.cfg.SocketIO.EngineIOLogger {
+		o.EngineLogger = s.log
+	}
+	if len(s.cfg.SocketIO.CORSOrigins) > 0 {
+		o.AllowOrigin, o.AllowCredentials = socketio.AllowOrigins(s.cfg.SocketIO.CORSOrigins...), true
 	}
 	if r.server, err = socketio.New(o); err != nil {
 		return nil, err
@@ -121,6 +128,9 @@ func (r *realtimeSide) session(s *socketio.Socket) *realtime.Session {
 func (r *realtimeSide) event(s *socketio.Socket, name string, args []json.RawMessage, ack func(args ...any)) {
 	session := r.session(s)
 	if session == nil {
+		if ack != nil {
+			ack(map[string]any{"ok": false, "error": map[string]any{"code": errs.Unavailable, "reason": "rt.not_attached", "message": "The server is not ready. Connect again."}})
+		}
 		return
 	}
 	if ack == nil {
@@ -155,7 +165,8 @@ func (r *realtimeSide) notReady() []string {
 }
 
 func (r *realtimeSide) services() []lifecycle.Service {
-	return []lifecycle.Service{r.hub, &socketService{server: r.server}}
+	// The hub stops first and says goodbye; then the sockets end.
+	return []lifecycle.Service{&socketService{server: r.server}, r.hub}
 }
 
 // socketService ends the sockets when the process stops; they come back to the

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -37,15 +40,21 @@ the environment; see "llmctl config print" and "llmctl config doc".`,
 	return root
 }
 
-// load reads the configuration and says what is odd about it.
-func (c *command) load() (*config.Config, *slog.Logger, error) {
-	cfg, warnings, err := config.Load(config.LoadOptions{Environ: c.edge.Environ, EnvFile: c.envFile, Flags: c.flags})
+// load reads the configuration for a role and says what is odd about it.
+func (c *command) load(role string) (*config.Config, *slog.Logger, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, nil, fmt.Errorf("host name: %w", err)
+	}
+	cfg, warnings, err := config.Load(config.LoadOptions{
+		Environ: c.edge.Environ, EnvFile: c.envFile, Overrides: c.flags, Role: role, CPUs: runtime.NumCPU(), Hostname: host,
+	})
 	if err != nil {
 		return nil, nil, err
 	}
-	log := newLogger(c.edge.Stderr, cfg.Gunicorn.LogLevel)
+	log := newLogger(c.edge.Stderr, cfg.Server.LogLevel)
 	for _, w := range warnings {
-		log.Warn("configuration", "warning", w)
+		log.Warn("configuration", "variable", w.Variable, "warning", w.Message)
 	}
 	return cfg, log, nil
 }

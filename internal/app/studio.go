@@ -92,10 +92,6 @@ func (s *studio) buildWorker(client *http.Client) error {
 	if err != nil {
 		return err
 	}
-	host := s.cfg.Worker.Hostname
-	if host == "" {
-		host, _ = os.Hostname()
-	}
 	worker := uuid.New()
 	jobs := &lateJobs{}
 	s.engine = run.NewEngine(run.Options{
@@ -107,7 +103,7 @@ func (s *studio) buildWorker(client *http.Client) error {
 		Fresh: func() bool { return s.registry.Fresh() }, Now: s.now, Logger: s.log,
 	})
 	s.registry = queue.NewRegistry(queue.RegistryOptions{
-		DB: s.db, Logger: s.log, ID: worker, Owner: s.owner, Host: host, Version: buildVersion(),
+		DB: s.db, Logger: s.log, ID: worker, Owner: s.owner, Host: s.cfg.Worker.Hostname, Version: buildVersion(),
 		Slots: s.cfg.Worker.Concurrency, Queues: s.cfg.Worker.Queues, Now: s.now,
 		Orders: func(held []queue.Held) {
 			for _, h := range held {
@@ -129,7 +125,7 @@ func (s *studio) buildWorker(client *http.Client) error {
 }
 
 func (s *studio) executors(client *http.Client) (map[string]executor.Executor, error) {
-	handlers, err := kind.Handlers(kind.Options{LLMClient: client, HTTPAllow: s.cfg.Executor.HTTPAllow})
+	handlers, err := kind.Handlers(kind.Options{LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow})
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +166,7 @@ func (s *studio) buildAPI() {
 	s.handler = httpapi.New(httpapi.Deps{
 		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine,
 		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, Ready: s.ready,
-		APIPrefix: s.cfg.Routes.API, WebPrefix: s.cfg.Routes.Web, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
+		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
 		Version: buildVersion(), Logger: s.log, Now: s.now,
 	})
 }

@@ -1,7 +1,11 @@
-// Package config is the only reader of the environment: one struct with a tag for
-// name, default and meaning of each variable, from which the loader, `llmctl
-// config print` and the generated reference come.
+// Package config is the only reader of the environment. It turns variables, an
+// optional env file and command line flags into one typed, checked Config, and
+// renders what is in effect and the reference for people.
 //
-// All problems are reported at once, each with the variable's name, what was
-// given and what is accepted. Where a value came from is kept.
+// It must not know any domain: a package that needs settings gets its own small
+// Options from internal/app.
+//
+// Invariants: every variable is declared once, as a tagged field, and the
+// reference is generated from the tags; all problems of an environment are
+// reported together; a secret never appears in anything this package renders.
 package config

@@ -1,270 +1,258 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"reflect"
-	"slices"
-	"strconv"
+	"regexp"
 	"strings"
-	"time"
 
+	"github.com/caarlos0/env/v11"
 	"github.com/joho/godotenv"
 )
 
-// Source is where a value came from.
+// Source says where a value comes from. A later one in this list wins.
 type Source string
 
-// The sources, weakest first.
+// The sources.
 const (
-	FromDefault Source = "default"
-	FromFile    Source = "env-file"
-	FromEnv     Source = "environment"
-	FromFlag    Source = "flag"
+	SourceDefault     Source = "default"
+	SourceDerived     Source = "derived"
+	SourceEnvFile     Source = "env-file"
+	SourceEnvironment Source = "environment"
+	SourceFlag        Source = "flag"
 )
 
-// LoadOptions say where values come from.
+// maxEnvFile is far above any sensible file.
+const maxEnvFile = 1 << 20
+
+// LoadOptions is what Load works from. Nothing else is read.
 type LoadOptions struct {
-	Environ []string          // "NAME=value", as os.Environ gives it
-	EnvFile string            // read below the environment; empty: none
-	Flags   map[string]string // variable to value, above everything
+	Environ   []string          // NAME=value, as of the process
+	EnvFile   string            // read below the environment; empty: none
+	Overrides map[string]string // from flags, by variable name; above the environment
+	Role      string            // the command: up, serve, worker, ...; decides what is required
+	CPUs      int               // cores, for the default number of workers; 0 counts as 1
+	Hostname  string            // of this machine, for %h
 }
 
-// Problem is a variable that cannot be used as it is.
+// Warning is about something that was given but does nothing, or not what it
+// seems to.
+type Warning struct {
+	Variable string
+	Message  string
+}
+
+// Problem is one variable that cannot be used.
 type Problem struct {
 	Variable string `json:"variable"`
-	Message  string `json:"message"`
+	Given    string `json:"given,omitempty"` // "" when nothing was given
+	Want     string `json:"want"`
 }
 
-// Problems is the error of Load: all of them.
-type Problems []Problem //nolint:errname // it reads as what it is
+// Error holds all problems of an environment.
+type Error struct{ Problems []Problem }
 
-// Error lists them, one a line.
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i, one := range p {
-		lines[i] = one.Variable + ": " + one.Message
-	}
-	return "the configuration cannot be used:\n  " + strings.Join(lines, "\n  ")
-}
-
-// variable is a field with its tags.
-type variable struct {
-	name, fallback, doc, oneof, least, group string
-	value                                    reflect.Value
-}
-
-// Load reads the configuration. The warnings name variables with our prefixes
-// that nothing reads. The error is Problems.
-func Load(o LoadOptions) (*Config, []string, error) {
-	c := &Config{Sources: map[string]Source{}}
-	c.variables = variablesOf(c)
-	given, problems := collect(o)
-	for _, v := range c.variables {
-		text, source := v.fallback, FromDefault
-		if g, ok := given[v.name]; ok {
-			text, source = g.text, g.source
+// Error lists the problems, one per line.
+func (e *Error) Error() string {
+	lines := make([]string, 0, len(e.Problems)+1)
+	lines = append(lines, "the configuration cannot be used:")
+	for _, p := range e.Problems {
+		given := "is not set"
+		if p.Given != "" {
+			given = fmt.Sprintf("is %q", p.Given)
 		}
-		c.Sources[v.name] = source
-		if text == "" {
-			continue
-		}
-		if err := v.set(text); err != nil {
-			problems = append(problems, Problem{Variable: v.name, Message: err.Error()})
-		}
+		lines = append(lines, fmt.Sprintf("  %s %s; want %s", p.Variable, given, p.Want))
 	}
-	warnings := unknown(given, c.variables)
-	if len(problems) > 0 {
-		return nil, warnings, problems
-	}
-	return c, warnings, nil
+	return strings.Join(lines, "\n")
 }
 
-type givenValue struct {
-	text   string
-	source Source
+// Entry is one variable as it is in effect. A secret's value is a placeholder.
+type Entry struct {
+	Variable string `json:"variable"`
+	Value    string `json:"value"`
+	Source   Source `json:"source"`
+	Section  string `json:"section"`
 }
 
-func collect(o LoadOptions) (map[string]givenValue, Problems) {
-	given := map[string]givenValue{}
-	var problems Problems
-	if o.EnvFile != "" {
-		file, err := readFile(o.EnvFile)
+// Entries lists every variable in effect, in the order of the reference.
+func (c *Config) Entries() []Entry { return c.entries }
+
+// loading is the state of one Load.
+type loading struct {
+	opts     LoadOptions
+	fields   []field
+	values   map[string]string // what was given, normalised
+	sources  map[string]Source
+	cfg      *Config
+	problems []Problem
+	warnings []Warning
+}
+
+// Load reads, checks and completes the configuration. A variable that is set to
+// nothing counts as unset. All problems come together in an *Error; warnings
+// are valid in any case.
+func Load(opts LoadOptions) (*Config, []Warning, error) {
+	l := &loading{
+		opts: opts, fields: fields(), cfg: &Config{},
+		values: map[string]string{}, sources: map[string]Source{},
+	}
+	if err := l.gather(); err != nil {
+		return nil, nil, err
+	}
+	l.check()
+	if err := l.fill(); err != nil {
+		return nil, l.warnings, err
+	}
+	// Rules between variables would only repeat what is wrong with one of them.
+	l.derive()
+	l.rules()
+	if len(l.problems) > 0 {
+		return nil, l.warnings, &Error{Problems: l.problems}
+	}
+	l.cfg.entries = l.entries()
+	return l.cfg, l.warnings, nil
+}
+
+// gather puts the sources on top of each other.
+func (l *loading) gather() error {
+	if l.opts.EnvFile != "" {
+		file, err := readEnvFile(l.opts.EnvFile)
 		if err != nil {
-			problems = append(problems, Problem{Variable: "--env-file", Message: err.Error()})
+			return err
 		}
-		for k, v := range file {
-			given[k] = givenValue{v, FromFile}
+		l.put(file, SourceEnvFile)
+	}
+	environ := make(map[string]string, len(l.opts.Environ))
+	for _, pair := range l.opts.Environ {
+		if name, value, ok := strings.Cut(pair, "="); ok && name != "" {
+			environ[name] = value
 		}
 	}
-	for _, pair := range o.Environ {
-		if k, v, ok := strings.Cut(pair, "="); ok && v != "" {
-			given[k] = givenValue{v, FromEnv}
-		}
-	}
-	for k, v := range o.Flags {
-		given[k] = givenValue{v, FromFlag}
-	}
-	return given, problems
+	l.put(environ, SourceEnvironment)
+	l.put(l.opts.Overrides, SourceFlag)
+	l.dropServiceLinks()
+	l.warnUnknown()
+	return nil
 }
 
-func readFile(name string) (map[string]string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
+func (l *loading) put(values map[string]string, source Source) {
+	for name, value := range values {
+		if value != "" {
+			l.values[name], l.sources[name] = value, source
+		}
 	}
-	defer func() { _ = f.Close() }()
-	const most = 1 << 20
-	values, err := godotenv.Parse(io.LimitReader(f, most))
+}
+
+func readEnvFile(path string) (map[string]string, error) {
+	wrong := func(why string) error {
+		return &Error{Problems: []Problem{{Variable: "--env-file", Given: path, Want: why}}}
+	}
+	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a list of NAME=value lines: %w", name, err)
+		return nil, wrong("a file that can be read (" + errorText(err) + ")")
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxEnvFile {
+		return nil, wrong("a regular file of at most 1 MiB")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, wrong("a file that can be read (" + errorText(err) + ")")
+	}
+	values, err := godotenv.Parse(bytes.NewReader(text))
+	if err != nil {
+		// The library's message quotes the file, which may hold a password.
+		return nil, wrong("lines of the form NAME=value")
 	}
 	return values, nil
 }
 
-func variablesOf(c *Config) []variable {
-	var out []variable
-	root := reflect.ValueOf(c).Elem()
-	for i := range root.NumField() {
-		group := root.Field(i)
-		if group.Kind() != reflect.Struct {
-			continue
-		}
-		for j := range group.NumField() {
-			f := group.Type().Field(j)
-			out = append(out, variable{
-				name: f.Tag.Get("env"), fallback: f.Tag.Get("default"), doc: f.Tag.Get("doc"), oneof: f.Tag.Get("oneof"),
-				least: f.Tag.Get("min"), group: root.Type().Field(i).Name, value: group.Field(j),
-			})
-		}
-	}
-	return out
+func errorText(err error) string {
+	text := err.Error()
+	return text[strings.LastIndex(text, ": ")+1:]
 }
 
-// set parses a value into the field.
-func (v *variable) set(text string) error {
-	switch p := v.value.Addr().Interface().(type) {
-	case *string:
-		if err := v.check(text); err != nil {
-			return err
+// serviceLink is what Kubernetes sets for a service of the namespace. A service
+// called llmctl-postgres makes LLMCTL_POSTGRES_PORT=tcp://10.0.0.7:5432.
+var serviceLink = regexp.MustCompile(`^(tcp|udp|sctp)://[^/]+:\d+$`)
+
+// dropServiceLinks removes variables that Kubernetes made of a service and that
+// happen to have one of our names, so that such a service cannot break a start.
+func (l *loading) dropServiceLinks() {
+	for _, f := range l.fields {
+		base, isPort := strings.CutSuffix(f.name, "_PORT")
+		if isPort && l.values[base+"_SERVICE_HOST"] != "" && serviceLink.MatchString(l.values[f.name]) {
+			delete(l.values, f.name)
+			delete(l.sources, f.name)
 		}
-		*p = text
-	case *Secret:
-		*p = Secret(text)
-	case *bool:
-		b, err := parseBool(text)
-		*p = b
-		return err
-	case **bool:
-		b, err := parseBool(text)
-		*p = &b
-		return err
-	case *int:
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return fmt.Errorf("is %q; a whole number is accepted", text)
+	}
+}
+
+// check looks at every given value by itself.
+func (l *loading) check() {
+	for _, f := range l.fields {
+		text, ok := l.values[f.name]
+		if !ok {
+			continue
 		}
-		*p = n
-		return v.atLeast(float64(n), text)
-	case *Seconds:
-		f, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return fmt.Errorf("is %q; a number of seconds is accepted", text)
+		kept, want := f.normalise(text)
+		if want != "" {
+			l.problem(f.name, want)
+			delete(l.values, f.name) // so that the rest can still be checked
+			continue
 		}
-		*p = Seconds(f * float64(time.Second))
-		return v.atLeast(f, text)
-	case *[]string:
-		return v.setList(p, text)
-	default:
-		return fmt.Errorf("has a type that cannot be read: %T", p)
+		l.values[f.name] = kept
+	}
+}
+
+// fill sets the fields of cfg to what was given, else to their defaults.
+func (l *loading) fill() error {
+	err := env.ParseWithOptions(l.cfg, env.Options{
+		Environment: l.values, DefaultValueTagName: "default", FuncMap: parsers(),
+	})
+	if err != nil {
+		return fmt.Errorf("fill the configuration: %w", err)
 	}
 	return nil
 }
 
-func (v *variable) setList(p *[]string, text string) error {
-	*p = nil
-	for one := range strings.SplitSeq(text, ",") {
-		one = strings.TrimSpace(one)
-		if one == "" {
-			continue
+// problem records that the value of a variable cannot be used.
+func (l *loading) problem(name, want string) {
+	given := l.values[name]
+	for _, f := range l.fields {
+		if f.name == name && f.secret() && given != "" {
+			given = redacted
 		}
-		if err := v.check(one); err != nil {
-			return err
-		}
-		*p = append(*p, one)
 	}
-	return nil
+	l.problems = append(l.problems, Problem{Variable: name, Given: given, Want: want})
 }
 
-func (v *variable) check(text string) error {
-	if v.oneof == "" || slices.Contains(strings.Split(v.oneof, ","), text) {
-		return nil
-	}
-	return fmt.Errorf("is %q; accepted are %s", text, strings.ReplaceAll(v.oneof, ",", ", "))
-}
-
-func (v *variable) atLeast(f float64, text string) error {
-	if v.least == "" {
-		return nil
-	}
-	if least, err := strconv.ParseFloat(v.least, 64); err == nil && f < least {
-		return fmt.Errorf("is %s; %s or more is accepted", text, v.least)
-	}
-	return nil
-}
-
-func parseBool(text string) (bool, error) {
-	switch strings.ToLower(text) {
-	case "1", "true", "yes", "on":
-		return true, nil
-	case "0", "false", "no", "off":
-		return false, nil
-	}
-	return false, fmt.Errorf("is %q; accepted are 1, true, yes, on and 0, false, no, off", text)
-}
-
-// unknown names variables with our prefixes that nothing reads.
-func unknown(given map[string]givenValue, known []variable) []string {
-	var warnings []string
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !strings.HasPrefix(name, "LLMCTL_") && !strings.HasPrefix(name, "GUNICORN_") {
-			continue
-		}
-		best, distance := "", len(name)
-		isKnown := strings.HasPrefix(name, "LLMCTL_TEST_") || strings.HasPrefix(name, "LLMCTL_EXECUTOR_")
-		for _, v := range known {
-			if v.name == name {
-				isKnown = true
-			}
-			if d := editDistance(name, v.name); d < distance {
-				best, distance = v.name, d
-			}
-		}
-		if !isKnown {
-			warnings = append(warnings, fmt.Sprintf("%s is set, but nothing reads it; did you mean %s?", name, best))
+// complained says whether a variable's problem is known already.
+func (l *loading) complained(name string) bool {
+	for _, p := range l.problems {
+		if p.Variable == name {
+			return true
 		}
 	}
-	return warnings
+	return false
 }
 
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost = 1 + min(diagonal, row[j], row[j-1])
-			}
-			diagonal, row[j] = row[j], cost
+func (l *loading) given(name string) bool {
+	return l.sources[name] != "" && l.sources[name] != SourceDerived
+}
+
+func (l *loading) entries() []Entry {
+	entries := make([]Entry, 0, len(l.fields))
+	root := reflect.ValueOf(l.cfg).Elem()
+	for _, f := range l.fields {
+		source := l.sources[f.name]
+		if source == "" {
+			source = SourceDefault
 		}
+		entries = append(entries, Entry{
+			Variable: f.name, Value: show(root.FieldByIndex(f.index)), Source: source, Section: f.section,
+		})
 	}
-	return row[len(b)]
+	return entries
 }

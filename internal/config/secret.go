@@ -1,16 +1,22 @@
 package config
 
-import "log/slog"
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+)
 
-// Secret is a value that is never printed.
+const redacted = "[hidden]"
+
+// Secret is text that must not be shown. Every common way of printing it gives
+// a placeholder; Reveal gives the text.
 type Secret string
 
-const redacted = "********"
-
-// Reveal gives the value itself.
+// Reveal gives the text itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// String hides the value; an empty one shows that it is empty.
+// String gives a placeholder, or nothing when there is no secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -18,11 +24,23 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString hides the value in %#v.
-func (s Secret) GoString() string { return s.String() }
+// GoString is String, for %#v.
+func (s Secret) GoString() string { return fmt.Sprintf("config.Secret(%q)", s.String()) }
 
-// LogValue hides the value in logs.
+// Format gives the placeholder for every verb, %x and %q included.
+func (s Secret) Format(f fmt.State, verb rune) {
+	text := s.String()
+	if verb == 'v' && f.Flag('#') {
+		text = s.GoString()
+	}
+	_, _ = io.WriteString(f, text)
+}
+
+// LogValue keeps the text out of logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText hides the value in JSON.
+// MarshalJSON keeps the text out of documents.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// MarshalText keeps the text out of encoders that prefer text.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

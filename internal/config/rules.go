@@ -1,0 +1,180 @@
+package config
+
+import (
+	"net"
+	"net/mail"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Roles whose needs Load knows. Any other command has none of its own.
+const (
+	RoleUp     = "up"
+	RoleServe  = "serve"
+	RoleWorker = "worker"
+	RoleBeat   = "beat"
+	RoleDB     = "db"
+)
+
+// rules checks what one variable by itself cannot show.
+func (l *loading) rules() {
+	l.ruleDatabase()
+	l.ruleServer()
+	l.rulePaths()
+	l.ruleBus()
+	l.ruleSecrets()
+	l.ruleNodes()
+}
+
+func (l *loading) ruleDatabase() {
+	const name = "LLMCTL_STUDIO_DATABASE_URI"
+	scheme, _, found := strings.Cut(l.cfg.Database.URI.Reveal(), ":")
+	base, _, _ := strings.Cut(strings.ToLower(scheme), "+")
+	switch {
+	case l.cfg.Database.URI == "":
+		l.ruleDatabaseParts()
+	case base == "sqlite":
+		l.problem(name, "a PostgreSQL address. SQLite is not supported; llmctl db import-sqlite copies a SQLite file into PostgreSQL once")
+	case !found || (base != "postgresql" && base != "postgres"):
+		l.problem(name, "postgresql://user:password@host:port/name, or postgres://, or a SQLAlchemy form such as postgresql+psycopg://")
+	}
+}
+
+func (l *loading) ruleDatabaseParts() {
+	missing := l.missingParts()
+	needed := slices.Contains([]string{RoleServe, RoleWorker, RoleBeat, RoleDB}, l.opts.Role)
+	switch {
+	case len(missing) == len(postgresParts()) && !needed:
+	case len(missing) == len(postgresParts()):
+		l.problem("LLMCTL_STUDIO_DATABASE_URI", "the address of a PostgreSQL database, or all of "+strings.Join(missing, ", "))
+	default:
+		for _, name := range missing {
+			if !l.complained(name) {
+				l.problem(name, "a value, because LLMCTL_STUDIO_DATABASE_URI is empty and other LLMCTL_POSTGRES_ variables are set (missing: "+strings.Join(missing, ", ")+")")
+			}
+		}
+	}
+}
+
+func (l *loading) ruleServer() {
+	s := l.cfg.Server
+	for _, address := range s.Bind {
+		if !validBind(address) {
+			l.problem("GUNICORN_BIND", "host:port or unix:/path, comma separated")
+			break
+		}
+	}
+	if s.InternalBind != "off" && !validBind(s.InternalBind) {
+		l.problem("LLMCTL_STUDIO_INTERNAL_BIND", "host:port, unix:/path or off")
+	}
+	if s.Certfile != "" && s.Keyfile == "" {
+		l.problem("GUNICORN_KEYFILE", "the key of GUNICORN_CERTFILE")
+	}
+	if s.Keyfile != "" && s.Certfile == "" {
+		l.problem("GUNICORN_CERTFILE", "the certificate of GUNICORN_KEYFILE")
+	}
+	if s.CACerts != "" && s.Certfile == "" {
+		l.problem("GUNICORN_CERTFILE", "a certificate, because GUNICORN_CA_CERTS asks for client certificates")
+	}
+}
+
+// validBind accepts host:port, [v6]:port, :port and unix:/path.
+func validBind(address string) bool {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return path != ""
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+var (
+	pathPattern     = regexp.MustCompile(`^(/|(/[A-Za-z0-9._~-]+)+)$`)
+	identityPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+)
+
+func (l *loading) rulePaths() {
+	for name, path := range map[string]string{
+		"LLMCTL_STUDIO_API_PREFIX": l.cfg.Proxy.APIPrefix, "LLMCTL_STUDIO_WEB_PREFIX": l.cfg.Proxy.WebPrefix,
+		"LLMCTL_STUDIO_SOCKETIO_PATH": l.cfg.SocketIO.Path, "LLMCTL_MCP_PATH": l.cfg.MCP.Path,
+	} {
+		if !pathPattern.MatchString(path) {
+			l.problem(name, "a path such as /studio, of letters, digits and . _ ~ -")
+		}
+	}
+	if l.cfg.Proxy.APIPrefix == l.cfg.Proxy.WebPrefix {
+		l.problem("LLMCTL_STUDIO_WEB_PREFIX", "another path than LLMCTL_STUDIO_API_PREFIX")
+	}
+}
+
+func (l *loading) ruleBus() {
+	if bus := l.cfg.SocketIO.MessageQueue.Reveal(); bus != "" {
+		uri, err := url.Parse(bus)
+		if err != nil || uri.Host == "" || !slices.Contains([]string{"redis", "rediss", "redis-sentinel", "redis-cluster"}, uri.Scheme) {
+			l.problem("LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE", "redis://, rediss://, redis-sentinel:// or redis-cluster:// and a host")
+		}
+	}
+	for _, origin := range l.cfg.SocketIO.CORSOrigins {
+		uri, err := url.Parse(origin)
+		if origin != "*" && (err != nil || uri.Scheme == "" || uri.Host == "" || strings.Trim(uri.Path, "/") != "") {
+			l.problem("LLMCTL_STUDIO_SOCKETIO_CORS_ALLOWED_ORIGINS", "origins such as https://studio.example.com, comma separated, or *")
+			break
+		}
+	}
+}
+
+func (l *loading) ruleSecrets() {
+	s := l.cfg.Studio
+	needed := l.opts.Role == RoleServe || l.opts.Role == RoleWorker
+	switch {
+	case s.SecretKey == "" && needed && !l.complained("LLMCTL_STUDIO_SECRET_KEY_FILE"):
+		l.problem("LLMCTL_STUDIO_SECRET_KEY", "base64 of 32 bytes, or LLMCTL_STUDIO_SECRET_KEY_FILE. Make one with: openssl rand -base64 32")
+	case s.SecretKey != "" && !validKey(s.SecretKey.Reveal()):
+		l.problem("LLMCTL_STUDIO_SECRET_KEY", "base64 of 32 bytes. Make one with: openssl rand -base64 32")
+	}
+	if s.AdminEmail != "" {
+		if address, err := mail.ParseAddress(s.AdminEmail); err != nil || address.Address != s.AdminEmail {
+			l.problem("LLMCTL_STUDIO_ADMIN_EMAIL", "an e-mail address")
+		}
+	}
+	if s.AdminEmail != "" && s.AdminPassword == "" {
+		l.problem("LLMCTL_STUDIO_ADMIN_PASSWORD", "a password for LLMCTL_STUDIO_ADMIN_EMAIL")
+	}
+	if s.AdminEmail == "" && s.AdminPassword != "" {
+		l.problem("LLMCTL_STUDIO_ADMIN_EMAIL", "an address for LLMCTL_STUDIO_ADMIN_PASSWORD")
+	}
+}
+
+func (l *loading) ruleNodes() {
+	if !identityPattern.MatchString(l.cfg.Executor.WorkspaceIdentity) {
+		l.problem("LLMCTL_NODE_EXECUTOR_WORKSPACE_IDENTITY_KEY", "a letter or digit, then at most 127 of letters, digits and _ . -")
+	}
+	for _, item := range l.cfg.Studio.HTTPNodeAllow {
+		if strings.Contains(item, "/") {
+			if _, err := netip.ParsePrefix(item); err != nil {
+				l.problem("LLMCTL_STUDIO_HTTP_NODE_ALLOW", "host names, addresses and networks such as 10.0.0.0/8, comma separated")
+				break
+			}
+		}
+	}
+	for name, address := range map[string]string{"HF_ENDPOINT": l.cfg.Hub.Endpoint} {
+		l.ruleHTTP(name, address)
+	}
+	for _, address := range l.cfg.MCP.RequiredEndpoints {
+		l.ruleHTTP("LLMCTL_STUDIO_MCP_REQUIRED_ENDPOINTS", address)
+	}
+}
+
+func (l *loading) ruleHTTP(name, address string) {
+	uri, err := url.Parse(address)
+	if (err != nil || uri.Host == "" || (uri.Scheme != "http" && uri.Scheme != "https")) && !l.complained(name) {
+		l.problem(name, "addresses that begin with http:// or https://")
+	}
+}
