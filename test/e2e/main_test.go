@@ -233,7 +233,7 @@ func TestSecondProcessAndTakenPortSayWhatToDo(t *testing.T) {
 		require.Error(t, err)
 		return string(out)
 	}
-	require.Contains(t, second("--data-dir", s.dir), "uses the data dir")
+	require.Contains(t, second("--data-dir", s.dir), "is in use by another llmctl")
 	other, err := os.MkdirTemp("", "llmctl-e2e-") //nolint:usetesting // the database's account must reach it
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(other, 0o755))
