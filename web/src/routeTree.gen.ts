@@ -13,8 +13,12 @@ import { Route as AppRouteImport } from './routes/_app'
 import { Route as SetupRouteImport } from './routes/setup'
 import { Route as SignInRouteImport } from './routes/sign-in'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
+import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppSettingsRouteImport } from './routes/_app/settings'
 import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts/index'
+import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
 import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
+import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
 
 const AppRoute = AppRouteImport.update({
   id: '/_app',
@@ -35,14 +39,35 @@ const AppIndexRoute = AppIndexRouteImport.update({
   path: '/',
   getParentRoute: () => AppRoute,
 } as any)
+const AppModelsRoute = AppModelsRouteImport.update({
+  id: '/models',
+  path: '/models',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSettingsRoute = AppSettingsRouteImport.update({
+  id: '/settings',
+  path: '/settings',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppFlowchartsIndexRoute = AppFlowchartsIndexRouteImport.update({
   id: '/flowcharts/',
   path: '/flowcharts/',
   getParentRoute: () => AppRoute,
 } as any)
+const AppFlowchartsFlowchartIdRoute =
+  AppFlowchartsFlowchartIdRouteImport.update({
+    id: '/flowcharts/$flowchartId',
+    path: '/flowcharts/$flowchartId',
+    getParentRoute: () => AppRoute,
+  } as any)
 const AppRunsIndexRoute = AppRunsIndexRouteImport.update({
   id: '/runs/',
   path: '/runs/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppRunsRunIdRoute = AppRunsRunIdRouteImport.update({
+  id: '/runs/$runId',
+  path: '/runs/$runId',
   getParentRoute: () => AppRoute,
 } as any)
 
@@ -50,13 +75,21 @@ export interface FileRoutesByFullPath {
   '/': typeof AppIndexRoute
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
+  '/models': typeof AppModelsRoute
+  '/settings': typeof AppSettingsRoute
+  '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
+  '/runs/$runId': typeof AppRunsRunIdRoute
   '/flowcharts/': typeof AppFlowchartsIndexRoute
   '/runs/': typeof AppRunsIndexRoute
 }
 export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
+  '/models': typeof AppModelsRoute
+  '/settings': typeof AppSettingsRoute
   '/': typeof AppIndexRoute
+  '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
+  '/runs/$runId': typeof AppRunsRunIdRoute
   '/flowcharts': typeof AppFlowchartsIndexRoute
   '/runs': typeof AppRunsIndexRoute
 }
@@ -65,21 +98,47 @@ export interface FileRoutesById {
   '/_app': typeof AppRouteWithChildren
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
+  '/_app/models': typeof AppModelsRoute
+  '/_app/settings': typeof AppSettingsRoute
   '/_app/': typeof AppIndexRoute
+  '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
+  '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/flowcharts/': typeof AppFlowchartsIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath
-  fullPaths: '/' | '/setup' | '/sign-in' | '/flowcharts/' | '/runs/'
+  fullPaths:
+    | '/'
+    | '/setup'
+    | '/sign-in'
+    | '/models'
+    | '/settings'
+    | '/flowcharts/$flowchartId'
+    | '/runs/$runId'
+    | '/flowcharts/'
+    | '/runs/'
   fileRoutesByTo: FileRoutesByTo
-  to: '/setup' | '/sign-in' | '/' | '/flowcharts' | '/runs'
+  to:
+    | '/setup'
+    | '/sign-in'
+    | '/models'
+    | '/settings'
+    | '/'
+    | '/flowcharts/$flowchartId'
+    | '/runs/$runId'
+    | '/flowcharts'
+    | '/runs'
   id:
     | '__root__'
     | '/_app'
     | '/setup'
     | '/sign-in'
+    | '/_app/models'
+    | '/_app/settings'
     | '/_app/'
+    | '/_app/flowcharts/$flowchartId'
+    | '/_app/runs/$runId'
     | '/_app/flowcharts/'
     | '/_app/runs/'
   fileRoutesById: FileRoutesById
@@ -120,11 +179,32 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppIndexRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/models': {
+      id: '/_app/models'
+      path: '/models'
+      fullPath: '/models'
+      preLoaderRoute: typeof AppModelsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/settings': {
+      id: '/_app/settings'
+      path: '/settings'
+      fullPath: '/settings'
+      preLoaderRoute: typeof AppSettingsRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/flowcharts/': {
       id: '/_app/flowcharts/'
       path: '/flowcharts'
       fullPath: '/flowcharts/'
       preLoaderRoute: typeof AppFlowchartsIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/flowcharts/$flowchartId': {
+      id: '/_app/flowcharts/$flowchartId'
+      path: '/flowcharts/$flowchartId'
+      fullPath: '/flowcharts/$flowchartId'
+      preLoaderRoute: typeof AppFlowchartsFlowchartIdRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/runs/': {
@@ -134,17 +214,32 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppRunsIndexRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/runs/$runId': {
+      id: '/_app/runs/$runId'
+      path: '/runs/$runId'
+      fullPath: '/runs/$runId'
+      preLoaderRoute: typeof AppRunsRunIdRouteImport
+      parentRoute: typeof AppRoute
+    }
   }
 }
 
 interface AppRouteChildren {
+  AppModelsRoute: typeof AppModelsRoute
+  AppSettingsRoute: typeof AppSettingsRoute
   AppIndexRoute: typeof AppIndexRoute
+  AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
+  AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
 }
 
 const AppRouteChildren: AppRouteChildren = {
+  AppModelsRoute: AppModelsRoute,
+  AppSettingsRoute: AppSettingsRoute,
   AppIndexRoute: AppIndexRoute,
+  AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,
+  AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
 }

@@ -60,14 +60,13 @@ export function RealtimeProvider({
   return <Context.Provider value={client}>{children}</Context.Provider>;
 }
 
-/** Receives a room's events while the component is mounted, from after on. */
+/** Receives a room's events while the component is mounted, from after on; null waits. */
 export function useRoom(room: string | null, after?: number): void {
   const client = useContext(Context);
-  const known = room === null || after !== undefined;
   // biome-ignore lint/correctness/useExhaustiveDependencies: after is where to begin; a later snapshot is told by the next effect
   useEffect(() => {
-    if (client && room !== null && known) return client.acquire(room, after);
-  }, [client, room, known]);
+    if (client && room !== null) return client.acquire(room, after);
+  }, [client, room]);
   useEffect(() => {
     if (client && room !== null && after !== undefined) client.advance(room, after);
   }, [client, room, after]);

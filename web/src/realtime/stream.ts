@@ -1,13 +1,14 @@
 // Order and duplicates of events. A whole-stream room carries every event of
 // its stream, so a missing number there is a gap; other rooms carry a
-// selection, in order, and numbers may be skipped.
+// selection, in order, and numbers may be skipped. Stream and number name an
+// event; a room that is joined later may replay numbers that another room was
+// ahead of, and those must be taken again.
 
 import type { Envelope } from "../api/types";
 
 export type Verdict = "deliver" | "duplicate" | "gap";
 
 const wholeStreamRooms = ["flowchart_run:", "thread:", "download_job:", "rag_source:"];
-const rememberedKeys = 4096;
 
 export const isWholeStreamRoom = (room: string): boolean =>
   wholeStreamRooms.some((prefix) => room.startsWith(prefix));
@@ -30,8 +31,6 @@ export function isEnvelope(value: unknown): value is Envelope {
 export class StreamBook {
   private readonly last = new Map<string, number>();
   private readonly whole = new Set<string>();
-  private keys = new Set<string>();
-  private olderKeys = new Set<string>();
 
   /** The room was joined; its stream is known up to after, if that is given. */
   join(room: string, after?: number): void {
@@ -55,22 +54,11 @@ export class StreamBook {
     return this.last.get(stream);
   }
 
-  accept(e: Pick<Envelope, "sequence" | "sequence_stream" | "idempotency_key">): Verdict {
-    if (this.keys.has(e.idempotency_key) || this.olderKeys.has(e.idempotency_key)) return "duplicate";
+  accept(e: Pick<Envelope, "sequence" | "sequence_stream">): Verdict {
     const last = this.last.get(e.sequence_stream);
     if (last !== undefined && e.sequence <= last) return "duplicate";
-    this.remember(e.idempotency_key);
     this.last.set(e.sequence_stream, e.sequence);
     const gap = last !== undefined && e.sequence > last + 1 && this.whole.has(e.sequence_stream);
     return gap ? "gap" : "deliver";
-  }
-
-  // Two generations, so that memory stays bounded without a clock.
-  private remember(key: string): void {
-    if (this.keys.size >= rememberedKeys) {
-      this.olderKeys = this.keys;
-      this.keys = new Set();
-    }
-    this.keys.add(key);
   }
 }

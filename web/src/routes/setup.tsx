@@ -2,7 +2,7 @@ import { Button, PasswordInput, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link, useRouter } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useState } from "react";
-import { meQuery, setUp } from "../features/auth/api";
+import { rememberMe, setUp } from "../features/auth/api";
 import { AuthCard } from "../features/auth/auth-card";
 import { ErrorNotice } from "../ui/feedback";
 
@@ -26,7 +26,7 @@ function Setup() {
     mutationFn: setUp,
     onSuccess: ({ user }) => {
       cache.clear();
-      cache.setQueryData(meQuery.queryKey, { user, setup_required: false });
+      rememberMe(cache, user);
       // The token is used up and has no place in the history.
       void router.navigate({ to: "/", replace: true });
     },

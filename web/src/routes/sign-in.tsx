@@ -2,7 +2,7 @@ import { Button, PasswordInput, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, redirect, useRouter } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useState } from "react";
-import { meQuery, signIn } from "../features/auth/api";
+import { meQuery, rememberMe, signIn } from "../features/auth/api";
 import { AuthCard } from "../features/auth/auth-card";
 import { ErrorNotice } from "../ui/feedback";
 
@@ -27,7 +27,7 @@ function SignIn() {
     mutationFn: signIn,
     onSuccess: ({ user }) => {
       cache.clear();
-      cache.setQueryData(meQuery.queryKey, { user, setup_required: false });
+      rememberMe(cache, user);
       void router.navigate({ to: to ?? "/" });
     },
   });

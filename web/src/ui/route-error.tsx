@@ -1,7 +1,7 @@
-import { Button } from "@mantine/core";
 import { IconMapOff } from "@tabler/icons-react";
-import { type ErrorComponentProps, Link } from "@tanstack/react-router";
+import type { ErrorComponentProps } from "@tanstack/react-router";
 import { Empty, ErrorNotice } from "./feedback";
+import { LinkButton } from "./link-button";
 
 export function RouteError({ error, reset }: ErrorComponentProps) {
   return (
@@ -17,9 +17,9 @@ export function RouteMissing() {
       icon={IconMapOff}
       title="There is no such page"
       action={
-        <Button component={Link} to="/" variant="default">
+        <LinkButton to="/" variant="default">
           Go to the overview
-        </Button>
+        </LinkButton>
       }
     >
       The address may be mistyped, or what it showed was deleted.

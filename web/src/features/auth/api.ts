@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query";
+import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import { ApiError, request } from "../../api/client";
 import type { Me, User } from "../../api/types";
 
@@ -23,3 +23,8 @@ export const setUp = (body: { token: string; email: string; password: string }):
   request("POST", "/auth/setup", { body });
 
 export const signOut = (): Promise<void> => request("POST", "/auth/logout");
+
+export function rememberMe(cache: QueryClient, user: User): void {
+  const me: Me = { user, setup_required: false };
+  cache.setQueryData<Me | null>(meQuery.queryKey, me);
+}

@@ -1,7 +1,7 @@
 // The state of the open flow editor. The server's copy lives in the query cache.
 
 import { create } from "zustand";
-import type { EdgeMode, Finding, Graph, Json, NodeKind, Validation } from "../../api/types";
+import type { EdgeMode, Finding, Graph, Json, JsonObject, NodeKind, Validation } from "../../api/types";
 import { autoLayout } from "./layout";
 import {
   addNode,
@@ -58,6 +58,7 @@ interface EditorActions {
   endMove: () => void;
   setTitle: (id: string, title: string) => void;
   setConfig: (id: string, key: string, value: Json | undefined) => void;
+  replaceConfig: (id: string, config: JsonObject) => void;
   connect: (source: string, target: string) => string | null;
   setMode: (edgeId: string, mode: EdgeMode) => void;
   setEdgeMode: (mode: EdgeMode) => void;
@@ -130,6 +131,7 @@ export const useEditor = create<Editor>()((set, get) => {
     endMove: () => set((s) => ({ history: settle(s.history) })),
     setTitle: (id, title) => change(updateNode(graph(), id, { title }), `title ${id}`),
     setConfig: (id, key, value) => change(setConfig(graph(), id, key, value), `config ${id} ${key}`),
+    replaceConfig: (id, config) => change(updateNode(graph(), id, { config }), `config ${id}`),
     connect: (source, target) => {
       const why = refusal(graph(), source, target, get().edgeMode);
       if (!why) change(connect(graph(), source, target, get().edgeMode));

@@ -1,4 +1,3 @@
-import { Button } from "@mantine/core";
 import { IconActivity, IconPlus } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { createFileRoute, Link } from "@tanstack/react-router";
@@ -10,6 +9,7 @@ import { runListQuery } from "../../features/runs/api";
 import { RunTable } from "../../features/runs/components/run-table";
 import { workersQuery } from "../../features/settings/api";
 import { Empty, ErrorNotice, Lines } from "../../ui/feedback";
+import { LinkButton } from "../../ui/link-button";
 import { PageFrame, Section } from "../../ui/page";
 
 export const Route = createFileRoute("/_app/")({ component: Overview });
@@ -33,9 +33,9 @@ function Overview() {
     <PageFrame
       title="Overview"
       actions={
-        <Button component={Link} to="/flowcharts" search={{ new: true }} leftSection={<IconPlus size={15} />}>
+        <LinkButton to="/flowcharts" search={{ new: true }} leftSection={<IconPlus size={15} />}>
           New flowchart
-        </Button>
+        </LinkButton>
       }
     >
       {known && !done && <FirstSteps steps={steps} />}

@@ -1,11 +1,12 @@
 import { Button, MultiSelect, Select } from "@mantine/core";
 import { IconActivity } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { createFileRoute, Link, useNavigate } from "@tanstack/react-router";
+import { createFileRoute, useNavigate } from "@tanstack/react-router";
 import { flowchartListQuery, flowchartQuery } from "../../../features/flowcharts/api";
 import { runListQuery } from "../../../features/runs/api";
 import { RunTable } from "../../../features/runs/components/run-table";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
+import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
 import { lookOf } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
@@ -91,13 +92,11 @@ function Runs() {
           title={filtered ? "No run matches" : "No runs yet"}
           action={
             filtered ? (
-              <Button component={Link} to="/runs" variant="default">
+              <LinkButton to="/runs" variant="default">
                 Clear the filters
-              </Button>
+              </LinkButton>
             ) : (
-              <Button component={Link} to="/flowcharts">
-                Open a flowchart
-              </Button>
+              <LinkButton to="/flowcharts">Open a flowchart</LinkButton>
             )
           }
         >

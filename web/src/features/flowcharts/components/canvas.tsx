@@ -1,0 +1,178 @@
+import "@xyflow/react/dist/base.css";
+import {
+  Background,
+  BackgroundVariant,
+  Controls,
+  type Edge,
+  type EdgeChange,
+  MiniMap,
+  type NodeChange,
+  Panel,
+  ReactFlow,
+  useReactFlow,
+} from "@xyflow/react";
+import { type DragEvent, type ReactNode, useCallback, useMemo, useRef } from "react";
+import type { Finding, GraphNode, NodeKind } from "../../../api/types";
+import { findingsByNode, nodeSize, type Point } from "../model";
+import { useEditor } from "../store";
+import classes from "./flow.module.css";
+import { edgeLabels, toFlowEdge } from "./flow-edges";
+import { type FlowNode, nodeTypes } from "./flow-node";
+
+export const dragType = "application/x-studio-node";
+const noFindings: Finding[] = [];
+
+// The same flow node for the same graph node, so that only what changed renders.
+function useFlowNodes(): FlowNode[] {
+  const graph = useEditor((s) => s.history.present);
+  const selected = useEditor((s) => s.selection.nodes);
+  const findings = useEditor((s) => s.findings);
+  const made = useRef(new Map<string, { node: GraphNode; flow: FlowNode }>());
+  return useMemo(() => {
+    const problems = findingsByNode(findings, graph);
+    const next = new Map<string, { node: GraphNode; flow: FlowNode }>();
+    const list = graph.nodes.map((node) => {
+      const mine = problems.get(node.id) ?? noFindings;
+      const isSelected = selected.has(node.id);
+      const known = made.current.get(node.id);
+      const same =
+        known &&
+        known.node === node &&
+        known.flow.selected === isSelected &&
+        sameFindings(known.flow.data.findings, mine);
+      const flow: FlowNode = same
+        ? known.flow
+        : {
+            id: node.id,
+            type: "flow",
+            position: node.position,
+            selected: isSelected,
+            data: { node, findings: mine, editable: true },
+            ...nodeSize,
+            measured: nodeSize,
+            ariaLabel: `${node.title || node.kind}, ${node.kind}`,
+          };
+      next.set(node.id, { node, flow });
+      return flow;
+    });
+    made.current = next;
+    return list;
+  }, [graph, selected, findings]);
+}
+
+const sameFindings = (a: Finding[], b: Finding[]): boolean =>
+  a === b || (a.length === b.length && a.every((f, i) => f.message === b[i]?.message));
+
+function useFlowEdges(): Edge[] {
+  const graph = useEditor((s) => s.history.present);
+  const selected = useEditor((s) => s.selection.edges);
+  return useMemo(() => {
+    const labels = edgeLabels(graph);
+    return graph.edges.map((e) => toFlowEdge(e, labels.get(e.id), { selected: selected.has(e.id) }));
+  }, [graph, selected]);
+}
+
+function useChanges() {
+  const onNodesChange = useCallback((changes: NodeChange<FlowNode>[]) => {
+    const editor = useEditor.getState();
+    const positions = new Map<string, Point>();
+    const nodes = new Set(editor.selection.nodes);
+    let selecting = false;
+    let ended = false;
+    for (const change of changes) {
+      if (change.type === "position") {
+        if (change.position) positions.set(change.id, change.position);
+        if (!change.dragging) ended = true;
+      } else if (change.type === "select") {
+        selecting = true;
+        if (change.selected) nodes.add(change.id);
+        else nodes.delete(change.id);
+      }
+    }
+    if (positions.size > 0) editor.move(positions);
+    if (ended) editor.endMove();
+    if (!selecting) return;
+    const from = editor.connectFrom;
+    const to = [...nodes].find((id) => id !== from && !editor.selection.nodes.has(id));
+    if (from && to) {
+      editor.connect(from, to);
+      editor.setConnectFrom(null);
+    }
+    editor.select(nodes, editor.selection.edges);
+  }, []);
+  const onEdgesChange = useCallback((changes: EdgeChange[]) => {
+    const editor = useEditor.getState();
+    const edges = new Set(editor.selection.edges);
+    for (const change of changes) {
+      if (change.type !== "select") continue;
+      if (change.selected) edges.add(change.id);
+      else edges.delete(change.id);
+    }
+    editor.select(editor.selection.nodes, edges);
+  }, []);
+  return { onNodesChange, onEdgesChange };
+}
+
+const isKind = (value: string): value is NodeKind =>
+  ["start", "task", "decision", "http", "script", "end"].includes(value);
+
+export function Canvas({ children, onRefused }: { children?: ReactNode; onRefused: (why: string) => void }) {
+  const nodes = useFlowNodes();
+  const edges = useFlowEdges();
+  const changes = useChanges();
+  const flow = useReactFlow();
+
+  const onDrop = (event: DragEvent) => {
+    const kind = event.dataTransfer.getData(dragType);
+    if (!isKind(kind)) return;
+    event.preventDefault();
+    const at = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
+    useEditor.getState().add(kind, { x: at.x - nodeSize.width / 2, y: at.y - nodeSize.height / 2 });
+  };
+
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: a drop target; adding works by keyboard through the palette
+    <div
+      className={classes.flow}
+      onDragOver={(e) => {
+        if (e.dataTransfer.types.includes(dragType)) e.preventDefault();
+      }}
+      onDrop={onDrop}
+    >
+      <ReactFlow
+        nodes={nodes}
+        edges={edges}
+        nodeTypes={nodeTypes}
+        {...changes}
+        onConnect={({ source, target }) => {
+          const why = useEditor.getState().connect(source, target);
+          if (why) onRefused(why);
+        }}
+        connectionRadius={28}
+        snapToGrid
+        snapGrid={[10, 10]}
+        minZoom={0.1}
+        maxZoom={2}
+        fitView
+        fitViewOptions={{ padding: 0.2, maxZoom: 1 }}
+        deleteKeyCode={null}
+        multiSelectionKeyCode={["Shift", "Control", "Meta"]}
+        selectionKeyCode="Shift"
+        onlyRenderVisibleElements={nodes.length > 150}
+        elevateNodesOnSelect={false}
+        proOptions={{ hideAttribution: true }}
+      >
+        <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />
+        <Controls showInteractive={false} position="top-right" orientation="horizontal" />
+        <MiniMap
+          pannable
+          zoomable
+          position="bottom-right"
+          nodeBorderRadius={6}
+          style={{ width: 160, height: 104 }}
+        />
+        {children && <Panel position="bottom-left">{children}</Panel>}
+      </ReactFlow>
+    </div>
+  );
+}

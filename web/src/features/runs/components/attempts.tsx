@@ -1,0 +1,51 @@
+import type { Attempt } from "../../../api/types";
+import { duration } from "../../../ui/format";
+import { Status } from "../../../ui/status";
+import table from "../../../ui/table.module.css";
+import { Elapsed } from "../../../ui/time";
+import classes from "./panel.module.css";
+
+const between = (from: string | null, to: string | null): string =>
+  from && to ? duration(Date.parse(to) - Date.parse(from)) : "–";
+
+export function Attempts({ attempts }: { attempts: Attempt[] }) {
+  if (attempts.length === 0) return <p className={classes.quiet}>No worker has taken it yet.</p>;
+  return (
+    <table className={table.table}>
+      <thead>
+        <tr>
+          <th>Attempt</th>
+          <th>Status</th>
+          <th className={table.number}>Waited</th>
+          <th className={table.number}>First token</th>
+          <th className={table.number}>Took</th>
+          <th>Executor</th>
+          <th>Stages</th>
+        </tr>
+      </thead>
+      <tbody>
+        {attempts.map((a) => (
+          <tr key={a.number}>
+            <td>{a.number}</td>
+            <td>
+              <Status status={a.status} />
+              {a.error && <div className={classes.attemptError}>{a.error.message}</div>}
+            </td>
+            <td className={table.number}>{between(a.queued_at, a.claimed_at ?? a.started_at)}</td>
+            <td className={table.number}>{between(a.started_at, a.first_token_at)}</td>
+            <td className={table.number}>
+              <Elapsed from={a.started_at} to={a.finished_at} />
+            </td>
+            <td className={table.muted}>{a.executor || "–"}</td>
+            <td className={classes.stages}>
+              {a.stages
+                .filter((s) => s.started_at)
+                .map((s) => `${s.label} ${between(s.started_at, s.finished_at)}`)
+                .join(" · ") || "–"}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

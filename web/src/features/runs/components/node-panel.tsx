@@ -1,0 +1,211 @@
+import { Select, Tabs } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import type { FlowchartRun, Json, LogItem, NodeDetail, NodeRun } from "../../../api/types";
+import { ErrorNotice, Id, Lines } from "../../../ui/feedback";
+import { count, duration } from "../../../ui/format";
+import { JsonView } from "../../../ui/json-view";
+import { lookOf, Status } from "../../../ui/status";
+import { Elapsed } from "../../../ui/time";
+import { eventsQuery, logsQuery, nodeQuery } from "../api";
+import { isFinalNode, streamedText } from "../model";
+import { Attempts } from "./attempts";
+import { Follow } from "./follow";
+import classes from "./panel.module.css";
+
+export const panelTabs = ["output", "input", "logs", "events", "attempts"] as const;
+export type PanelTab = (typeof panelTabs)[number];
+
+const textIn = (output: Json): string | null =>
+  typeof output === "object" && output !== null && !Array.isArray(output) && typeof output.text === "string"
+    ? output.text
+    : null;
+
+function RunFailure({ run }: { run: NodeRun }) {
+  if (!run.error) return null;
+  return (
+    <div className={classes.failure} role="alert">
+      <div>{run.error.message}</div>
+      <small>
+        {run.error.code}
+        {run.error.retryable ? ", worth trying again" : ""}
+      </small>
+      {run.error.details !== undefined && run.error.details !== null && (
+        <JsonView value={run.error.details} empty="" />
+      )}
+    </div>
+  );
+}
+
+function Output({ run, logs }: { run: NodeRun; logs: LogItem[] }) {
+  const live = !isFinalNode(run.status);
+  const text =
+    textIn(run.output_state) ?? (run.output_state === null ? streamedText(logs, run.attempt) : null);
+  const nothing = live ? "No output yet." : "It gave no output.";
+  const hasJson =
+    typeof run.output_state === "object" && run.output_state !== null && "json" in run.output_state;
+  return (
+    <Follow size={text?.length ?? 0} live={live}>
+      <RunFailure run={run} />
+      {text !== null && text !== "" ? (
+        <div className={classes.streamed} data-live={live || undefined} aria-live="off">
+          {text}
+        </div>
+      ) : (
+        <JsonView
+          value={text === "" && run.output_state === null ? null : run.output_state}
+          empty={nothing}
+        />
+      )}
+      {text && hasJson && <JsonView value={run.output_state} empty="" />}
+    </Follow>
+  );
+}
+
+function Logs({ run, from, logs }: { run: NodeRun; from: string | null; logs: LogItem[] }) {
+  const lines = logs.filter((item) => item.type === "log");
+  const start = Date.parse(from ?? run.created_at);
+  return (
+    <Follow size={lines.length} live={!isFinalNode(run.status)}>
+      {lines.length === 0 && (
+        <p className={classes.quiet}>Nothing was logged{isFinalNode(run.status) ? "." : " yet."}</p>
+      )}
+      <div className={classes.logs}>
+        {lines.map((line) => (
+          <div key={line.sequence}>
+            <time title={line.emitted_at}>+{duration(Date.parse(line.emitted_at) - start)}</time>
+            <i>{line.stage}</i>
+            <span>{line.text.replace(/\n$/, "")}</span>
+          </div>
+        ))}
+      </div>
+    </Follow>
+  );
+}
+
+function Events({ flowchartRun, run }: { flowchartRun: FlowchartRun; run: NodeRun }) {
+  const events = useQuery(eventsQuery(flowchartRun.id));
+  if (events.isError) return <ErrorNotice error={events.error} onRetry={() => void events.refetch()} />;
+  if (events.isPending) return <Lines n={4} height={24} />;
+  const mine = events.data.filter((e) => e.entity_kind === "task" && e.entity_id === String(run.id));
+  const start = Date.parse(flowchartRun.started_at ?? flowchartRun.created_at);
+  return (
+    <Follow size={mine.length} live={!isFinalNode(run.status)}>
+      {mine.length === 0 && <p className={classes.quiet}>No events yet.</p>}
+      <div className={classes.logs}>
+        {mine.map((e) => (
+          <details key={e.sequence}>
+            <summary>
+              <time title={e.emitted_at}>+{duration(Date.parse(e.emitted_at) - start)}</time>
+              <i>{e.event_type}</i>
+              <span>
+                {typeof e.payload.transition === "string"
+                  ? e.payload.transition
+                  : String(e.payload.status ?? "")}
+              </span>
+            </summary>
+            <JsonView value={e.payload} empty="" />
+          </details>
+        ))}
+      </div>
+    </Follow>
+  );
+}
+
+interface Props {
+  flowchartRun: FlowchartRun;
+  runs: NodeRun[];
+  run: NodeRun;
+  tab: PanelTab;
+  onTab: (tab: PanelTab) => void;
+  onRun: (nodeRunId: number) => void;
+}
+
+function Head({ runs, run, onRun }: Pick<Props, "runs" | "run" | "onRun">) {
+  const executions = runs.filter((r) => r.flowchart_node_id === run.flowchart_node_id);
+  return (
+    <div className={classes.head}>
+      <b>{run.title || run.flowchart_node_id}</b>
+      <Status status={run.status} />
+      <span className={classes.fact}>
+        <Elapsed from={run.started_at} to={run.finished_at} open={!isFinalNode(run.status)} />
+      </span>
+      {run.usage && (
+        <span className={classes.fact}>
+          {count(run.usage.input_tokens)} in, {count(run.usage.output_tokens)} out
+        </span>
+      )}
+      {executions.length > 1 && (
+        <Select
+          size="xs"
+          w={150}
+          aria-label="Which time"
+          allowDeselect={false}
+          value={String(run.id)}
+          data={executions.map((r) => ({
+            value: String(r.id),
+            label: `Time ${r.execution_index}: ${lookOf(r.status).label.toLowerCase()}`,
+          }))}
+          onChange={(value) => value && onRun(Number(value))}
+        />
+      )}
+      <Id copy={String(run.id)}>{`node run ${run.id}`}</Id>
+    </div>
+  );
+}
+
+export function NodePanel({ flowchartRun, runs, run, tab, onTab, onRun }: Props) {
+  const logs = useQuery(logsQuery(run.id));
+  const detail = useQuery(nodeQuery(run.id));
+  const items = logs.data ?? [];
+  const choose = (value: string | null) => {
+    const found = panelTabs.find((t) => t === value);
+    if (found) onTab(found);
+  };
+  const withDetail = (show: (d: NodeDetail) => React.ReactNode) => {
+    if (detail.isError) return <ErrorNotice error={detail.error} onRetry={() => void detail.refetch()} />;
+    return detail.data ? show(detail.data) : <Lines n={4} height={24} />;
+  };
+  return (
+    <section className={classes.panel} aria-label="Node">
+      <Head runs={runs} run={run} onRun={onRun} />
+      <Tabs value={tab} onChange={choose} keepMounted={false} className={classes.tabs}>
+        <Tabs.List>
+          <Tabs.Tab value="output">Output</Tabs.Tab>
+          <Tabs.Tab value="input">Input</Tabs.Tab>
+          <Tabs.Tab value="logs">Logs</Tabs.Tab>
+          <Tabs.Tab value="events">Events</Tabs.Tab>
+          <Tabs.Tab value="attempts">Attempts</Tabs.Tab>
+        </Tabs.List>
+        <div className={classes.content}>
+          {logs.isError && <ErrorNotice error={logs.error} onRetry={() => void logs.refetch()} />}
+          <Tabs.Panel value="output">
+            <Output key={run.id} run={run} logs={items} />
+          </Tabs.Panel>
+          <Tabs.Panel value="input">
+            <Follow size={0} live={false}>
+              {withDetail((d) => (
+                <JsonView
+                  value={d.task.input_context}
+                  empty="The input is put together when the node begins."
+                />
+              ))}
+            </Follow>
+          </Tabs.Panel>
+          <Tabs.Panel value="logs">
+            <Logs key={run.id} run={run} from={flowchartRun.started_at} logs={items} />
+          </Tabs.Panel>
+          <Tabs.Panel value="events">
+            <Events key={run.id} flowchartRun={flowchartRun} run={run} />
+          </Tabs.Panel>
+          <Tabs.Panel value="attempts">
+            <Follow size={0} live={false}>
+              {withDetail((d) => (
+                <Attempts attempts={d.task.attempts} />
+              ))}
+            </Follow>
+          </Tabs.Panel>
+        </div>
+      </Tabs>
+    </section>
+  );
+}

@@ -1,0 +1,113 @@
+import "@xyflow/react/dist/base.css";
+import { Background, BackgroundVariant, Controls, type Edge, ReactFlow } from "@xyflow/react";
+import { useMemo } from "react";
+import type { Graph, NodeRun } from "../../../api/types";
+import { lookOf } from "../../../ui/status";
+import flow from "../../flowcharts/components/flow.module.css";
+import { edgeLabels, toFlowEdge } from "../../flowcharts/components/flow-edges";
+import { type FlowNode, nodeTypes } from "../../flowcharts/components/flow-node";
+import { nodeSize } from "../../flowcharts/model";
+import { latestByNode } from "../model";
+
+interface Props {
+  graph: Graph;
+  nodeRuns: NodeRun[];
+  /** The run has ended: what has not run will not. */
+  ended: boolean;
+  selected: string | null;
+  onSelect: (flowchartNodeId: string) => void;
+}
+
+const stageLabels: Record<string, string> = {
+  integration: "Integration",
+  pre_init: "Pre Init",
+  init: "Init",
+  post_init: "Post Init",
+  llm_query: "LLM Query",
+  post_run: "Post Run",
+};
+
+function lineOf(run: NodeRun): string {
+  if (run.error) return run.error.message;
+  if (run.status === "running" && run.current_stage)
+    return stageLabels[run.current_stage] ?? run.current_stage;
+  const again = run.attempt > 1 ? `, attempt ${run.attempt}` : "";
+  return lookOf(run.status).label + again;
+}
+
+function toNodes({ graph, nodeRuns, ended, selected }: Omit<Props, "onSelect">): FlowNode[] {
+  const latest = latestByNode(nodeRuns);
+  const executions = new Map<string, number>();
+  for (const run of nodeRuns)
+    executions.set(run.flowchart_node_id, (executions.get(run.flowchart_node_id) ?? 0) + 1);
+  return graph.nodes.map((node): FlowNode => {
+    const run = latest.get(node.id);
+    return {
+      id: node.id,
+      type: "flow",
+      position: node.position,
+      selected: node.id === selected,
+      draggable: false,
+      connectable: false,
+      ...nodeSize,
+      measured: nodeSize,
+      ariaLabel: `${node.title || node.kind}: ${run ? lookOf(run.status).label : "not run"}`,
+      data: {
+        node,
+        findings: [],
+        editable: false,
+        executions: executions.get(node.id) ?? 0,
+        ...(run && { status: run.status, line: lineOf(run) }),
+        ...(!run && ended && { line: "Not run" }),
+      },
+    };
+  });
+}
+
+function toEdges(graph: Graph, nodeRuns: NodeRun[]): Edge[] {
+  const latest = latestByNode(nodeRuns);
+  const labels = edgeLabels(graph);
+  return graph.edges.map((edge) => {
+    const from = latest.get(edge.source);
+    const to = latest.get(edge.target);
+    const passed = from?.status === "succeeded" || from?.status === "degraded";
+    const taken = passed && to !== undefined && to.status !== "skipped";
+    const flowing = taken && (to.status === "running" || to.status === "queued");
+    const color = flowing ? "var(--st-running)" : taken ? "var(--st-succeeded)" : undefined;
+    return toFlowEdge(edge, labels.get(edge.id), { color, animated: flowing, faint: !taken });
+  });
+}
+
+/** The graph of the version that runs, coloured by how its nodes do. */
+export function RunGraph({ graph, nodeRuns, ended, selected, onSelect }: Props) {
+  const nodes = useMemo(
+    () => toNodes({ graph, nodeRuns, ended, selected }),
+    [graph, nodeRuns, ended, selected],
+  );
+  const edges = useMemo(() => toEdges(graph, nodeRuns), [graph, nodeRuns]);
+  return (
+    <div className={flow.flow} data-readonly style={{ height: "100%" }}>
+      <ReactFlow
+        nodes={nodes}
+        edges={edges}
+        nodeTypes={nodeTypes}
+        nodesDraggable={false}
+        nodesConnectable={false}
+        edgesFocusable={false}
+        deleteKeyCode={null}
+        onNodesChange={(changes) => {
+          for (const change of changes) if (change.type === "select" && change.selected) onSelect(change.id);
+        }}
+        minZoom={0.1}
+        maxZoom={1.5}
+        fitView
+        fitViewOptions={{ padding: 0.15, maxZoom: 1 }}
+        onlyRenderVisibleElements={nodes.length > 150}
+        proOptions={{ hideAttribution: true }}
+      >
+        <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />
+        <Controls showInteractive={false} position="bottom-left" orientation="horizontal" />
+      </ReactFlow>
+    </div>
+  );
+}

@@ -1,0 +1,84 @@
+import { Button, SegmentedControl, useMantineColorScheme } from "@mantine/core";
+import { IconLogout } from "@tabler/icons-react";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { createFileRoute, useRouter } from "@tanstack/react-router";
+import { config } from "../../config";
+import { signOut } from "../../features/auth/api";
+import { ApiKeys } from "../../features/settings/api-keys";
+import classes from "../../features/settings/settings.module.css";
+import { notifyError } from "../../ui/feedback";
+import { PageFrame, Section } from "../../ui/page";
+
+export const Route = createFileRoute("/_app/settings")({ component: Settings });
+
+function Settings() {
+  const { user } = Route.useRouteContext();
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const cache = useQueryClient();
+  const router = useRouter();
+  const leave = useMutation({
+    mutationFn: signOut,
+    onSuccess: () => {
+      cache.clear();
+      void router.navigate({ to: "/sign-in" });
+    },
+    onError: (error) => notifyError("You are still signed in", error),
+  });
+  return (
+    <PageFrame title="Settings" narrow>
+      <Section title="Profile">
+        <div className={classes.form}>
+          <div className={classes.line}>
+            <div>
+              {user.email}
+              <small>{user.role}</small>
+            </div>
+            <Button
+              variant="default"
+              leftSection={<IconLogout size={15} />}
+              loading={leave.isPending}
+              onClick={() => leave.mutate()}
+            >
+              Sign out
+            </Button>
+          </div>
+        </div>
+      </Section>
+      <Section title="Appearance">
+        <div className={classes.form}>
+          <div className={classes.line}>
+            <div>
+              Theme
+              <small>Kept in this browser.</small>
+            </div>
+            <SegmentedControl
+              aria-label="Theme"
+              value={colorScheme}
+              onChange={(value) => setColorScheme(value === "dark" || value === "light" ? value : "auto")}
+              data={[
+                { value: "auto", label: "System" },
+                { value: "dark", label: "Dark" },
+                { value: "light", label: "Light" },
+              ]}
+            />
+          </div>
+        </div>
+      </Section>
+      <ApiKeys />
+      <Section title="About">
+        <div className={classes.form}>
+          <div className={classes.line}>
+            <span>Version</span>
+            <code>{config.version}</code>
+          </div>
+          <div className={classes.line}>
+            <span>API reference</span>
+            <a href={`${config.apiBase}/docs`} target="_blank" rel="noreferrer">
+              {config.apiBase}/docs
+            </a>
+          </div>
+        </div>
+      </Section>
+    </PageFrame>
+  );
+}

@@ -1,0 +1,33 @@
+import { Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import { ErrorNotice } from "./feedback";
+
+interface Props {
+  title: string;
+  children: ReactNode;
+  action: string;
+  run: () => Promise<unknown>;
+  onClose: () => void;
+}
+
+/** Asks before something that cannot be undone, and names it. */
+export function Confirm({ title, children, action, run, onClose }: Props) {
+  const act = useMutation({ mutationFn: run, onSuccess: onClose });
+  return (
+    <Modal opened onClose={onClose} title={title}>
+      <Stack gap="md">
+        {act.error && <ErrorNotice error={act.error} />}
+        <Text size="sm">{children}</Text>
+        <Group justify="flex-end" gap="xs">
+          <Button variant="default" onClick={onClose} data-autofocus>
+            Cancel
+          </Button>
+          <Button color="red" loading={act.isPending} onClick={() => act.mutate()}>
+            {action}
+          </Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
