@@ -247,7 +247,7 @@ func TestEvalJSONKeepsToItsLimit(t *testing.T) {
 		require.NoError(t, err, text)
 		full, err := e.EvalJSON(t.Context(), s, 1000)
 		require.NoError(t, err, text)
-		for limit := range len(full) {
+		for limit := range full {
 			_, err := e.EvalJSON(t.Context(), s, limit)
 			require.True(t, errs.HasReason(err, "flow.rendered_too_large"), "%s to %d: %v", text, limit, err)
 		}

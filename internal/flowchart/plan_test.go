@@ -77,15 +77,23 @@ func TestRenderConfig(t *testing.T) {
 	t.Parallel()
 	s := scope(t)
 	for _, tc := range []struct{ kind, config, want string }{
-		{"task", `{"prompt":"{{ input.text }}!","system":"{{ input.n }}","model_id":12345678901234567,"params":{"top_p":1.0,"x":"{{ kept }}"}}`,
-			`{"prompt":"héllo <b>!","system":"3","model_id":12345678901234567,"params":{"top_p":1.0,"x":"{{ kept }}"}}`},
-		{"http", `{"method":"{{ kept }}","url":"http://x/{{ upstream.text }}","headers":{"A":"{{ run.id }}"},"body":"{{ input.n }}"}`,
-			`{"method":"{{ kept }}","url":"http://x/short","headers":{"A":"7"},"body":"3"}`},
-		{"http", `{"body":{"n":"{{ input.n }}","t":"n={{ input.n }}","l":["{{ input.list }}",1,true,null],"o":{"x":" {{ input.n }}"}}}`,
-			`{"body":{"n":3,"t":"n=3","l":[[1,"a",null,{"k":true}],1,true,null],"o":{"x":" 3"}}}`},
+		{
+			"task", `{"prompt":"{{ input.text }}!","system":"{{ input.n }}","model_id":12345678901234567,"params":{"top_p":1.0,"x":"{{ kept }}"}}`,
+			`{"prompt":"héllo <b>!","system":"3","model_id":12345678901234567,"params":{"top_p":1.0,"x":"{{ kept }}"}}`,
+		},
+		{
+			"http", `{"method":"{{ kept }}","url":"http://x/{{ upstream.text }}","headers":{"A":"{{ run.id }}"},"body":"{{ input.n }}"}`,
+			`{"method":"{{ kept }}","url":"http://x/short","headers":{"A":"7"},"body":"3"}`,
+		},
+		{
+			"http", `{"body":{"n":"{{ input.n }}","t":"n={{ input.n }}","l":["{{ input.list }}",1,true,null],"o":{"x":" {{ input.n }}"}}}`,
+			`{"body":{"n":3,"t":"n=3","l":[[1,"a",null,{"k":true}],1,true,null],"o":{"x":" 3"}}}`,
+		},
 		{"http", `{"body":["{{ input.text }}"]}`, `{"body":["héllo <b>"]}`},
-		{"script", `{"command":["{{ input.n }}","b"],"script":"{{ input.f }}","stdin":"{{ upstream.json }}","env":{"A":"{{ input.n }}"},"shell":"{{ kept }}"}`,
-			`{"command":["3","b"],"script":"5.5","stdin":"{\"rate\":0.25,\"score\":4}","env":{"A":"3"},"shell":"{{ kept }}"}`},
+		{
+			"script", `{"command":["{{ input.n }}","b"],"script":"{{ input.f }}","stdin":"{{ upstream.json }}","env":{"A":"{{ input.n }}"},"shell":"{{ kept }}"}`,
+			`{"command":["3","b"],"script":"5.5","stdin":"{\"rate\":0.25,\"score\":4}","env":{"A":"3"},"shell":"{{ kept }}"}`,
+		},
 		{"rag", `{"question":"{{ input.n }}"}`, `{"question":"3"}`},
 		{"end", `{"x":"{{ kept }}"}`, `{"x":"{{ kept }}"}`},
 		{"script", `{"command":[1],"script":2,"env":3}`, `{"command":[1],"script":2,"env":3}`},

@@ -34,7 +34,7 @@ func draw(lines string, fanIn ...string) *flowchart.Graph {
 			continue
 		}
 		add(source)
-		for _, target := range strings.Fields(targets) {
+		for target := range strings.FieldsSeq(targets) {
 			add(target)
 			g.Edges = append(g.Edges, flowchart.Edge{ID: source + "_" + target, Source: source, Target: target, Mode: flowchart.Solid})
 		}
@@ -93,7 +93,7 @@ func play(t *testing.T, g *flowchart.Graph, first string, moves ...[2]string) fl
 		var taken []string
 		if decides {
 			taken = []string{}
-			for _, target := range strings.Fields(targets) {
+			for target := range strings.FieldsSeq(targets) {
 				taken = append(taken, node+"_"+target)
 			}
 		}
@@ -151,20 +151,59 @@ func TestRouting(t *testing.T) {
 			{"s", "a(s) b(s)"}, {"a:a", "a(a)"}, {"b:d", "d(b)"}, {"d", ""}, {"a:a", "a(a)"}, {"a:c", "c(a)"}, {"c", "j(d c)"}, {"j", "done"},
 		}},
 		"an edge out of a loop fires each time round": {draw("s>h\nh>m\nm>d k\nd>h e"), "s()", moves{
-			{"s", "h(s)"}, {"h", "m(h)"}, {"m", "d(m) k(m)"}, {"d:h", "h(d)"}, {"k", ""}, {"h", "m(h)"}, {"m", "d(m) k(m)"},
-			{"d:e", "e(d)"}, {"k", ""}, {"e", "done"},
+			{"s", "h(s)"},
+			{"h", "m(h)"},
+			{"m", "d(m) k(m)"},
+			{"d:h", "h(d)"},
+			{"k", ""},
+			{"h", "m(h)"},
+			{"m", "d(m) k(m)"},
+			{"d:e", "e(d)"},
+			{"k", ""},
+			{"e", "done"},
 		}},
 		"an edge out of a loop into a join pairs once, then fires alone": {draw("s>h x\nh>m\nm>d j\nd>h e\nx>j"), "s()", moves{
-			{"s", "h(s) x(s)"}, {"h", "m(h)"}, {"m", "d(m)"}, {"x", "j(m x)"}, {"j", ""}, {"d:h", "h(d)"}, {"h", "m(h)"},
-			{"m", "d(m) j(m)"}, {"j", ""}, {"d:e", "e(d)"}, {"e", "done"},
+			{"s", "h(s) x(s)"},
+			{"h", "m(h)"},
+			{"m", "d(m)"},
+			{"x", "j(m x)"},
+			{"j", ""},
+			{"d:h", "h(d)"},
+			{"h", "m(h)"},
+			{"m", "d(m) j(m)"},
+			{"j", ""},
+			{"d:e", "e(d)"},
+			{"e", "done"},
 		}},
 		"tokens of a loop queue up for a join that waits for its exit": {draw("s>h\nh>d\nd>h k c\nk>j\nc>j"), "s()", moves{
-			{"s", "h(s)"}, {"h", "d(h)"}, {"d:h k", "h(d) k(d)"}, {"k", ""}, {"h", "d(h)"}, {"d:h k", "h(d) k(d)"}, {"k", ""},
-			{"h", "d(h)"}, {"d:c", "c(d)"}, {"c", "j(k c) j(k)"}, {"j", ""}, {"j", "done"},
+			{"s", "h(s)"},
+			{"h", "d(h)"},
+			{"d:h k", "h(d) k(d)"},
+			{"k", ""},
+			{"h", "d(h)"},
+			{"d:h k", "h(d) k(d)"},
+			{"k", ""},
+			{"h", "d(h)"},
+			{"d:c", "c(d)"},
+			{"c", "j(k c) j(k)"},
+			{"j", ""},
+			{"j", "done"},
 		}},
 		"a join within a loop does not wait for the next round": {draw("s>h\nh>d q\nd>a b\na>j\nb>j\nj>k\nq>k\nk>h e"), "s()", moves{
-			{"s", "h(s)"}, {"h", "d(h) q(h)"}, {"d:a", "a(d)"}, {"a", "j(a)"}, {"j", ""}, {"q", "k(j q)"}, {"k:h", "h(k)"},
-			{"h", "d(h) q(h)"}, {"q", ""}, {"d:b", "b(d)"}, {"b", "j(b)"}, {"j", "k(q j)"}, {"k:e", "e(k)"}, {"e", "done"},
+			{"s", "h(s)"},
+			{"h", "d(h) q(h)"},
+			{"d:a", "a(d)"},
+			{"a", "j(a)"},
+			{"j", ""},
+			{"q", "k(j q)"},
+			{"k:h", "h(k)"},
+			{"h", "d(h) q(h)"},
+			{"q", ""},
+			{"d:b", "b(d)"},
+			{"b", "j(b)"},
+			{"j", "k(q j)"},
+			{"k:e", "e(k)"},
+			{"e", "done"},
 		}},
 		"the first token fires a join of any, the rest is absorbed": {draw("s>a b c\na>j\nb>j\nc>j", "j=any"), "s()", moves{
 			{"s", "a(s) b(s) c(s)"}, {"b", "j(b)"}, {"a", "~a_j"}, {"j", ""}, {"c", "~c_j done"},
@@ -179,12 +218,28 @@ func TestRouting(t *testing.T) {
 			{"s", "a(s) b(s)"}, {"b", ""}, {"a", "j(b a)"}, {"j", "done"},
 		}},
 		"a debt ends with the round that owes it": {draw("s>h\nh>a d\na>j\nd>c k\nc>j\nj>h e", "j=any"), "s()", moves{
-			{"s", "h(s)"}, {"h", "a(h) d(h)"}, {"a", "j(a)"}, {"d:k", "k(d)"}, {"k", ""}, {"j:h", "h(j)"},
-			{"h:d", "d(h)"}, {"d:c", "c(d)"}, {"c", "j(c)"}, {"j:e", "e(j)"}, {"e", "done"},
+			{"s", "h(s)"},
+			{"h", "a(h) d(h)"},
+			{"a", "j(a)"},
+			{"d:k", "k(d)"},
+			{"k", ""},
+			{"j:h", "h(j)"},
+			{"h:d", "d(h)"},
+			{"d:c", "c(d)"},
+			{"c", "j(c)"},
+			{"j:e", "e(j)"},
+			{"e", "done"},
 		}},
 		"late tokens of a loop's first round are absorbed in the second": {draw("s>h\nh>a b\na>j\nb>j\nj>h e", "j=any"), "s()", moves{
-			{"s", "h(s)"}, {"h", "a(h) b(h)"}, {"a", "j(a)"}, {"j:h", "h(j)"}, {"h:a", "a(h)"}, {"b", "~b_j"},
-			{"a", "j(a)"}, {"j:e", "e(j)"}, {"e", "done"},
+			{"s", "h(s)"},
+			{"h", "a(h) b(h)"},
+			{"a", "j(a)"},
+			{"j:h", "h(j)"},
+			{"h:a", "a(h)"},
+			{"b", "~b_j"},
+			{"a", "j(a)"},
+			{"j:e", "e(j)"},
+			{"e", "done"},
 		}},
 		"a token over a back edge fires a join alone": {draw("s>a b\na>j\nb>j\nj>j e"), "s()", moves{
 			{"s", "a(s) b(s)"}, {"a", ""}, {"b", "j(a b)"}, {"j:j", "j(j)"}, {"j:e", "e(j)"}, {"e", "done"},

@@ -1,5 +1,7 @@
 package flowchart
 
+import "slices"
+
 // Source is a node that feeds another one over an edge.
 type Source struct {
 	EdgeID string `json:"edge_id"`
@@ -15,11 +17,11 @@ type Sources struct {
 }
 
 // Context gives the sources whose latest output belongs to the node's context.
-func (s Sources) Context() []Source { return append(s.Solid[:len(s.Solid):len(s.Solid)], s.Dotted...) }
+func (s Sources) Context() []Source { return append(slices.Clip(s.Solid), s.Dotted...) }
 
 // Attachments gives the sources whose latest attachments reach the node.
 func (s Sources) Attachments() []Source {
-	return append(s.Solid[:len(s.Solid):len(s.Solid)], s.Dashed...)
+	return append(slices.Clip(s.Solid), s.Dashed...)
 }
 
 // Sources gives what feeds a node. A source that has not run yet is listed all

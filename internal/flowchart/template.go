@@ -56,7 +56,7 @@ func (l *language) template(text string) (*Template, error) {
 		}
 		source, after, closed := cutExpression(rest)
 		if !closed {
-			return nil, issue{message: fmt.Sprintf("the template has a {{ without }}: %s", quote("{{"+rest))}
+			return nil, issue{message: "the template has a {{ without }}: " + quote("{{"+rest)}
 		}
 		e, err := l.compile(source)
 		if err != nil {
