@@ -138,9 +138,8 @@ func isHTTP(scheme string) bool {
 
 // isHTTPStart reports whether a prefix may still become an http address.
 func isHTTPStart(prefix string) bool {
-	p := strings.ToLower(prefix)
-	// The address may go on in a template, so p may end within the scheme.
-	return strings.HasPrefix("http://", p) || strings.HasPrefix("https://", p) //nolint:gocritic // see above
+	start := strings.ToLower(prefix)
+	return slices.ContainsFunc([]string{"http://", "https://"}, func(s string) bool { return strings.HasPrefix(s, start) })
 }
 
 func (v *validator) checkScript(n Node) (Common, faults) {
@@ -224,11 +223,11 @@ func (v *validator) names(n Node, edge, location string, u uses) {
 
 func (v *validator) textFault(n Node, edge, location, text string, err error) {
 	message := fmt.Sprintf("%s: %s.", location, err)
-	for _, o := range v.g.Nodes {
-		if strings.Contains(o.ID, "-") && strings.Contains(text, rootNodes+"."+o.ID) {
-			message = fmt.Sprintf("%s Because of its hyphen, node %q is read as nodes[%q].", message, o.ID, o.ID)
-			break
-		}
+	i := slices.IndexFunc(v.g.Nodes, func(o Node) bool {
+		return strings.Contains(o.ID, "-") && strings.Contains(text, rootNodes+"."+o.ID)
+	})
+	if i >= 0 {
+		message += fmt.Sprintf(" Because of its hyphen, node %q is read as nodes[%q].", v.g.Nodes[i].ID, v.g.Nodes[i].ID)
 	}
 	v.add(n.ID, edge, reasonOf(err), message)
 }

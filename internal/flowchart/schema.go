@@ -16,6 +16,9 @@ import (
 // schemaURL names a schema while it is compiled; nothing is ever fetched.
 const schemaURL = "flowchart:schema"
 
+// maxRefHops bounds how far a chain of references is followed.
+const maxRefHops = 20
+
 // noLoader refuses every schema that is not part of the text itself or one of
 // the specification's own.
 type noLoader struct{}
@@ -124,11 +127,11 @@ func memberPath(location []string) string {
 // it is not among the properties of an object that takes no others.
 func undeclared(s *jsonschema.Schema, path []string) (string, bool) {
 	for _, member := range path {
-		for s != nil && s.Ref != nil && s.Properties == nil {
+		for hops := 0; s.Ref != nil && s.Properties == nil; hops++ {
+			if hops == maxRefHops {
+				return "", false // references in a circle declare nothing
+			}
 			s = s.Ref
-		}
-		if s == nil {
-			return "", false
 		}
 		next, declared := s.Properties[member]
 		if !declared {

@@ -128,7 +128,7 @@ func (v *validator) inputSchema() {
 	if v.start == "" || len(f) > 0 || isBlank(cfg.InputSchema) {
 		return
 	}
-	v.schema, _ = compileSchema(cfg.InputSchema)
+	v.schema, _ = compileSchema(cfg.InputSchema) // checkStart reports the fault
 }
 
 func (v *validator) node(n Node) {
@@ -154,7 +154,7 @@ func (v *validator) node(n Node) {
 	case KindEnd:
 		f = decode(n.Config, &common, nil)
 	default:
-		common, _ = DecodeCommon(n.Config)
+		common, _ = DecodeCommon(n.Config) // the kind's handler knows its config
 	}
 	for _, d := range f {
 		v.addf(n.ID, reasonConfig, "%s %s.", d.Location, d.Message)

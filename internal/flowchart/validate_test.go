@@ -229,8 +229,11 @@ func TestInputNamesFollowTheSchema(t *testing.T) {
 		require.Len(t, found, 1, expression)
 		requireFinding(t, found, "x", "", "flow.unknown_name", fmt.Sprintf("declares no %q", name))
 	}
-	for _, open := range []string{`{}`, `{"input_schema":null}`, `{"input_schema":true}`, `{"input_schema":{"properties":{"a":{}}}}`, `{"input_schema":{"patternProperties":{"^t":{}},"additionalProperties":false}}`} {
-		require.Empty(t, check(open, "input.txt"), open)
+	for _, open := range []string{
+		`{}`, `{"input_schema":null}`, `{"input_schema":true}`, `{"input_schema":{"properties":{"a":{}}}}`, `{"input_schema":{"$ref":"#"}}`,
+		`{"input_schema":{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}},"properties":{"txt":{"$ref":"#/$defs/a"}},"additionalProperties":false}}`, `{"input_schema":{"patternProperties":{"^t":{}},"additionalProperties":false}}`,
+	} {
+		require.Empty(t, check(open, "input.txt.deep"), open)
 	}
 }
 
@@ -278,6 +281,8 @@ func TestValidateInput(t *testing.T) {
 	require.Len(t, two.Details, 2)
 	require.True(t, errs.HasReason(flowchart.ValidateInput(g, json.RawMessage(`{`)), "flow.invalid_input"))
 
+	circle := flowchart.ValidateInput(withStart(t, `{"input_schema":{"$ref":"#"}}`, "end", `{}`), json.RawMessage(`{}`))
+	require.True(t, errs.HasReason(circle, "flow.invalid_input"), "a schema that only refers to itself ends: %v", circle)
 	require.NoError(t, flowchart.ValidateInput(with(t, "end", `{}`), json.RawMessage(`[1]`)), "no schema takes anything")
 	require.True(t, errs.HasReason(flowchart.ValidateInput(&flowchart.Graph{}, nil), "flow.invalid_graph"))
 	require.True(t, errs.HasReason(flowchart.ValidateInput(withStart(t, `{"x":1}`, "end", `{}`), nil), "flow.invalid_config"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/llmctl/studio/internal/errs"
@@ -147,14 +146,13 @@ func (c *change) upstream(ctx context.Context, triggers []Trigger) (json.RawMess
 	return orNull(c.outputs[id]), nil
 }
 
-// latestTrigger is the node run that finished last among the triggers: ids grow
-// with activation, so for parallel parents the later activated one wins, which
-// is the same on every replay.
+// latestTrigger is the node run whose token arrived last: its output is what
+// expressions call upstream. 0: an entry node.
 func latestTrigger(triggers []Trigger) int64 {
 	if len(triggers) == 0 {
 		return 0
 	}
-	return slices.MaxFunc(triggers, func(a, b Trigger) int { return int(a.NodeRunID - b.NodeRunID) }).NodeRunID
+	return triggers[len(triggers)-1].NodeRunID
 }
 
 func orNull(raw json.RawMessage) json.RawMessage {
