@@ -100,7 +100,7 @@ func TestGraphFaults(t *testing.T) {
 		"dangling edge":  `{"nodes":[{"id":"a","kind":"start"}],"edges":[{"id":"e","source":"a","target":"gone","mode":"solid"}]}`,
 		"duplicate node": `{"nodes":[{"id":"a","kind":"start"},{"id":"a","kind":"end"}],"edges":[]}`,
 		"unknown kind":   `{"nodes":[{"id":"a","kind":"wizard"}],"edges":[]}`,
-		"no mode":        `{"nodes":[{"id":"a","kind":"start"},{"id":"b","kind":"end"}],"edges":[{"id":"e","source":"a","target":"b"}]}`,
+		"unknown mode":   `{"nodes":[{"id":"a","kind":"start"},{"id":"b","kind":"end"}],"edges":[{"id":"e","source":"a","target":"b","mode":"wavy"}]}`,
 		"no nodes":       `{"edges":[]}`,
 	}
 	for name, graph := range structural {
@@ -125,6 +125,14 @@ func TestGraphFaults(t *testing.T) {
 	run := b.admin(t, http.StatusUnprocessableEntity, http.MethodPost, path+"/runs", `{}`)
 	require.Equal(t, "invalid", run.at(t, "code"), "such a version does not run")
 	require.Zero(t, b.count(t, `SELECT count(*) FROM flowchart_run`))
+}
+
+func TestAnEdgeIsSolidUnlessItSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	saved := b.admin(t, http.StatusOK, http.MethodPut, b.flowchart(t, "x")+"/graph",
+		`{"nodes":[{"id":"a","kind":"start"},{"id":"b","kind":"end"}],"edges":[{"id":"e","source":"a","target":"b"}]}`)
+	require.Equal(t, "solid", saved.at(t, "edges", 0, "mode"))
 }
 
 func TestNumbersInAConfigKeepTheirDigits(t *testing.T) {
