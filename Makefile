@@ -60,7 +60,7 @@ generate: bin/sqlc build ## Write everything that is generated
 
 .PHONY: bench
 bench: deps-up build ## Measure the engine; see bench/README.md
-	bin/llmctl db with-test -- go test ./bench -run '^$$' -bench . -benchtime 1x
+	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench . -benchtime 1x
 
 bin/golangci-lint bin/sqlc: tools/go.mod tools/go.sum
 	@echo "building $(notdir $@) (once)"

@@ -82,7 +82,8 @@ func preflight(ctx context.Context, db *postgres.DB, cfg *config.Config, log *sl
 
 // withTest runs a command with a disposable database server.
 func (c *command) withTest() *cobra.Command {
-	return &cobra.Command{
+	var durable bool
+	cmd := &cobra.Command{
 		Use:   "with-test -- command [arguments]",
 		Short: "Run a command with a disposable PostgreSQL server, e.g. the tests",
 		Long: `Starts a PostgreSQL server on a temporary folder, names it to the command in
@@ -95,6 +96,10 @@ The exit code is the command's.`,
 			if err != nil {
 				return err
 			}
+			settings := []string{"max_connections=400"}
+			if !durable {
+				settings = append(settings, "fsync=off", "full_page_writes=off")
+			}
 			dir, err := os.MkdirTemp("", "llmctl-with-test-")
 			if err != nil {
 				return fmt.Errorf("make temporary folder: %w", err)
@@ -105,7 +110,7 @@ The exit code is the command's.`,
 			}
 			server, err := embedded.Start(cmd.Context(), embedded.Options{
 				DataDir: dir, BinDir: cfg.Database.BinDir, NodeModules: nodeModules(), Logger: log,
-				Settings: []string{"fsync=off", "full_page_writes=off", "max_connections=400"},
+				Settings: settings,
 			})
 			if err != nil {
 				return err
@@ -114,6 +119,8 @@ The exit code is the command's.`,
 			return c.runWith(cmd.Context(), args, server.URI())
 		},
 	}
+	cmd.Flags().BoolVar(&durable, "durable", false, "write to disk as in earnest, e.g. for measurements")
+	return cmd
 }
 
 func (c *command) runWith(ctx context.Context, args []string, uri string) error {

@@ -238,7 +238,7 @@ func TestSecretsHaveNoWayOut(t *testing.T) {
 		fmt.Fprintf(&out, format, c.Hub.Token)
 	}
 	fmt.Fprintf(&out, "%+v %#v", *c, *c)
-	require.NoError(t, json.NewEncoder(&out).Encode(c)) //nolint:musttag // what a careless caller would do
+	require.NoError(t, json.NewEncoder(&out).Encode(c))
 	slog.New(slog.NewTextHandler(&out, nil)).InfoContext(t.Context(), "x", "token", c.Hub.Token, "config", c)
 	_, _, err := Load(LoadOptions{Role: RoleUp, Environ: []string{"LLMCTL_STUDIO_DATABASE_URI=hunter2://x", "LLMCTL_STUDIO_SECRET_KEY=hunter2"}})
 	fmt.Fprint(&out, err)
