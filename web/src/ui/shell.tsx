@@ -139,6 +139,7 @@ export function Shell({ children }: { children: ReactNode }) {
       )}
       <div className={classes.body}>
         <div className={classes.tools}>
+          <ConnectionDot />
           <Tooltip label="Search and commands (Ctrl K)">
             <UnstyledButton
               className={classes.search}
@@ -148,7 +149,6 @@ export function Shell({ children }: { children: ReactNode }) {
               <IconSearch size={15} aria-hidden />
             </UnstyledButton>
           </Tooltip>
-          <ConnectionDot />
         </div>
         <div className={classes.scroll} id="page-scroll">
           {children}

@@ -13,10 +13,24 @@ const accent: MantineColorsTuple = [
   "#6f2f00",
 ];
 
+// The library takes its dark surfaces from this scale: 4 lines, 5 hover, 6 raised, 7 page.
+const dark: MantineColorsTuple = [
+  "#e6edf3",
+  "#b9c5d1",
+  "#8b9bac",
+  "#66778a",
+  "#263140",
+  "#1d2a38",
+  "#131c26",
+  "#0b0f14",
+  "#090c10",
+  "#06080b",
+];
+
 export const theme = createTheme({
   primaryColor: "accent",
   primaryShade: { light: 7, dark: 5 },
-  colors: { accent },
+  colors: { accent, dark },
   fontFamily: "var(--st-font)",
   fontFamilyMonospace: "var(--st-mono)",
   defaultRadius: 6,

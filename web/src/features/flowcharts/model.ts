@@ -222,7 +222,7 @@ export function summary(node: GraphNode): string {
   };
   switch (node.kind) {
     case "start":
-      return node.config.input_schema ? "Takes the run's input, checked" : "Takes the run's input";
+      return node.config.input_schema ? "The run's input, checked" : "The run's input";
     case "end":
       return "Gives the run's output";
     case "task":

@@ -52,9 +52,10 @@ const steps = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000,
   600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000,
 ];
-const wantedTicks = 6;
+const wantedTicks = 5;
 
 export function tickLabel(ms: number): string {
+  if (ms === 0) return "0";
   if (ms < 1_000) return `${ms} ms`;
   if (ms < 60_000) return `${Math.round(ms / 100) / 10} s`;
   if (ms < 3_600_000) return `${Math.round(ms / 6_000) / 10} min`;
@@ -91,12 +92,13 @@ export function layoutWaterfall(
         critical: critical.has(key),
       };
     })
-    .sort(
-      (a, b) =>
-        a.from - b.from ||
-        a.attempt.node_run_id - b.attempt.node_run_id ||
-        a.attempt.attempt - b.attempt.attempt,
-    );
+    .sort((a, b) => a.attempt.attempt - b.attempt.attempt);
+  const first = new Map<number, number>();
+  for (const bar of bars)
+    first.set(bar.attempt.node_run_id, Math.min(bar.from, first.get(bar.attempt.node_run_id) ?? bar.from));
+  const begun = (bar: Bar) => first.get(bar.attempt.node_run_id) ?? bar.from;
+  // Tries of one node run lie below each other.
+  bars.sort((a, b) => begun(a) - begun(b) || a.attempt.node_run_id - b.attempt.node_run_id);
   const from = Math.min(runFrom, ...bars.map((b) => b.from));
   const to = Math.max(from + 1, ...bars.map((b) => b.to));
   return { bars, from, to, ticks: ticksOf(to - from) };

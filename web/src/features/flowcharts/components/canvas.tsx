@@ -1,4 +1,4 @@
-import "@xyflow/react/dist/base.css";
+import "@xyflow/react/dist/style.css";
 import {
   Background,
   BackgroundVariant,
@@ -18,6 +18,7 @@ import { useEditor } from "../store";
 import classes from "./flow.module.css";
 import { edgeLabels, toFlowEdge } from "./flow-edges";
 import { type FlowNode, nodeTypes } from "./flow-node";
+import { useFar } from "./use-far";
 
 export const dragType = "application/x-studio-node";
 const noFindings: Finding[] = [];
@@ -121,6 +122,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
   const edges = useFlowEdges();
   const changes = useChanges();
   const flow = useReactFlow();
+  const far = useFar();
 
   const onDrop = (event: DragEvent) => {
     const kind = event.dataTransfer.getData(dragType);
@@ -134,6 +136,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
     // biome-ignore lint/a11y/noStaticElementInteractions: a drop target; adding works by keyboard through the palette
     <div
       className={classes.flow}
+      data-far={far || undefined}
       onDragOver={(e) => {
         if (e.dataTransfer.types.includes(dragType)) e.preventDefault();
       }}
@@ -154,7 +157,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
         minZoom={0.1}
         maxZoom={2}
         fitView
-        fitViewOptions={{ padding: 0.2, maxZoom: 1 }}
+        fitViewOptions={{ padding: 0.08, maxZoom: 1 }}
         deleteKeyCode={null}
         multiSelectionKeyCode={["Shift", "Control", "Meta"]}
         selectionKeyCode="Shift"

@@ -1,11 +1,19 @@
-import "@xyflow/react/dist/base.css";
-import { Background, BackgroundVariant, Controls, type Edge, ReactFlow } from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import {
+  Background,
+  BackgroundVariant,
+  Controls,
+  type Edge,
+  ReactFlow,
+  ReactFlowProvider,
+} from "@xyflow/react";
 import { useMemo } from "react";
 import type { Graph, NodeRun } from "../../../api/types";
 import { lookOf } from "../../../ui/status";
 import flow from "../../flowcharts/components/flow.module.css";
 import { edgeLabels, toFlowEdge } from "../../flowcharts/components/flow-edges";
 import { type FlowNode, nodeTypes } from "../../flowcharts/components/flow-node";
+import { useFar } from "../../flowcharts/components/use-far";
 import { nodeSize } from "../../flowcharts/model";
 import { latestByNode } from "../model";
 
@@ -31,7 +39,7 @@ function lineOf(run: NodeRun): string {
   if (run.error) return run.error.message;
   if (run.status === "running" && run.current_stage)
     return stageLabels[run.current_stage] ?? run.current_stage;
-  const again = run.attempt > 1 ? `, attempt ${run.attempt}` : "";
+  const again = run.attempt > 1 ? `, try ${run.attempt}` : "";
   return lookOf(run.status).label + again;
 }
 
@@ -79,14 +87,23 @@ function toEdges(graph: Graph, nodeRuns: NodeRun[]): Edge[] {
 }
 
 /** The graph of the version that runs, coloured by how its nodes do. */
-export function RunGraph({ graph, nodeRuns, ended, selected, onSelect }: Props) {
+export function RunGraph(props: Props) {
+  return (
+    <ReactFlowProvider>
+      <Graphic {...props} />
+    </ReactFlowProvider>
+  );
+}
+
+function Graphic({ graph, nodeRuns, ended, selected, onSelect }: Props) {
+  const far = useFar();
   const nodes = useMemo(
     () => toNodes({ graph, nodeRuns, ended, selected }),
     [graph, nodeRuns, ended, selected],
   );
   const edges = useMemo(() => toEdges(graph, nodeRuns), [graph, nodeRuns]);
   return (
-    <div className={flow.flow} data-readonly style={{ height: "100%" }}>
+    <div className={flow.flow} data-readonly data-far={far || undefined} style={{ height: "100%" }}>
       <ReactFlow
         nodes={nodes}
         edges={edges}
@@ -101,7 +118,7 @@ export function RunGraph({ graph, nodeRuns, ended, selected, onSelect }: Props) 
         minZoom={0.1}
         maxZoom={1.5}
         fitView
-        fitViewOptions={{ padding: 0.15, maxZoom: 1 }}
+        fitViewOptions={{ padding: 0.06, maxZoom: 1 }}
         onlyRenderVisibleElements={nodes.length > 150}
         proOptions={{ hideAttribution: true }}
       >
