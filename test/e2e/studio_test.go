@@ -25,6 +25,7 @@ const patience = 60 * time.Second
 // studio is a running `llmctl up`, spoken to as its users do.
 type studio struct {
 	t     *testing.T
+	args  []string // further ones
 	dir   string
 	url   string
 	setup string // the setup token of the first start
@@ -45,7 +46,7 @@ func binary(t *testing.T) string {
 }
 
 // newStudio starts a studio on a fresh data dir.
-func newStudio(t *testing.T) *studio {
+func newStudio(t *testing.T, args ...string) *studio {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "llmctl-e2e-") //nolint:usetesting // the database's account must reach it
 	require.NoError(t, err)
@@ -53,7 +54,7 @@ func newStudio(t *testing.T) *studio {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := &studio{t: t, dir: dir, url: "http://" + l.Addr().String()}
+	s := &studio{t: t, args: args, dir: dir, url: "http://" + l.Addr().String()}
 	require.NoError(t, l.Close())
 	s.start()
 	t.Cleanup(func() { s.end(syscall.SIGTERM) })
@@ -63,7 +64,8 @@ func newStudio(t *testing.T) *studio {
 // start runs the program until it says that it is ready.
 func (s *studio) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary(s.t), "up", "--no-browser", "--data-dir", s.dir, "--bind", strings.TrimPrefix(s.url, "http://"))
+	args := append([]string{"up", "--no-browser", "--data-dir", s.dir, "--bind", strings.TrimPrefix(s.url, "http://")}, s.args...)
+	s.cmd = exec.Command(binary(s.t), args...)
 	// A server for tests in the environment is not this studio's.
 	for _, pair := range os.Environ() {
 		if !strings.HasPrefix(pair, "LLMCTL_") {
