@@ -5,7 +5,7 @@ import { moveNodes, nodeSize, type Point } from "./model";
 /** Lays the graph out from left to right. */
 export function autoLayout(graph: Graph): Graph {
   const g = new dagre.graphlib.Graph({ multigraph: true });
-  g.setGraph({ rankdir: "LR", nodesep: 36, ranksep: 68, marginx: 0, marginy: 0 });
+  g.setGraph({ rankdir: "LR", nodesep: 36, ranksep: 96, marginx: 0, marginy: 0 });
   g.setDefaultEdgeLabel(() => ({}));
   for (const node of graph.nodes) g.setNode(node.id, { ...nodeSize });
   // Edges that start nothing shape the picture less.

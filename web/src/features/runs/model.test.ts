@@ -100,7 +100,14 @@ describe("reduceRun", () => {
   });
 
   it("keeps the input that run events leave out", () => {
-    const run: JsonObject = { id: 7, flowchart_id: 3, version: 1, status: "cancelling", input: null, output: null };
+    const run: JsonObject = {
+      id: 7,
+      flowchart_id: 3,
+      version: 1,
+      status: "cancelling",
+      input: null,
+      output: null,
+    };
     const after = reduce(
       detail,
       envelope(5, "flowchart:run:updated", ["flowchart_run", "7"], { flowchart_run: run }),

@@ -106,7 +106,7 @@ function Tools({ save, saving, run, help }: ToolsProps) {
   const flow = useReactFlow();
   const arrange = () => {
     layout();
-    requestAnimationFrame(() => void flow.fitView({ padding: 0.2, maxZoom: 1, duration: 200 }));
+    requestAnimationFrame(() => void flow.fitView({ padding: 0.08, maxZoom: 1, duration: 200 }));
   };
   return (
     <>

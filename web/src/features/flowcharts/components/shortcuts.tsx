@@ -65,10 +65,10 @@ export function useShortcuts({ save, run, help, search }: Commands): void {
     const plain: Record<string, () => void> = {
       "/": () => search.current?.focus(),
       "?": help,
-      f: () => void flow.fitView({ padding: 0.2, maxZoom: 1, duration: 200 }),
+      f: () => void flow.fitView({ padding: 0.08, maxZoom: 1, duration: 200 }),
       l: () => {
         useEditor.getState().layout();
-        requestAnimationFrame(() => void flow.fitView({ padding: 0.2, maxZoom: 1, duration: 200 }));
+        requestAnimationFrame(() => void flow.fitView({ padding: 0.08, maxZoom: 1, duration: 200 }));
       },
       e: () => {
         const [only] = useEditor.getState().selection.nodes;

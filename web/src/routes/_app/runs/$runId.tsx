@@ -51,8 +51,9 @@ function RunPage() {
   });
 
   const run = detail.data?.flowchart_run;
-  const name = run?.flowchart_name ?? "Flowchart";
-  const flowchartLink = run ? { to: `/flowcharts/${run.flowchart_id}` } : {};
+  const flowchartCrumb = run
+    ? [{ label: run.flowchart_name ?? "Flowchart", to: `/flowcharts/${run.flowchart_id}` }]
+    : [];
   return (
     <PageFrame
       full={detail.data !== undefined}
