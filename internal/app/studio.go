@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/google/uuid"
@@ -129,9 +130,14 @@ func (s *studio) executors(client *http.Client) (map[string]executor.Executor, e
 	if err != nil {
 		return nil, err
 	}
+	place := isolation{root: filepath.Join(s.dataDir, "workspaces")}
+	if s.scriptNodes {
+		if place, err = isolate(s.dataDir); err != nil {
+			return nil, err
+		}
+	}
 	proc, err := process.New(process.Options{
-		Root: filepath.Join(s.dataDir, "workspaces"), Log: s.log, Now: s.now,
-		Command: s.executorCommand(),
+		Root: place.root, UID: place.uid, GID: place.gid, Log: s.log, Now: s.now, Command: s.executorCommand(),
 	})
 	if err != nil {
 		return nil, err
@@ -144,8 +150,9 @@ func (s *studio) executors(client *http.Client) (map[string]executor.Executor, e
 // executorCommand is this program as an executor; whether it may run scripts goes
 // along, since the child's environment is clean.
 func (s *studio) executorCommand() []string {
+	// The running program itself, also when a new one has taken its place on disk.
 	command := []string{"/proc/self/exe", "executor"}
-	if exe, err := os.Executable(); err == nil {
+	if exe, err := os.Executable(); err == nil && runtime.GOOS != "linux" {
 		command[0] = exe
 	}
 	if !s.scriptNodes {

@@ -263,3 +263,30 @@ func TestKilledStudioGoesOnAtTheNextNode(t *testing.T) {
 	require.Equal(t, 2, llm.Count("REPORT"))
 	s.events(fmt.Sprintf("flowchart_run:%d", started.Run.ID))
 }
+
+func TestScriptRunsInAPrivateWorkspace(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t)
+	s.signIn()
+	id := s.flowchart(`{"nodes":[
+		{"id":"start","kind":"start","title":"Start","position":{"x":0,"y":0},"config":{}},
+		{"id":"sh","kind":"script","title":"Script","position":{"x":0,"y":0},"config":{"script":"cat > file; printf '{\"uid\":\"%s\",\"words\":%s,\"secrets\":\"%s\"}' \"$(id -u)\" \"$(wc -w < file)\" \"$(env | grep -c LLMCTL_.*PASSWORD)\"","stdin":"{{ input.text }}"}},
+		{"id":"end","kind":"end","title":"End","position":{"x":0,"y":0},"config":{}}],
+		"edges":[{"id":"e1","source":"start","target":"sh","mode":"solid"},{"id":"e2","source":"sh","target":"end","mode":"solid"}]}`)
+	var started runBody
+	require.Equal(t, 202, s.call("POST", fmt.Sprintf("/api/flowcharts/%d/runs", id), map[string]any{"input": map[string]any{"text": "one two three"}}, &started))
+	r := s.await(started.Run.ID)
+	require.Equal(t, "succeeded", r.Run.Status, "%s", r.Run.Error)
+	var output struct {
+		ExitCode int `json:"exit_code"`
+		JSON     struct {
+			UID     string `json:"uid"`
+			Words   int    `json:"words"`
+			Secrets string `json:"secrets"`
+		} `json:"json"`
+	}
+	require.NoError(t, json.Unmarshal(r.Run.Output, &output))
+	require.Equal(t, 3, output.JSON.Words)
+	require.Equal(t, "0", output.JSON.Secrets)
+	require.NotEqual(t, "0", output.JSON.UID, "scripts do not run as root")
+}
