@@ -92,7 +92,25 @@ SELECT i.stream, b.last_sequence - t.n + i.nth, i.event_id, i.event_type, i.enti
 FROM input i JOIN touched t USING (stream) JOIN bumped b ON b.name = i.stream
 RETURNING event_id, sequence, xid::text`
 
+// requestKey is where a context carries the ids of the request it serves.
+type requestKey struct{}
+
+type requestIDs struct{ request, correlation string }
+
+// WithRequest gives a context whose transactions' events name the request that
+// caused them, unless their drafts do.
+func WithRequest(ctx context.Context, request, correlation string) context.Context {
+	return context.WithValue(ctx, requestKey{}, requestIDs{request, correlation})
+}
+
 func (l *Log) flush(ctx context.Context, tx *postgres.Tx, b *buffer) error {
+	if ids, ok := ctx.Value(requestKey{}).(requestIDs); ok {
+		for i := range b.events {
+			if e := &b.events[i]; e.RequestID == "" {
+				e.RequestID, e.CorrelationID = ids.request, ids.correlation
+			}
+		}
+	}
 	columns := columnsOf(b.events)
 	rows, err := tx.Query(ctx, appendSQL, columns...)
 	if err != nil {

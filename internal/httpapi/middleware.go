@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/event"
 )
 
 // ids name a request in logs, errors and events.
@@ -51,6 +52,7 @@ func withIDs(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-ID", v.Request)
 		w.Header().Set("X-Correlation-ID", v.Correlation)
 		ctx := auth.WithRequestID(context.WithValue(r.Context(), idsKey{}, v), v.Request)
+		ctx = event.WithRequest(ctx, v.Request, v.Correlation)
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
