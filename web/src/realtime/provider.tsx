@@ -15,7 +15,7 @@ import { describe, type Link, startLink } from "./fallback";
 import { CachePatcher } from "./patches";
 
 const pollMs = 5_000;
-const polled = new Set(["runs", "nodes", "flowcharts", "workers"]);
+const polled = new Set(["runs", "nodes", "flowcharts", "workers", "providers", "models"]);
 
 const Context = createContext<RealtimeClient | null>(null);
 

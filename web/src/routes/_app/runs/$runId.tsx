@@ -58,11 +58,7 @@ function RunPage() {
     <PageFrame
       full={detail.data !== undefined}
       title={`Run ${id}`}
-      crumbs={[
-        { label: "Runs", to: "/runs" },
-        { label: run ? name : "…", ...flowchartLink },
-        { label: `#${id}` },
-      ]}
+      crumbs={[{ label: "Runs", to: "/runs" }, ...flowchartCrumb, { label: `#${id}` }]}
       actions={
         run && (
           <>
