@@ -1,0 +1,334 @@
+-- The schema after all migrations, for reading. `make generate` writes it.
+table api_key
+    id bigint not null identity
+    app_user_id bigint not null
+    name text not null
+    prefix text not null
+    key_hash bytea not null
+    created_at timestamp with time zone not null default now()
+    last_used_at timestamp with time zone
+    revoked_at timestamp with time zone
+    constraint api_key_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE CASCADE
+    constraint api_key_key_hash_key UNIQUE (key_hash)
+    constraint api_key_pkey PRIMARY KEY (id)
+    CREATE INDEX api_key_app_user_id ON public.api_key USING btree (app_user_id)
+    CREATE UNIQUE INDEX api_key_key_hash_key ON public.api_key USING btree (key_hash)
+    CREATE UNIQUE INDEX api_key_pkey ON public.api_key USING btree (id)
+table app_user
+    id bigint not null identity
+    email text not null
+    password_hash text not null
+    role text not null
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    disabled_at timestamp with time zone
+    constraint app_user_pkey PRIMARY KEY (id)
+    constraint app_user_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'editor'::text, 'viewer'::text])))
+    CREATE UNIQUE INDEX app_user_email ON public.app_user USING btree (lower(email))
+    CREATE UNIQUE INDEX app_user_pkey ON public.app_user USING btree (id)
+table audit_event
+    id bigint not null identity
+    project_id bigint not null default 1
+    app_user_id bigint
+    action text not null
+    entity_kind text not null default ''::text
+    entity_id text not null default ''::text
+    request_id text not null default ''::text
+    detail jsonb
+    at timestamp with time zone not null default now()
+    constraint audit_event_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint audit_event_pkey PRIMARY KEY (id)
+    constraint audit_event_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    CREATE INDEX audit_event_app_user_id ON public.audit_event USING btree (app_user_id)
+    CREATE INDEX audit_event_project_id ON public.audit_event USING btree (project_id, id DESC)
+    CREATE UNIQUE INDEX audit_event_pkey ON public.audit_event USING btree (id)
+table event
+    stream text not null
+    sequence bigint not null
+    xid xid8 not null default pg_current_xact_id()
+    event_id uuid not null
+    event_type text not null
+    entity_kind text not null
+    entity_id text not null
+    room_keys text[] not null
+    request_id text not null default ''::text
+    correlation_id text not null default ''::text
+    runtime json
+    payload json not null
+    emitted_at timestamp with time zone not null
+    constraint event_pkey PRIMARY KEY (stream, sequence)
+    CREATE INDEX event_xid ON public.event USING btree (xid)
+    CREATE UNIQUE INDEX event_pkey ON public.event USING btree (stream, sequence)
+table event_stream
+    name text not null
+    last_sequence bigint not null
+    oldest_sequence bigint not null default 1
+    constraint event_stream_pkey PRIMARY KEY (name)
+    CREATE UNIQUE INDEX event_stream_pkey ON public.event_stream USING btree (name)
+table flowchart
+    id bigint not null identity
+    project_id bigint not null default 1
+    name text not null
+    description text not null default ''::text
+    version integer not null default 0
+    max_node_executions integer
+    max_runtime_minutes integer
+    max_parallel_nodes integer
+    revision bigint not null default 1
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    deleted_at timestamp with time zone
+    constraint flowchart_max_node_executions_check CHECK ((max_node_executions > 0))
+    constraint flowchart_max_parallel_nodes_check CHECK ((max_parallel_nodes > 0))
+    constraint flowchart_max_runtime_minutes_check CHECK ((max_runtime_minutes > 0))
+    constraint flowchart_pkey PRIMARY KEY (id)
+    constraint flowchart_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    CREATE INDEX flowchart_listing ON public.flowchart USING btree (project_id, id DESC) WHERE (deleted_at IS NULL)
+    CREATE UNIQUE INDEX flowchart_pkey ON public.flowchart USING btree (id)
+table flowchart_run
+    id bigint not null identity
+    project_id bigint not null default 1
+    flowchart_id bigint not null
+    flowchart_version_id bigint not null
+    version integer not null
+    status text not null
+    input jsonb not null default '{}'::jsonb
+    output jsonb
+    error jsonb
+    marking json
+    start_node_id text not null
+    retry_of bigint
+    app_user_id bigint
+    request_id text not null default ''::text
+    correlation_id text not null default ''::text
+    node_executions integer not null default 0
+    max_node_executions integer not null
+    max_parallel_nodes integer not null
+    deadline_at timestamp with time zone
+    created_at timestamp with time zone not null default now()
+    started_at timestamp with time zone
+    finished_at timestamp with time zone
+    constraint flowchart_run_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint flowchart_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
+    constraint flowchart_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
+    constraint flowchart_run_flowchart_version_id_fkey FOREIGN KEY (flowchart_version_id) REFERENCES flowchart_version(id)
+    constraint flowchart_run_pkey PRIMARY KEY (id)
+    constraint flowchart_run_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint flowchart_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES flowchart_run(id)
+    constraint flowchart_run_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'pausing'::text, 'paused'::text, 'cancelling'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
+    CREATE INDEX flowchart_run_app_user_id ON public.flowchart_run USING btree (app_user_id)
+    CREATE INDEX flowchart_run_deadline ON public.flowchart_run USING btree (deadline_at) WHERE ((finished_at IS NULL) AND (deadline_at IS NOT NULL))
+    CREATE INDEX flowchart_run_flowchart_id ON public.flowchart_run USING btree (flowchart_id, id DESC)
+    CREATE INDEX flowchart_run_flowchart_version_id ON public.flowchart_run USING btree (flowchart_version_id)
+    CREATE INDEX flowchart_run_live ON public.flowchart_run USING btree (id) WHERE (finished_at IS NULL)
+    CREATE INDEX flowchart_run_project_id ON public.flowchart_run USING btree (project_id, id DESC)
+    CREATE INDEX flowchart_run_retry_of ON public.flowchart_run USING btree (retry_of)
+    CREATE UNIQUE INDEX flowchart_run_pkey ON public.flowchart_run USING btree (id)
+    CREATE TRIGGER flowchart_run_final BEFORE UPDATE OF status ON public.flowchart_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table flowchart_version
+    id bigint not null identity
+    flowchart_id bigint not null
+    number integer not null
+    graph jsonb not null
+    findings jsonb not null default '[]'::jsonb
+    node_count integer not null
+    app_user_id bigint
+    created_at timestamp with time zone not null default now()
+    constraint flowchart_version_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint flowchart_version_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id) ON DELETE CASCADE
+    constraint flowchart_version_flowchart_id_number_key UNIQUE (flowchart_id, number)
+    constraint flowchart_version_pkey PRIMARY KEY (id)
+    CREATE INDEX flowchart_version_app_user_id ON public.flowchart_version USING btree (app_user_id)
+    CREATE UNIQUE INDEX flowchart_version_flowchart_id_number_key ON public.flowchart_version USING btree (flowchart_id, number)
+    CREATE UNIQUE INDEX flowchart_version_pkey ON public.flowchart_version USING btree (id)
+table idempotency_key
+    principal text not null
+    key text not null
+    request_hash bytea not null
+    status integer not null
+    response json not null
+    created_at timestamp with time zone not null default now()
+    constraint idempotency_key_pkey PRIMARY KEY (principal, key)
+    CREATE INDEX idempotency_key_created_at ON public.idempotency_key USING btree (created_at)
+    CREATE UNIQUE INDEX idempotency_key_pkey ON public.idempotency_key USING btree (principal, key)
+table login_failure
+    id bigint not null identity
+    subject text not null
+    at timestamp with time zone not null default now()
+    constraint login_failure_pkey PRIMARY KEY (id)
+    CREATE INDEX login_failure_subject_at ON public.login_failure USING btree (subject, at)
+    CREATE UNIQUE INDEX login_failure_pkey ON public.login_failure USING btree (id)
+table model
+    id bigint not null identity
+    project_id bigint not null default 1
+    name text not null
+    provider_id bigint not null
+    model text not null
+    config jsonb not null default '{}'::jsonb
+    revision bigint not null default 1
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    constraint model_pkey PRIMARY KEY (id)
+    constraint model_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint model_provider_id_fkey FOREIGN KEY (provider_id) REFERENCES provider(id)
+    CREATE INDEX model_provider_id ON public.model USING btree (provider_id)
+    CREATE UNIQUE INDEX model_name ON public.model USING btree (project_id, lower(name))
+    CREATE UNIQUE INDEX model_pkey ON public.model USING btree (id)
+table node_attempt
+    id bigint not null identity
+    node_run_id bigint not null
+    number integer not null
+    worker_process_id uuid not null
+    status text not null
+    executor text not null default ''::text
+    provider_dispatch_id text
+    dispatch_status text not null default 'dispatch_pending'::text
+    dispatch_uncertain boolean not null default false
+    stages jsonb not null default '[]'::jsonb
+    error jsonb
+    usage jsonb
+    queued_at timestamp with time zone not null
+    claimed_at timestamp with time zone not null default now()
+    started_at timestamp with time zone
+    first_token_at timestamp with time zone
+    deadline_at timestamp with time zone not null
+    cancel_requested_at timestamp with time zone
+    finished_at timestamp with time zone
+    constraint node_attempt_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])) = (finished_at IS NOT NULL)))
+    constraint node_attempt_dispatch_status_check CHECK ((dispatch_status = ANY (ARRAY['dispatch_pending'::text, 'dispatch_submitted'::text, 'dispatch_confirmed'::text, 'dispatch_failed'::text])))
+    constraint node_attempt_node_run_id_fkey FOREIGN KEY (node_run_id) REFERENCES node_run(id)
+    constraint node_attempt_node_run_id_number_key UNIQUE (node_run_id, number)
+    constraint node_attempt_pkey PRIMARY KEY (id)
+    constraint node_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])))
+    constraint node_attempt_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
+    CREATE INDEX node_attempt_held ON public.node_attempt USING btree (worker_process_id) WHERE (finished_at IS NULL)
+    CREATE INDEX node_attempt_worker ON public.node_attempt USING btree (worker_process_id)
+    CREATE UNIQUE INDEX node_attempt_node_run_id_number_key ON public.node_attempt USING btree (node_run_id, number)
+    CREATE UNIQUE INDEX node_attempt_pkey ON public.node_attempt USING btree (id)
+    CREATE TRIGGER node_attempt_final BEFORE UPDATE OF status ON public.node_attempt FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table node_run
+    id bigint not null identity
+    project_id bigint not null default 1
+    flowchart_run_id bigint
+    flowchart_id bigint
+    flowchart_node_id text not null
+    kind text not null
+    title text not null default ''::text
+    status text not null
+    attempt integer not null default 0
+    failures integer not null default 0
+    lost integer not null default 0
+    max_attempts integer not null default 1
+    backoff_seconds double precision not null default 0
+    timeout_seconds double precision not null
+    execution_index integer not null
+    queue text not null default 'llmctl_studio'::text
+    triggers jsonb not null default '[]'::jsonb
+    config jsonb
+    input_context jsonb
+    output_state jsonb
+    routing_state jsonb
+    execution_mode text
+    current_stage text
+    error jsonb
+    usage jsonb
+    retry_of bigint
+    request_id text not null default ''::text
+    correlation_id text not null default ''::text
+    run_after timestamp with time zone not null default now()
+    created_at timestamp with time zone not null default now()
+    queued_at timestamp with time zone
+    started_at timestamp with time zone
+    finished_at timestamp with time zone
+    constraint node_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])) = (finished_at IS NOT NULL)))
+    constraint node_run_execution_mode_check CHECK ((execution_mode = ANY (ARRAY['query'::text, 'indexing'::text, 'delta_indexing'::text])))
+    constraint node_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
+    constraint node_run_flowchart_run_id_fkey FOREIGN KEY (flowchart_run_id) REFERENCES flowchart_run(id)
+    constraint node_run_flowchart_run_id_flowchart_node_id_execution_index_key UNIQUE (flowchart_run_id, flowchart_node_id, execution_index)
+    constraint node_run_pkey PRIMARY KEY (id)
+    constraint node_run_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint node_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES node_run(id)
+    constraint node_run_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'waiting'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])))
+    CREATE INDEX node_run_flowchart_id ON public.node_run USING btree (flowchart_id)
+    CREATE INDEX node_run_live ON public.node_run USING btree (run_after) WHERE (finished_at IS NULL)
+    CREATE INDEX node_run_project_id ON public.node_run USING btree (project_id, id DESC)
+    CREATE INDEX node_run_retry_of ON public.node_run USING btree (retry_of)
+    CREATE UNIQUE INDEX node_run_flowchart_run_id_flowchart_node_id_execution_index_key ON public.node_run USING btree (flowchart_run_id, flowchart_node_id, execution_index)
+    CREATE UNIQUE INDEX node_run_pkey ON public.node_run USING btree (id)
+    CREATE TRIGGER node_run_final BEFORE UPDATE OF status ON public.node_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table project
+    id bigint not null identity
+    name text not null
+    created_at timestamp with time zone not null default now()
+    constraint project_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX project_pkey ON public.project USING btree (id)
+table provider
+    id bigint not null identity
+    project_id bigint not null default 1
+    name text not null
+    kind text not null
+    base_url text not null default ''::text
+    api_key_ciphertext bytea
+    api_key_fingerprint text not null default ''::text
+    api_key_set_at timestamp with time zone
+    revision bigint not null default 1
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    constraint provider_kind_check CHECK ((kind = ANY (ARRAY['openai'::text, 'anthropic'::text, 'gemini'::text, 'demo'::text])))
+    constraint provider_pkey PRIMARY KEY (id)
+    constraint provider_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    CREATE UNIQUE INDEX provider_name ON public.provider USING btree (project_id, lower(name))
+    CREATE UNIQUE INDEX provider_pkey ON public.provider USING btree (id)
+table schema_level
+    only_row boolean not null default true
+    level integer not null
+    min_binary integer not null
+    constraint schema_level_only_row_check CHECK (only_row)
+    constraint schema_level_pkey PRIMARY KEY (only_row)
+    CREATE UNIQUE INDEX schema_level_pkey ON public.schema_level USING btree (only_row)
+table session
+    id bigint not null identity
+    app_user_id bigint not null
+    token_hash bytea not null
+    user_agent text not null default ''::text
+    created_at timestamp with time zone not null default now()
+    last_seen_at timestamp with time zone not null default now()
+    expires_at timestamp with time zone not null
+    constraint session_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE CASCADE
+    constraint session_pkey PRIMARY KEY (id)
+    constraint session_token_hash_key UNIQUE (token_hash)
+    CREATE INDEX session_app_user_id ON public.session USING btree (app_user_id)
+    CREATE INDEX session_expires_at ON public.session USING btree (expires_at)
+    CREATE UNIQUE INDEX session_pkey ON public.session USING btree (id)
+    CREATE UNIQUE INDEX session_token_hash_key ON public.session USING btree (token_hash)
+table setting
+    section text not null
+    key text not null
+    value jsonb not null
+    updated_at timestamp with time zone not null default now()
+    constraint setting_pkey PRIMARY KEY (section, key)
+    CREATE UNIQUE INDEX setting_pkey ON public.setting USING btree (section, key)
+table setup_token
+    only_row boolean not null default true
+    token_hash bytea not null
+    created_at timestamp with time zone not null default now()
+    constraint setup_token_only_row_check CHECK (only_row)
+    constraint setup_token_pkey PRIMARY KEY (only_row)
+    CREATE UNIQUE INDEX setup_token_pkey ON public.setup_token USING btree (only_row)
+table worker_process
+    id uuid not null
+    owner text not null
+    hostname text not null
+    pid integer not null
+    version text not null
+    slots integer not null
+    queues text[] not null
+    beat bigint not null default 0
+    beat_at timestamp with time zone not null default now()
+    started_at timestamp with time zone not null default now()
+    stopped_at timestamp with time zone
+    tombstone_at timestamp with time zone
+    constraint worker_process_pkey PRIMARY KEY (id)
+    CREATE INDEX worker_process_alive ON public.worker_process USING btree (beat_at) WHERE ((stopped_at IS NULL) AND (tombstone_at IS NULL))
+    CREATE INDEX worker_process_owner ON public.worker_process USING btree (owner)
+    CREATE UNIQUE INDEX worker_process_pkey ON public.worker_process USING btree (id)
