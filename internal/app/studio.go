@@ -96,7 +96,8 @@ func (s *studio) buildWorker(client *http.Client) error {
 	worker := uuid.New()
 	jobs := &lateJobs{}
 	s.engine = run.NewEngine(run.Options{
-		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor, Now: s.now, Logger: s.log,
+		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
+		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Now: s.now, Logger: s.log,
 	})
 	s.recorder = node.NewRecorder(s.db, s.events, s.log)
 	runner := node.NewRunner(node.RunnerOptions{

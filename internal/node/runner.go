@@ -99,7 +99,7 @@ func (r *Runner) attempt(ctx context.Context, claim *run.Claim, chain bool) *run
 	res := r.execute(limited, a)
 	if errors.Is(context.Cause(limited), errHandOver) && res.Status != run.Succeeded {
 		res = run.Result{Status: run.Lost, Stages: res.Stages, Error: &run.Failure{
-			Code: "handed_over", Retryable: true, Message: "The worker was stopped and handed the node over.",
+			Code: run.CodeHandedOver, Retryable: true, Message: "The worker was stopped and handed the node over.",
 		}}
 	}
 	return r.finish(commit, a, res, chain && !r.isDraining() && r.o.Fresh())

@@ -40,6 +40,9 @@ type Options struct {
 	Signaller Signaller
 	// ExecutorFor names the executor that a kind of node is dispatched to.
 	ExecutorFor func(kind string) string
+	// DefaultTimeout is how long an attempt may take when its node does not say.
+	// 0: 30 minutes.
+	DefaultTimeout time.Duration
 	Now         func() time.Time
 	Logger      *slog.Logger
 }
@@ -53,6 +56,9 @@ type Engine struct {
 
 // NewEngine makes an engine.
 func NewEngine(o Options) *Engine {
+	if o.DefaultTimeout == 0 {
+		o.DefaultTimeout = 30 * time.Minute
+	}
 	// As exact as the database keeps it: what an event says is what a query says.
 	now := o.Now
 	o.Now = func() time.Time { return now().UTC().Truncate(time.Microsecond) }

@@ -385,6 +385,25 @@ func TestNodeThatKillsItsWorkerFailsAfterThreeLosses(t *testing.T) {
 	require.Contains(t, string(got.Error), "died 3 times")
 }
 
+func TestHandOverIsNotCountedAsALoss(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.flowchart(t, map[string]string{"start": "start", "a": script(""), "end": "end"}, "start->a a->end")
+	r := b.start(t, id, `{}`)
+	for range 5 {
+		j, found := b.jobs.take()
+		require.True(t, found)
+		claim, err := b.engine.Claim(t.Context(), j.NodeRunID, b.worker)
+		require.NoError(t, err)
+		_, err = b.engine.Finish(t.Context(), claim.NodeRun.ID, claim.Attempt,
+			run.Result{Status: run.Lost, Error: &run.Failure{Code: run.CodeHandedOver}}, run.FinishOptions{})
+		require.NoError(t, err)
+	}
+	b.work(t, false, echo)
+	got, _ := b.statuses(t, r.ID)
+	require.Equal(t, run.Succeeded, got.Status)
+}
+
 func TestMaxParallelNodesHoldsNodesBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -141,6 +141,8 @@ func (c *change) settleNode(ctx context.Context, n *NodeRun, res Result) error {
 		return c.nodeSucceeded(ctx, n, res)
 	case stopping || res.Status == Cancelled:
 		return c.endNode(ctx, n, Cancelled, nil, "cancelled")
+	case res.Status == Lost && res.Error != nil && res.Error.Code == CodeHandedOver:
+		return c.requeue(ctx, n, 0, "handed_over")
 	case res.Status == Lost:
 		n.Lost++
 		if n.Lost < maxLost {

@@ -68,6 +68,10 @@ type Claim struct {
 	Executor string
 }
 
+// CodeHandedOver is the failure of an attempt whose worker stopped on purpose. It
+// is taken up by another one and not counted against the node.
+const CodeHandedOver = "handed_over"
+
 // maxLost is how often an attempt may die with its worker before the node fails:
 // a node that kills its worker must not do so for ever.
 const maxLost = 3
@@ -77,5 +81,4 @@ const (
 	hardMaxExecutions = 10_000
 	maxControlPerTx   = 64
 	maxOutputBytes    = 4 << 20
-	defaultTimeout    = 1800.0 // seconds
 )
