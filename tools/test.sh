@@ -6,6 +6,12 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=0
 
+# Once, before tests of several packages would each do it.
+if [ ! -d test/socketio/node_modules ]; then
+	echo "installing the Socket.IO client for the tests"
+	(cd test/socketio && npm ci --no-audit --no-fund --loglevel=error)
+fi
+
 bin/llmctl db with-test -- go test -race -timeout 20m -v ./... >"$log" 2>&1 || failed=1
 # The verbose output is for counting; people get packages and failures.
 grep -E '^(ok|FAIL|panic:|---? FAIL|\?)|^ +--- FAIL|_test\.go:[0-9]+:|DATA RACE' "$log" | grep -v 'no test files' || true

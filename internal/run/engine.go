@@ -43,8 +43,8 @@ type Options struct {
 	// DefaultTimeout is how long an attempt may take when its node does not say.
 	// 0: 30 minutes.
 	DefaultTimeout time.Duration
-	Now         func() time.Time
-	Logger      *slog.Logger
+	Now            func() time.Time
+	Logger         *slog.Logger
 }
 
 // Engine moves runs. It is safe for concurrent use and keeps no run state.

@@ -22,6 +22,8 @@ type follower struct {
 	t     *testing.T
 	lines chan line
 	seen  map[string][]json.RawMessage // envelopes by stream, in the order of their coming
+
+	repeated int
 }
 
 type line struct {
@@ -86,6 +88,11 @@ func (f *follower) next() line {
 		if strings.Contains(string(l.Payload), `"sequence_stream"`) {
 			var e envelope
 			require.NoError(f.t, json.Unmarshal(l.Payload, &e))
+			// After a reconnect a client gets again what came since its position.
+			if e.Sequence <= int64(len(f.seen[e.Stream])) {
+				f.repeated++
+				return l
+			}
 			f.seen[e.Stream] = append(f.seen[e.Stream], l.Payload)
 		}
 		return l
@@ -160,6 +167,7 @@ func TestMainJob(t *testing.T) {
 			}
 			// What came over the socket is the log.
 			stream := fmt.Sprintf("flowchart_run:%d", r.Run.ID)
+			require.Zero(t, f.repeated)
 			logged, heard := s.events(stream), f.seen[stream]
 			require.Len(t, heard, len(logged))
 			for i := range logged {
@@ -262,6 +270,37 @@ func TestKilledStudioGoesOnAtTheNextNode(t *testing.T) {
 	require.Equal(t, 1, llm.Count("SUMMARY"), "a finished node is not run again")
 	require.Equal(t, 2, llm.Count("REPORT"))
 	s.events(fmt.Sprintf("flowchart_run:%d", started.Run.ID))
+}
+
+func TestStoppedStudioHandsItsWorkOver(t *testing.T) {
+	t.Parallel()
+	gate := make(chan struct{})
+	llm := llmtest.New(t)
+	llm.On("REPORT", llmtest.Reply{Text: "done", Gate: gate})
+	s := newStudio(t)
+	s.signIn()
+	id := s.flowchart(sixNodes(s.model(llm.OpenAIURL())))
+	f := s.follow(s.key, "websocket", fmt.Sprintf("flowchart:%d", id))
+	f.acknowledged()
+	var started runBody
+	require.Equal(t, 202, s.call("POST", fmt.Sprintf("/api/flowcharts/%d/runs", id), map[string]any{"input": map[string]any{"text": "short"}}, &started))
+	require.Contains(t, llm.Next(t).Prompt, "SUMMARY")
+	require.Contains(t, llm.Next(t).Prompt, "REPORT")
+	s.end(syscall.SIGTERM) // asserts exit code 0
+	close(gate)
+	s.start()
+	// The same client reconnects by itself and misses nothing.
+	f.until(started.Run.ID)
+	stream := fmt.Sprintf("flowchart_run:%d", started.Run.ID)
+	require.Len(t, f.seen[stream], len(s.events(stream)))
+	for i, raw := range f.seen[stream] {
+		var e envelope
+		require.NoError(t, json.Unmarshal(raw, &e))
+		require.Equal(t, int64(i+1), e.Sequence)
+	}
+	r := s.run(started.Run.ID)
+	require.Equal(t, "succeeded", r.Run.Status)
+	require.Equal(t, 1, llm.Count("SUMMARY"))
 }
 
 func TestScriptRunsInAPrivateWorkspace(t *testing.T) {
