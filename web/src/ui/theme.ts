@@ -29,6 +29,8 @@ const dark: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: "accent",
+  autoContrast: true,
+  luminanceThreshold: 0.3,
   primaryShade: { light: 7, dark: 5 },
   colors: { accent, dark },
   fontFamily: "var(--st-font)",
