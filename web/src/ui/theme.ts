@@ -1,4 +1,9 @@
-import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from "@mantine/core";
+import {
+  type CSSVariablesResolver,
+  createTheme,
+  defaultVariantColorsResolver,
+  type MantineColorsTuple,
+} from "@mantine/core";
 
 const accent: MantineColorsTuple = [
   "#fff1e5",
@@ -29,6 +34,12 @@ const dark: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: "accent",
+  variantColorResolver: (input) => {
+    const resolved = defaultVariantColorsResolver(input);
+    // Orange is light in one scheme and dark in the other: so is what can be read on it.
+    const onAccent = input.variant === "filled" && (input.color ?? input.theme.primaryColor) === "accent";
+    return onAccent ? { ...resolved, color: "var(--st-on-accent)" } : resolved;
+  },
   primaryShade: { light: 7, dark: 5 },
   colors: { accent, dark },
   fontFamily: "var(--st-font)",

@@ -163,7 +163,6 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
         selectionKeyCode="Shift"
         onlyRenderVisibleElements={nodes.length > 150}
         elevateNodesOnSelect={false}
-        proOptions={{ hideAttribution: true }}
       >
         <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />
         <Controls showInteractive={false} position="top-right" orientation="horizontal" />

@@ -4,12 +4,13 @@ import type { ComponentType } from "react";
 import type { EdgeMode, Finding, GraphEdge, NodeKind } from "../../../api/types";
 import { JsonField } from "../../../ui/code-editor";
 import { Id } from "../../../ui/feedback";
+import { generalFindings } from "../findings";
 import { kindLooks } from "../kinds";
 import { useEditor } from "../store";
 import classes from "./editor.module.css";
 import { modeText } from "./flow-edges";
 import { FlowchartSettings } from "./flowchart-settings";
-import { Fold, type FormProps, generalFindings, HowItRuns, objectOf } from "./forms/common";
+import { Fold, type FormProps, HowItRuns, objectOf } from "./forms/common";
 import { DecisionForm, decisionKeys } from "./forms/decision-form";
 import { HttpForm, httpKeys, ScriptForm, StartForm, scriptKeys, startKeys } from "./forms/io-forms";
 import { TaskForm, taskKeys } from "./forms/task-form";
@@ -48,7 +49,12 @@ function NodeInspector({ node, findings }: FormProps) {
         <Id>{node.id}</Id>
       </div>
       <div className={classes.form}>
-        <Findings findings={generalFindings(findings, known?.keys ?? [])} />
+        <Findings
+          findings={generalFindings(
+            findings.filter((f) => node.kind !== "decision" || !f.edge_id),
+            known?.keys ?? [],
+          )}
+        />
         <TextInput
           label="Title"
           maxLength={200}

@@ -33,11 +33,13 @@ function InputField({
   field,
   value,
   error,
+  first,
   onChange,
 }: {
   field: Field;
   value: string;
   error?: string | undefined;
+  first: boolean;
   onChange: (v: string) => void;
 }) {
   const common = {
@@ -45,6 +47,7 @@ function InputField({
     description: field.description || undefined,
     error,
     withAsterisk: field.required,
+    "data-autofocus": first || undefined,
   };
   switch (field.kind) {
     case "boolean":
@@ -71,7 +74,16 @@ function InputField({
         />
       );
     case "json":
-      return <CodeField {...common} language="json" value={value} onChange={onChange} />;
+      return (
+        <CodeField
+          label={field.label}
+          description={common.description}
+          error={error}
+          language="json"
+          value={value}
+          onChange={onChange}
+        />
+      );
     default:
       return (
         <Textarea
@@ -177,8 +189,9 @@ export function RunDialog({ flowchartId, save, onClose }: Props) {
               }}
             />
           ) : (
-            (fields ?? []).map((field) => (
+            (fields ?? []).map((field, i) => (
               <InputField
+                first={i === 0}
                 key={field.name}
                 field={field}
                 value={values[field.name] ?? ""}
@@ -195,7 +208,7 @@ export function RunDialog({ flowchartId, save, onClose }: Props) {
               <Button variant="default" onClick={onClose}>
                 Cancel
               </Button>
-              <Button type="submit" loading={start.isPending} data-autofocus>
+              <Button type="submit" loading={start.isPending} data-autofocus={raw || undefined}>
                 {dirty ? "Save and run" : "Run"}
               </Button>
             </Group>

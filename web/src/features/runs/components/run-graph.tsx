@@ -120,7 +120,6 @@ function Graphic({ graph, nodeRuns, ended, selected, onSelect }: Props) {
         fitView
         fitViewOptions={{ padding: 0.06, maxZoom: 1 }}
         onlyRenderVisibleElements={nodes.length > 150}
-        proOptions={{ hideAttribution: true }}
       >
         <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />
         <Controls showInteractive={false} position="bottom-left" orientation="horizontal" />

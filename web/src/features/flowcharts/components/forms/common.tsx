@@ -1,6 +1,7 @@
 import { NumberInput, Select, TextInput } from "@mantine/core";
 import type { ReactNode } from "react";
 import type { Finding, GraphNode, Json, JsonObject } from "../../../../api/types";
+import { errorOf } from "../../findings";
 import { useEditor } from "../../store";
 import classes from "../editor.module.css";
 
@@ -22,17 +23,6 @@ export function useSet(node: GraphNode): (key: string, value: Json | undefined) 
   const set = useEditor((s) => s.setConfig);
   return (key, value) => set(node.id, key, value);
 }
-
-/** What the server found wrong with one member; its messages begin with the member's path. */
-export function errorOf(findings: Finding[], key: string): string | undefined {
-  const prefix = new RegExp(`^${key}(?=[:/. ])[^:]*:?\\s*`);
-  const found = findings.find((f) => prefix.test(f.message));
-  return found?.message.replace(prefix, "");
-}
-
-/** Findings that belong to no field of the form are said above it. */
-export const generalFindings = (findings: Finding[], keys: readonly string[]): Finding[] =>
-  findings.filter((f) => !keys.some((key) => errorOf([f], key) !== undefined));
 
 export function Fold({
   title,

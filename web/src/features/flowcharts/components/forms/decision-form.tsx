@@ -1,12 +1,13 @@
 import { Select } from "@mantine/core";
 import type { JsonObject } from "../../../../api/types";
 import { CodeField } from "../../../../ui/code-editor";
+import { conditionError, errorOf } from "../../findings";
 import { conditionsOf } from "../../model";
 import { useEditor } from "../../store";
 import classes from "../editor.module.css";
-import { errorOf, type FormProps, textOf, useSet } from "./common";
+import { type FormProps, textOf, useSet } from "./common";
 
-export const decisionKeys = ["default_edge_id", "retry", "timeout_seconds", "fan_in"];
+export const decisionKeys = ["conditions", "default_edge_id", "retry", "timeout_seconds", "fan_in"];
 
 export function DecisionForm({ node, findings }: FormProps) {
   const set = useSet(node);
@@ -56,7 +57,7 @@ export function DecisionForm({ node, findings }: FormProps) {
               placeholder="size(upstream.text) > 100"
               minHeight={34}
               value={conditions[at]?.expression ?? ""}
-              error={at < 0 ? undefined : errorOf(findings, `conditions[/.[]${at}`)}
+              error={conditionError(findings, edge.id, at)}
               onChange={(value) => setCondition(edge.id, value)}
             />
           );
@@ -65,7 +66,10 @@ export function DecisionForm({ node, findings }: FormProps) {
         label="When none is true"
         clearable
         placeholder="The node fails"
-        error={errorOf(findings, "default_edge_id")}
+        error={
+          errorOf(findings, "default_edge_id") ??
+          (byDefault ? conditionError(findings, byDefault, -1) : undefined)
+        }
         value={byDefault || null}
         data={leaving.map((e) => ({ value: e.id, label: `go to ${nameOf(e.target)}` }))}
         onChange={(value) => set("default_edge_id", value ?? undefined)}

@@ -1,8 +1,9 @@
 import { SegmentedControl, Select, TextInput } from "@mantine/core";
 import type { Json } from "../../../../api/types";
 import { CodeField, JsonField } from "../../../../ui/code-editor";
+import { errorOf } from "../../findings";
 import classes from "../editor.module.css";
-import { errorOf, Fold, type FormProps, Pairs, textOf, useSet } from "./common";
+import { Fold, type FormProps, Pairs, textOf, useSet } from "./common";
 
 export const httpKeys = [
   "method",

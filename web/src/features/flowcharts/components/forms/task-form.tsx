@@ -4,7 +4,8 @@ import { Link } from "@tanstack/react-router";
 import type { JsonObject } from "../../../../api/types";
 import { CodeField, JsonField } from "../../../../ui/code-editor";
 import { modelsQuery } from "../../../models/api";
-import { errorOf, Fold, type FormProps, objectOf, textOf, useSet } from "./common";
+import { errorOf } from "../../findings";
+import { Fold, type FormProps, objectOf, textOf, useSet } from "./common";
 
 export const taskKeys = [
   "prompt",

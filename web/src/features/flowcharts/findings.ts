@@ -1,0 +1,49 @@
+// Which field of a node's form a finding is about. Pure.
+
+import type { Finding } from "../../api/types";
+
+// Reasons that name their field by themselves; the others begin with its path.
+const fieldOfReason: Record<string, string> = {
+  "flow.missing_prompt": "prompt",
+  "flow.missing_model": "model_id",
+  "flow.unknown_model": "model_id",
+  "flow.invalid_method": "method",
+  "flow.missing_url": "url",
+  "flow.invalid_url": "url",
+  "flow.missing_script": "script",
+  "flow.fan_in_too_large": "fan_in",
+};
+
+const path = /^config\.([a-z_]+)((?:\[\d+\]|[./][\w-]+)*):?\s+/;
+
+const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** The config member that a finding is about, or null. */
+export function fieldOf(finding: Finding): string | null {
+  return fieldOfReason[finding.reason] ?? path.exec(finding.message)?.[1] ?? null;
+}
+
+/** What is wrong with one member, said without its path. */
+export function errorOf(findings: readonly Finding[], key: string): string | undefined {
+  const found = findings.find((f) => fieldOf(f) === key);
+  return found && sentence(found.message.replace(path, ""));
+}
+
+/** What is wrong with the condition of one edge; index is its place among the conditions. */
+export function conditionError(
+  findings: readonly Finding[],
+  edgeId: string,
+  index: number,
+): string | undefined {
+  const found = findings.find(
+    (f) => f.edge_id === edgeId || (index >= 0 && f.message.startsWith(`config.conditions[${index}]`)),
+  );
+  return found && sentence(found.message.replace(path, ""));
+}
+
+/** Findings that no field of the form shows are said above it. */
+export const generalFindings = (findings: readonly Finding[], keys: readonly string[]): Finding[] =>
+  findings.filter((f) => {
+    const field = fieldOf(f);
+    return field === null || !keys.includes(field);
+  });
