@@ -9,78 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgtype"
 )
-
-type ApiKey struct {
-	ID         int64
-	AppUserID  int64
-	Name       string
-	Prefix     string
-	KeyHash    []byte
-	CreatedAt  time.Time
-	LastUsedAt *time.Time
-	RevokedAt  *time.Time
-}
-
-type AppUser struct {
-	ID           int64
-	Email        string
-	PasswordHash string
-	Role         string
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	DisabledAt   *time.Time
-}
-
-type AuditEvent struct {
-	ID         int64
-	ProjectID  int64
-	AppUserID  *int64
-	Action     string
-	EntityKind string
-	EntityID   string
-	RequestID  string
-	Detail     json.RawMessage
-	At         time.Time
-}
-
-type Event struct {
-	Stream        string
-	Sequence      int64
-	Xid           pgtype.Uint64
-	EventID       uuid.UUID
-	EventType     string
-	EntityKind    string
-	EntityID      string
-	RoomKeys      []string
-	RequestID     string
-	CorrelationID string
-	Runtime       []byte
-	Payload       []byte
-	EmittedAt     time.Time
-}
-
-type EventStream struct {
-	Name           string
-	LastSequence   int64
-	OldestSequence int64
-}
-
-type Flowchart struct {
-	ID                int64
-	ProjectID         int64
-	Name              string
-	Description       string
-	Version           int32
-	MaxNodeExecutions *int32
-	MaxRuntimeMinutes *int32
-	MaxParallelNodes  *int32
-	Revision          int64
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
-	DeletedAt         *time.Time
-}
 
 type FlowchartRun struct {
 	ID                 int64
@@ -105,44 +34,6 @@ type FlowchartRun struct {
 	CreatedAt          time.Time
 	StartedAt          *time.Time
 	FinishedAt         *time.Time
-}
-
-type FlowchartVersion struct {
-	ID          int64
-	FlowchartID int64
-	Number      int32
-	Graph       json.RawMessage
-	Findings    json.RawMessage
-	NodeCount   int32
-	AppUserID   *int64
-	CreatedAt   time.Time
-}
-
-type IdempotencyKey struct {
-	Principal   string
-	Key         string
-	RequestHash []byte
-	Status      int32
-	Response    []byte
-	CreatedAt   time.Time
-}
-
-type LoginFailure struct {
-	ID      int64
-	Subject string
-	At      time.Time
-}
-
-type Model struct {
-	ID         int64
-	ProjectID  int64
-	Name       string
-	ProviderID int64
-	Model      string
-	Config     json.RawMessage
-	Revision   int64
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
 }
 
 type NodeAttempt struct {
@@ -201,68 +92,4 @@ type NodeRun struct {
 	QueuedAt        *time.Time
 	StartedAt       *time.Time
 	FinishedAt      *time.Time
-}
-
-type Project struct {
-	ID        int64
-	Name      string
-	CreatedAt time.Time
-}
-
-type Provider struct {
-	ID                int64
-	ProjectID         int64
-	Name              string
-	Kind              string
-	BaseUrl           string
-	ApiKeyCiphertext  []byte
-	ApiKeyFingerprint string
-	ApiKeySetAt       *time.Time
-	Revision          int64
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
-}
-
-type SchemaLevel struct {
-	OnlyRow   bool
-	Level     int32
-	MinBinary int32
-}
-
-type Session struct {
-	ID         int64
-	AppUserID  int64
-	TokenHash  []byte
-	UserAgent  string
-	CreatedAt  time.Time
-	LastSeenAt time.Time
-	ExpiresAt  time.Time
-}
-
-type Setting struct {
-	Section   string
-	Key       string
-	Value     json.RawMessage
-	UpdatedAt time.Time
-}
-
-type SetupToken struct {
-	OnlyRow   bool
-	TokenHash []byte
-	CreatedAt time.Time
-}
-
-type WorkerProcess struct {
-	ID          uuid.UUID
-	Owner       string
-	Hostname    string
-	Pid         int32
-	Version     string
-	Slots       int32
-	Queues      []string
-	Beat        int64
-	BeatAt      time.Time
-	StartedAt   time.Time
-	StoppedAt   *time.Time
-	TombstoneAt *time.Time
 }
