@@ -81,13 +81,22 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 		return err
 	}
 	s, err := newStudio(ctx, studioOptions{
-		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: bus.NewMemory(), dataDir: dataDir,
+		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: busFor(cfg, db, log), dataDir: dataDir,
 		owner: ownerOf(dataDir), scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",
 	})
 	if err != nil {
 		return err
 	}
 	return c.serve(ctx, s, f)
+}
+
+// busFor is in memory with a database of our own, which nobody else uses; a given
+// one may have other processes.
+func busFor(cfg *config.Config, db *postgres.DB, log *slog.Logger) bus.Bus {
+	if cfg.Database.URI == "" {
+		return bus.NewMemory()
+	}
+	return bus.NewPostgres(db, bus.PostgresOptions{Logger: log})
 }
 
 // poolSize has a connection for each slot and some for requests and services.
