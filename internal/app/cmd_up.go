@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"github.com/llmctl/studio/internal/app/lifecycle"
 	"github.com/llmctl/studio/internal/bus"
 	"github.com/llmctl/studio/internal/config"
+	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/postgres/embedded"
 )
@@ -50,6 +52,9 @@ under way go on with the next start.`,
 func (c *command) runUp(ctx context.Context, f upFlags) error {
 	cfg, log, err := c.load(config.RoleUp)
 	if err != nil {
+		return err
+	}
+	if err := refuseWithoutEffect(cfg); err != nil {
 		return err
 	}
 	dataDir, err := filepath.Abs(cfg.Studio.DataDir)
@@ -88,6 +93,27 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 		return err
 	}
 	return c.serve(ctx, s, f)
+}
+
+// refuseWithoutEffect names settings that up cannot honour: what is asked for and
+// silently not done is worse than a refusal.
+func refuseWithoutEffect(cfg *config.Config) error {
+	var faults []errs.Detail
+	refuse := func(asked bool, variable, message string) {
+		if asked {
+			faults = append(faults, errs.Detail{Location: variable, Message: message})
+		}
+	}
+	bind := cfg.Server.Bind
+	refuse(len(bind) != 1 || strings.HasPrefix(bind[0], "unix:"), "GUNICORN_BIND", "names "+bind.String()+"; llmctl up serves on one host:port")
+	refuse(cfg.Server.Certfile != "", "GUNICORN_CERTFILE", "is set; llmctl up serves plain HTTP, put a proxy in front")
+	refuse(cfg.Proxy.Enabled, "LLMCTL_STUDIO_PROXY_FIX_ENABLED", "is true; llmctl up does not read forwarded headers")
+	refuse(cfg.SocketIO.MessageQueue != "", "LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE", "or CELERY_REDIS_HOST is set; there is no Redis bus yet, leave them empty")
+	refuse(cfg.Executor.Provider == "kubernetes", "LLMCTL_NODE_EXECUTOR_PROVIDER", "is kubernetes; accepted are inline and process")
+	if len(faults) == 0 {
+		return nil
+	}
+	return errs.E(errs.Invalid, "up.unsupported_setting", "Some settings cannot be honoured by this release of llmctl up:", faults...)
 }
 
 // busFor is in memory with a database of our own, which nobody else uses; a given

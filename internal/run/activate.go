@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/run/dbsqlc"
@@ -129,7 +128,10 @@ func (c *change) promote(ctx context.Context) error {
 			return fmt.Errorf("lock pending node run %d: %w", id, err)
 		}
 		now := c.e.Now()
-		n.Status, n.QueuedAt, n.RunAfter = Queued, &now, time.Now()
+		if err := move(&n, Queued); err != nil {
+			return err
+		}
+		n.QueuedAt, n.RunAfter = &now, now
 		if err := c.saveNode(ctx, &n); err != nil {
 			return err
 		}

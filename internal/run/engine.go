@@ -113,6 +113,9 @@ func (e *Engine) onRun(ctx context.Context, tx *postgres.Tx, id int64, f func(ct
 // save settles the run's own state, writes the row, the jobs and the run's event.
 func (c *change) save(ctx context.Context) error {
 	c.settle()
+	if err := FlowchartRuns().check("run", c.run.ID, c.previous, c.run.Status); err != nil {
+		return err
+	}
 	raw, err := json.Marshal(c.marking)
 	if err != nil {
 		return fmt.Errorf("encode marking: %w", err)
@@ -196,7 +199,9 @@ func (c *change) stop(ctx context.Context) error {
 func (c *change) stopNode(ctx context.Context, n *NodeRun) error {
 	switch n.Status {
 	case Running:
-		n.Status = Cancelling
+		if err := move(n, Cancelling); err != nil {
+			return err
+		}
 		if err := c.e.q.RequestCancel(ctx, c.tx, n.ID); err != nil {
 			return fmt.Errorf("request cancel of node run %d: %w", n.ID, err)
 		}
@@ -205,7 +210,10 @@ func (c *change) stopNode(ctx context.Context, n *NodeRun) error {
 		return nil
 	default:
 		now := c.e.Now()
-		n.Status, n.FinishedAt = Cancelled, &now
+		if err := move(n, Cancelled); err != nil {
+			return err
+		}
+		n.FinishedAt = &now
 		c.marking.Live--
 	}
 	if err := c.saveNode(ctx, n); err != nil {

@@ -196,7 +196,10 @@ func (c *change) endNode(ctx context.Context, n *NodeRun, status Status, f *Fail
 		return err
 	}
 	now := c.e.Now()
-	n.Status, n.FinishedAt = status, &now
+	if err := move(n, status); err != nil {
+		return err
+	}
+	n.FinishedAt = &now
 	c.marking.Live--
 	if err := c.saveNode(ctx, n); err != nil {
 		return err
@@ -207,7 +210,10 @@ func (c *change) endNode(ctx context.Context, n *NodeRun, status Status, f *Fail
 // requeue gives a node run another attempt after a while.
 func (c *change) requeue(ctx context.Context, n *NodeRun, after time.Duration, transition string) error {
 	now := c.e.Now()
-	n.Status, n.QueuedAt, n.CurrentStage = Queued, &now, nil
+	if err := move(n, Queued); err != nil {
+		return err
+	}
+	n.QueuedAt, n.CurrentStage = &now, nil
 	n.RunAfter = now.Add(after)
 	if err := c.saveNode(ctx, n); err != nil {
 		return err

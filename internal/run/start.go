@@ -83,14 +83,10 @@ func (e *Engine) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest)
 	if err := c.follow(ctx, step); err != nil {
 		return Run{}, err
 	}
-	return c.run, c.saveInto(ctx, &row)
-}
-
-// saveInto saves the change and gives the run as saved.
-func (c *change) saveInto(ctx context.Context, out *Run) error {
-	err := c.save(ctx)
-	*out = c.run
-	return err
+	if err := c.save(ctx); err != nil {
+		return Run{}, err
+	}
+	return c.run, nil
 }
 
 func (e *Engine) versionToRun(ctx context.Context, tx *postgres.Tx, req StartRequest) (dbsqlc.GetVersionRow, error) {

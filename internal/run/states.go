@@ -1,6 +1,9 @@
 package run
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Status is the state of a run, a node run or an attempt.
 type Status = string
@@ -43,7 +46,7 @@ func FlowchartRuns() Transitions {
 func NodeRuns() Transitions {
 	return Transitions{
 		Pending:    {Queued, Cancelled},
-		Queued:     {Running, Cancelled},
+		Queued:     {Running, Succeeded, Failed, Cancelled}, // ended without running: a control node
 		Running:    {Queued, Waiting, Cancelling, Succeeded, Degraded, Failed, Cancelled},
 		Waiting:    {Queued, Running, Cancelled, Failed},
 		Cancelling: {Succeeded, Degraded, Failed, Cancelled},
@@ -63,5 +66,19 @@ func Attempts() Transitions {
 // Allows reports whether to may follow from.
 func (t Transitions) Allows(from, to Status) bool { return slices.Contains(t[from], to) }
 
-// Final reports whether nothing follows s.
-func (t Transitions) Final(s Status) bool { return len(t[s]) == 0 }
+// check refuses a step that the table does not have.
+func (t Transitions) check(what string, id int64, from, to Status) error {
+	if from == to || t.Allows(from, to) {
+		return nil
+	}
+	return fmt.Errorf("%s %d cannot go from %s to %s", what, id, from, to)
+}
+
+// move changes a node run's state by the table.
+func move(n *NodeRun, to Status) error {
+	if err := NodeRuns().check("node run", n.ID, n.Status, to); err != nil {
+		return err
+	}
+	n.Status = to
+	return nil
+}

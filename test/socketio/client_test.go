@@ -139,9 +139,7 @@ func guarded() socketio.Handler {
 func TestOfficialClient(t *testing.T) {
 	t.Parallel()
 	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("node is not installed")
-	}
+	require.NoError(t, err, "Node is needed, as for everything else here")
 	install(t)
 	r := &rig{t: t, retired: make(chan error, 16)}
 	r.start()
