@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +17,6 @@ import (
 	"github.com/llmctl/studio/internal/app/lifecycle"
 	"github.com/llmctl/studio/internal/bus"
 	"github.com/llmctl/studio/internal/config"
-	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/postgres/embedded"
 )
@@ -54,7 +52,7 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := refuseWithoutEffect(cfg); err != nil {
+	if err := refuseWithoutEffect(cfg, config.RoleUp); err != nil {
 		return err
 	}
 	dataDir, err := filepath.Abs(cfg.Studio.DataDir)
@@ -86,34 +84,14 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 		return err
 	}
 	s, err := newStudio(ctx, studioOptions{
-		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: busFor(cfg, db, log), dataDir: dataDir,
+		sides: sides{web: true, page: true, work: true},
+		cfg:   cfg, log: log, now: c.edge.Now, db: db, box: box, bus: busFor(cfg, db, log), dataDir: dataDir,
 		owner: ownerOf(dataDir), scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",
 	})
 	if err != nil {
 		return err
 	}
-	return c.serve(ctx, s, f)
-}
-
-// refuseWithoutEffect names settings that up cannot honour: what is asked for and
-// silently not done is worse than a refusal.
-func refuseWithoutEffect(cfg *config.Config) error {
-	var faults []errs.Detail
-	refuse := func(asked bool, variable, message string) {
-		if asked {
-			faults = append(faults, errs.Detail{Location: variable, Message: message})
-		}
-	}
-	bind := cfg.Server.Bind
-	refuse(len(bind) != 1 || strings.HasPrefix(bind[0], "unix:"), "GUNICORN_BIND", "names "+bind.String()+"; llmctl up serves on one host:port")
-	refuse(cfg.Server.Certfile != "", "GUNICORN_CERTFILE", "is set; llmctl up serves plain HTTP, put a proxy in front")
-	refuse(cfg.Proxy.Enabled, "LLMCTL_STUDIO_PROXY_FIX_ENABLED", "is true; llmctl up does not read forwarded headers")
-	refuse(cfg.SocketIO.MessageQueue != "", "LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE", "or CELERY_REDIS_HOST is set; there is no Redis bus yet, leave them empty")
-	refuse(cfg.Executor.Provider == "kubernetes", "LLMCTL_NODE_EXECUTOR_PROVIDER", "is kubernetes; accepted are inline and process")
-	if len(faults) == 0 {
-		return nil
-	}
-	return errs.E(errs.Invalid, "up.unsupported_setting", "Some settings cannot be honoured by this release of llmctl up:", faults...)
+	return c.runAll(ctx, s, f)
 }
 
 // busFor is in memory with a database of our own, which nobody else uses; a given
@@ -122,6 +100,11 @@ func busFor(cfg *config.Config, db *postgres.DB, log *slog.Logger) bus.Bus {
 	if cfg.Database.URI == "" {
 		return bus.NewMemory()
 	}
+	return sharedBus(db, log)
+}
+
+// sharedBus reaches the other processes on the same database.
+func sharedBus(db *postgres.DB, log *slog.Logger) bus.Bus {
 	return bus.NewPostgres(db, bus.PostgresOptions{Logger: log})
 }
 
@@ -163,20 +146,28 @@ func nodeModules() []string {
 	return dirs
 }
 
-// serve runs the services until ctx ends.
-func (c *command) serve(ctx context.Context, s *studio, f upFlags) error {
-	setup, err := c.firstStart(ctx, s, f)
+// runAll runs the services until ctx ends.
+func (c *command) runAll(ctx context.Context, s *studio, f upFlags) error {
+	if f.demo {
+		if err := ensureDemo(ctx, s); err != nil {
+			return err
+		}
+	}
+	setup, err := firstStart(ctx, s.auth, s.cfg)
 	if err != nil {
 		return err
 	}
-	listen := &httpListener{address: s.cfg.Server.Bind[0], handler: s.handler, log: s.log}
-	group := lifecycle.NewGroup(s.log, 25*time.Second, s.services(listen)...)
+	if err := s.register(ctx); err != nil {
+		return err
+	}
+	server, bound, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	group := lifecycle.NewGroup(s.log, 25*time.Second, s.services(server)...)
 	err = group.Run(ctx, func() {
-		base := "http://" + reachable(listen.bound) + s.cfg.Proxy.WebPrefix
-		if setup != "" {
-			_, _ = fmt.Fprintf(c.edge.Stdout, "setup: %s/setup?token=%s\n", base, setup)
-		}
-		_, _ = fmt.Fprintf(c.edge.Stdout, "ready: %s\n", base)
+		base := "http://" + reachable(bound[0].Addr) + s.cfg.Proxy.WebPrefix
+		c.announce(base, setup)
 		if !f.noBrowser {
 			c.openBrowser(ctx, base, setup)
 		}
@@ -185,32 +176,6 @@ func (c *command) serve(ctx context.Context, s *studio, f upFlags) error {
 		s.log.InfoContext(context.WithoutCancel(ctx), "stopped")
 	}
 	return err
-}
-
-// firstStart prepares what a first start needs and registers the worker.
-func (c *command) firstStart(ctx context.Context, s *studio, f upFlags) (setup string, err error) {
-	if f.demo {
-		if err := ensureDemo(ctx, s); err != nil {
-			return "", err
-		}
-	}
-	email, password := s.cfg.Studio.AdminEmail, s.cfg.Studio.AdminPassword.Reveal()
-	if email != "" {
-		if _, err := s.auth.EnsureAdmin(ctx, email, password); err != nil {
-			return "", err
-		}
-	}
-	if setup, err = s.auth.EnsureSetup(ctx); err != nil {
-		return "", err
-	}
-	dead, err := s.registry.Register(ctx)
-	if err != nil {
-		return "", err
-	}
-	if dead > 0 {
-		s.log.InfoContext(ctx, "an earlier process did not end cleanly; its work goes on here", "workers", dead)
-	}
-	return setup, nil
 }
 
 // reachable is an address that a browser on this machine can open.

@@ -164,6 +164,16 @@ func (r *realtimeSide) notReady() []string {
 	return nil
 }
 
+// leave tells the sockets to move, spread so that they do not all arrive elsewhere
+// at the same moment, and waits until they are gone or ctx ends.
+func (r *realtimeSide) leave(ctx context.Context) {
+	_ = r.server.Drain(ctx, leaveSpread) // what is left when ctx ends is cut off
+}
+
+// leaveSpread is long enough for a thousand clients to be taken up by others, each
+// after the second or so that the official client waits.
+const leaveSpread = 3 * time.Second
+
 func (r *realtimeSide) services() []lifecycle.Service {
 	// The hub stops first and says goodbye; then the sockets end.
 	return []lifecycle.Service{&socketService{server: r.server}, r.hub}
@@ -182,5 +192,8 @@ func (s *socketService) Run(ctx context.Context, ready func()) error {
 	<-ctx.Done()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return s.server.Shutdown(grace)
+	if err := s.server.Shutdown(grace); !errors.Is(err, socketio.ErrServerClosed) {
+		return err
+	}
+	return nil
 }

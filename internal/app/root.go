@@ -36,7 +36,7 @@ the environment; see "llmctl config print" and "llmctl config doc".`,
 	}
 	root.PersistentFlags().StringVar(&c.envFile, "env-file", "", "file of NAME=value lines, weaker than the environment")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(c.up(), c.db(), c.config(), c.executor(), c.version())
+	root.AddCommand(c.up(), c.serve(), c.serveWorker(), c.worker(), c.db(), c.config(), c.executor(), c.version())
 	return root
 }
 
@@ -46,9 +46,7 @@ func (c *command) load(role string) (*config.Config, *slog.Logger, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("host name: %w", err)
 	}
-	cfg, warnings, err := config.Load(config.LoadOptions{
-		Environ: c.edge.Environ, EnvFile: c.envFile, Overrides: c.flags, Role: role, CPUs: runtime.NumCPU(), Hostname: host,
-	})
+	cfg, warnings, err := config.Load(c.loadOptions(role, host))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,6 +55,12 @@ func (c *command) load(role string) (*config.Config, *slog.Logger, error) {
 		log.Warn("configuration", "variable", w.Variable, "warning", w.Message)
 	}
 	return cfg, log, nil
+}
+
+func (c *command) loadOptions(role, host string) config.LoadOptions {
+	return config.LoadOptions{
+		Environ: c.edge.Environ, EnvFile: c.envFile, Overrides: c.flags, Role: role, CPUs: runtime.NumCPU(), Hostname: host,
+	}
 }
 
 func (c *command) version() *cobra.Command {

@@ -2,39 +2,35 @@ package app
 
 import (
 	"context"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"runtime"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/llmctl/studio/internal/app/lifecycle"
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/bus"
 	"github.com/llmctl/studio/internal/config"
 	"github.com/llmctl/studio/internal/event"
-	"github.com/llmctl/studio/internal/executor"
-	"github.com/llmctl/studio/internal/executor/inline"
-	"github.com/llmctl/studio/internal/executor/process"
 	"github.com/llmctl/studio/internal/flowchart/store"
-	"github.com/llmctl/studio/internal/httpapi"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/catalog"
-	"github.com/llmctl/studio/internal/node"
-	"github.com/llmctl/studio/internal/node/kind"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/secret"
-	"github.com/llmctl/studio/web"
 )
+
+// sides are the parts of the Studio that a process has. Every process can start
+// runs; what works them and what serves them are sides of their own.
+type sides struct {
+	web  bool // API and realtime
+	page bool // the page as well
+	work bool // consumes queues
+}
 
 // studioOptions are what a role decides.
 type studioOptions struct {
+	sides       sides
 	cfg         *config.Config
 	log         *slog.Logger
 	now         func() time.Time
@@ -46,7 +42,7 @@ type studioOptions struct {
 	scriptNodes bool
 }
 
-// studio is the whole of it in one process: API, page, realtime, worker.
+// studio is what a process has of the Studio.
 type studio struct {
 	studioOptions
 	events     *event.Log
@@ -55,12 +51,10 @@ type studio struct {
 	catalog    *catalog.Catalog
 	providers  *providers
 	engine     *run.Engine
-	registry   *queue.Registry
 	queue      *queue.Client
-	recorder   *node.Recorder
-	sweeper    *queue.Sweeper
-	realtime   *realtimeSide
-	handler    http.Handler
+	worker     *workSide     // nil: this process works nothing
+	realtime   *realtimeSide // nil: this process serves nothing
+	handler    http.Handler  // likewise
 }
 
 // newStudio connects everything; nothing runs yet.
@@ -75,8 +69,22 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s.catalog = catalog.New(o.db, s.events, o.box, secret.Fingerprint)
 	client := llm.NewClient(llm.ClientOptions{})
 	s.providers = &providers{catalog: s.catalog, client: client, now: o.now}
-	if err := s.buildWorker(client); err != nil {
+	jobs := &lateJobs{}
+	s.engine = run.NewEngine(run.Options{
+		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
+		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Now: s.now, Logger: s.log,
+	})
+	if o.sides.work {
+		s.worker, err = newWorkSide(s, client)
+	} else {
+		s.queue, err = queue.NewClient(queue.Options{DB: s.db, Logger: s.log})
+	}
+	if err != nil {
 		return nil, err
+	}
+	jobs.to = s.queue
+	if !o.sides.web {
+		return s, nil
 	}
 	if s.realtime, err = newRealtime(s); err != nil {
 		return nil, err
@@ -85,116 +93,17 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	return s, nil
 }
 
-// cancelTopic carries cancel orders between processes.
-const cancelTopic = "cancel"
-
-func (s *studio) buildWorker(client *http.Client) error {
-	executors, err := s.executors(client)
-	if err != nil {
-		return err
+// services in the order in which they start; serve are those that bring requests.
+func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
+	out := []lifecycle.Service{s.bus}
+	if s.worker != nil {
+		out = append(out, s.worker.recorder, s.worker.registry)
 	}
-	worker := uuid.New()
-	jobs := &lateJobs{}
-	s.engine = run.NewEngine(run.Options{
-		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
-		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Now: s.now, Logger: s.log,
-	})
-	s.recorder = node.NewRecorder(s.db, s.events, s.log)
-	runner := node.NewRunner(node.RunnerOptions{
-		Engine: s.engine, Models: s.providers, Recorder: s.recorder, Executors: executors, Worker: worker,
-		Fresh: func() bool { return s.registry.Fresh() }, Now: s.now, Logger: s.log,
-	})
-	s.registry = queue.NewRegistry(queue.RegistryOptions{
-		DB: s.db, Logger: s.log, ID: worker, Owner: s.owner, Host: s.cfg.Worker.Hostname, Version: buildVersion(),
-		Slots: s.cfg.Worker.Concurrency, Queues: s.cfg.Worker.Queues, Now: s.now,
-		Orders: func(held []queue.Held) {
-			for _, h := range held {
-				runner.Cancel(h.NodeRunID)
-			}
-		},
-		Dead: func() { s.log.Error("this worker was declared dead; it takes no more work until it is restarted") },
-	})
-	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
-	s.queue, err = queue.NewClient(queue.Options{
-		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency, Work: runner.Work, Drain: runner.Drain,
-	})
-	if err != nil {
-		return err
+	if s.realtime != nil {
+		out = append(out, s.realtime.services()...)
 	}
-	jobs.to = s.queue
-	s.sweeper = queue.NewSweeper(s.db, s.queue, s.engine, s.log, s.now)
-	return nil
-}
-
-func (s *studio) executors(client *http.Client) (map[string]executor.Executor, error) {
-	handlers, err := kind.Handlers(kind.Options{LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow})
-	if err != nil {
-		return nil, err
+	if s.worker != nil {
+		out = append(out, s.queue, s.worker.sweeper, &cleaner{auth: s.auth, log: s.log})
 	}
-	place := isolation{root: filepath.Join(s.dataDir, "workspaces")}
-	if s.scriptNodes {
-		if place, err = isolate(s.dataDir); err != nil {
-			return nil, err
-		}
-	}
-	proc, err := process.New(process.Options{
-		Root: place.root, UID: place.uid, GID: place.gid, Log: s.log, Now: s.now, Command: s.executorCommand(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return map[string]executor.Executor{
-		"inline": inline.New(kind.Runner(handlers), inline.Options{Now: s.now}), "process": proc,
-	}, nil
-}
-
-// executorCommand is this program as an executor; whether it may run scripts goes
-// along, since the child's environment is clean.
-func (s *studio) executorCommand() []string {
-	// The running program itself, also when a new one has taken its place on disk.
-	command := []string{"/proc/self/exe", "executor"}
-	if exe, err := os.Executable(); err == nil && runtime.GOOS != "linux" {
-		command[0] = exe
-	}
-	if !s.scriptNodes {
-		command = append(command, "--script-nodes=false")
-	}
-	return command
-}
-
-func executorFor(k string) string {
-	if kind.NeedsProcess(k) {
-		return "process"
-	}
-	return "inline"
-}
-
-func (s *studio) buildAPI() {
-	page, _ := fs.Sub(web.Dist, "dist")
-	s.handler = httpapi.New(httpapi.Deps{
-		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine,
-		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, Ready: s.ready,
-		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
-		Version: buildVersion(), Logger: s.log, Now: s.now,
-	})
-}
-
-// ready lists what keeps this process from serving.
-func (s *studio) ready(ctx context.Context) []string {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	var reasons []string
-	if _, err := s.db.Exec(ctx, "SELECT 1"); err != nil {
-		reasons = append(reasons, "the database does not answer")
-	} else if err := s.db.CheckLevel(ctx); err != nil {
-		reasons = append(reasons, "the database's schema does not fit this binary")
-	}
-	return append(reasons, s.realtime.notReady()...)
-}
-
-// services in the order in which they start.
-func (s *studio) services(listen lifecycle.Service) []lifecycle.Service {
-	out := []lifecycle.Service{s.bus, s.recorder, s.registry}
-	out = append(out, s.realtime.services()...)
-	return append(out, s.queue, s.sweeper, &cleaner{auth: s.auth, log: s.log}, listen)
+	return append(out, serve...)
 }

@@ -3,9 +3,11 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -135,6 +137,33 @@ func (l *loading) gather() error {
 	l.dropServiceLinks()
 	l.warnUnknown()
 	return nil
+}
+
+// Environment gives the environment with the env file below it and the flags above
+// it, as NAME=value: what a child process reads is then what was read here, whatever
+// becomes of the file.
+func Environment(opts LoadOptions) ([]string, error) {
+	merged := map[string]string{}
+	if opts.EnvFile != "" {
+		file, err := readEnvFile(opts.EnvFile)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(merged, file)
+	}
+	for _, pair := range opts.Environ {
+		// A variable that is set to nothing counts as unset and hides nothing.
+		if name, value, ok := strings.Cut(pair, "="); ok && name != "" && (value != "" || merged[name] == "") {
+			merged[name] = value
+		}
+	}
+	maps.Copy(merged, opts.Overrides)
+	out := make([]string, 0, len(merged))
+	for name, value := range merged {
+		out = append(out, name+"="+value)
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 func (l *loading) put(values map[string]string, source Source) {

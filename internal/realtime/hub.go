@@ -193,6 +193,26 @@ func ask[T any](h *Hub, f func() T) (T, bool) {
 	}
 }
 
+// Moves reports whether the hub's loop still turns, or has ended as it should.
+func (h *Hub) Moves(ctx context.Context) bool {
+	turned := make(chan struct{})
+	select {
+	case h.calls <- func() { close(turned) }:
+	case <-h.stopped:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-turned:
+		return true
+	case <-h.stopped:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // shutdown tells all clients to go elsewhere.
 func (h *Hub) shutdown() {
 	for range len(h.calls) {

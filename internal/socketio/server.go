@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Server serves Socket.IO over HTTP. It does not look at the path, so it can be mounted anywhere; see [Server.Mount].
@@ -256,6 +257,25 @@ func (s *Server) all() []*conn {
 		conns = append(conns, c)
 	}
 	return conns
+}
+
+// Drain ends the open sessions one after the other, over spread, and then does what Shutdown does. Clients that come
+// back meanwhile are taken, and told to move again at the end.
+func (s *Server) Drain(ctx context.Context, spread time.Duration) error {
+	open := s.all()
+	if len(open) > 0 {
+		ticker := time.NewTicker(max(spread/time.Duration(len(open)), time.Microsecond))
+		defer ticker.Stop()
+		for _, c := range open {
+			c.shut(ReasonShutdown, endDrain)
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return s.Shutdown(ctx)
+			}
+		}
+	}
+	return s.Shutdown(ctx)
 }
 
 // Shutdown refuses new sessions, ends all others in order, and waits until every handler has returned. Clients are not

@@ -1,0 +1,285 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llmctl/studio/internal/app/lifecycle"
+	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/config"
+	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/serving"
+)
+
+// serveFlags are those of llmctl serve; the last is what one master tells the next.
+type serveFlags struct {
+	page      bool
+	noMigrate bool
+	inherit   string
+}
+
+// inheritance is what a master passes to the one that replaces it.
+type inheritance struct {
+	Channel int              `json:"channel"`
+	Sockets []serving.Socket `json:"sockets"`
+}
+
+const inheritFlag = "inherit"
+
+func (c *command) serve() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API and realtime: a master with web worker processes",
+		Long: `Serves /api and Socket.IO from GUNICORN_WORKERS worker processes under a master that
+obeys Gunicorn's signals:
+
+  HUP    read --env-file again, start new workers, drain the old ones
+  TERM   graceful stop; a second one stops at once     INT, QUIT  stop at once
+  TTIN   one worker more                               TTOU       one worker less
+  USR1   open the log files anew                       USR2       start the binary that is now on disk
+  WINCH  end the workers, keep the master                         on the same sockets, then end
+
+The same and more through the control socket: llmctl ctl. serve runs no nodes; start
+llmctl worker for that. The page is served by llmctl frontend, or here with --with-web.`,
+		Example: "  llmctl serve --env-file studio.env\n  GUNICORN_WORKERS=4 llmctl serve --with-web --bind 0.0.0.0:5155,unix:/run/llmctl.sock",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.runServe(cmd.Context(), f) },
+	}
+	c.flag(cmd, "bind", "GUNICORN_BIND", "addresses to serve on")
+	c.flag(cmd, "workers", "GUNICORN_WORKERS", "number of worker processes")
+	c.flag(cmd, "data-dir", "LLMCTL_STUDIO_DATA_DIR", "folder for the control socket")
+	c.flag(cmd, "database-uri", "LLMCTL_STUDIO_DATABASE_URI", "address of the database")
+	cmd.Flags().BoolVar(&f.page, "with-web", false, "serve the page as well")
+	cmd.Flags().BoolVar(&f.noMigrate, "no-migrate", false, "only check the schema; a Job or llmctl db migrate brings it up")
+	cmd.Flags().StringVar(&f.inherit, inheritFlag, "", "sockets of an earlier master")
+	_ = cmd.Flags().MarkHidden(inheritFlag)
+	return cmd
+}
+
+func (c *command) runServe(ctx context.Context, f serveFlags) error {
+	cfg, log, err := c.load(config.RoleServe)
+	if err != nil {
+		return err
+	}
+	if err := refuseWithoutEffect(cfg, config.RoleServe); err != nil {
+		return err
+	}
+	var from inheritance
+	if f.inherit != "" {
+		if err := json.Unmarshal([]byte(f.inherit), &from); err != nil {
+			return usageError{fmt.Errorf("--%s: %w", inheritFlag, err)}
+		}
+	}
+	setup, db, err := c.prepareServe(ctx, cfg, log, f)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if !cfg.Server.UseArbiter {
+		return c.serveAlone(ctx, cfg, log, f, setup)
+	}
+	m := &master{c: c, cfg: cfg, log: log, flags: f, db: db, setup: setup}
+	return m.run(context.WithoutCancel(ctx), from) // its signals are its own
+}
+
+// prepareServe proves the database and makes what a first start needs, before any
+// socket is opened. The pool is small: the master only needs it for its audit.
+func (c *command) prepareServe(ctx context.Context, cfg *config.Config, log *slog.Logger, f serveFlags) (string, *postgres.DB, error) {
+	db, err := postgres.Open(ctx, postgres.Options{URI: cfg.Database.URI.Reveal(), MaxConns: 2, Application: "llmctl serve master"})
+	if err != nil {
+		return "", nil, err
+	}
+	setup, err := func() (string, error) {
+		if cfg.Healthcheck.Enabled {
+			if err := preflight(ctx, db, cfg, log, !f.noMigrate); err != nil {
+				return "", err
+			}
+		}
+		if f.inherit != "" {
+			return "", nil // the earlier master has done it
+		}
+		service, err := auth.NewService(ctx, db, c.edge.Now)
+		if err != nil {
+			return "", err
+		}
+		return firstStart(ctx, service, cfg)
+	}()
+	if err != nil {
+		db.Close()
+		return "", nil, err
+	}
+	return setup, db, nil
+}
+
+// master is llmctl serve with an arbiter.
+type master struct {
+	c     *command
+	cfg   *config.Config // in effect; a reload replaces it
+	log   *slog.Logger
+	flags serveFlags
+	db    *postgres.DB
+	setup string
+}
+
+func (m *master) run(ctx context.Context, from inheritance) error {
+	program, err := onDisk()
+	if err != nil {
+		return err
+	}
+	arbiter := serving.New(serving.Options{
+		Load: m.settings, WorkerArgs: m.workerArgs, Log: m.log, Now: m.c.edge.Now,
+		Upgrade: serving.Upgrade{
+			Program: program, Args: m.successorArgs, Environ: m.c.edge.Environ, Sockets: from.Sockets, Channel: from.Channel,
+		},
+		Started: func(listeners []*serving.Listener) { m.started(listeners) },
+	})
+	err = arbiter.Run(ctx)
+	if errors.Is(err, serving.ErrBoot) {
+		m.log.ErrorContext(ctx, "giving up", "error", err)
+		return exitError(exitBoot)
+	}
+	if err == nil {
+		m.log.InfoContext(ctx, "stopped")
+	}
+	return err
+}
+
+// exitBoot is Gunicorn's code for workers that cannot start.
+const exitBoot = 3
+
+// settings reads the configuration, at the start and at every reload.
+func (m *master) settings() (serving.Settings, error) {
+	cfg, _, err := m.c.load(config.RoleServe)
+	if err != nil {
+		return serving.Settings{}, err
+	}
+	if err := refuseWithoutEffect(cfg, config.RoleServe); err != nil {
+		return serving.Settings{}, err
+	}
+	environ, err := config.Environment(m.c.loadOptions(config.RoleServe, ""))
+	if err != nil {
+		return serving.Settings{}, err
+	}
+	m.cfg = cfg
+	return serving.Settings{
+		Bind: cfg.Server.Bind, Workers: cfg.Server.Workers, Timeout: cfg.Server.Timeout, Grace: cfg.Server.GracefulTimeout, Environ: environ,
+	}, nil
+}
+
+func (m *master) workerArgs(channel int, listeners []int) []string {
+	args := []string{"serve-worker", "--channel", strconv.Itoa(channel)}
+	for _, fd := range listeners {
+		args = append(args, "--listener", strconv.Itoa(fd))
+	}
+	if m.flags.page {
+		args = append(args, "--with-web")
+	}
+	return args
+}
+
+// successorArgs are our own arguments with what the new master inherits.
+func (m *master) successorArgs(channel int, sockets []serving.Socket) []string {
+	raw, err := json.Marshal(inheritance{Channel: channel, Sockets: sockets})
+	if err != nil {
+		raw = []byte("{}") // numbers and texts: cannot happen
+	}
+	args := make([]string, 0, len(m.c.edge.Args)+1)
+	for _, a := range m.c.edge.Args {
+		if !strings.HasPrefix(a, "--"+inheritFlag+"=") {
+			args = append(args, a)
+		}
+	}
+	return append(args, "--"+inheritFlag+"="+string(raw))
+}
+
+// started says where to go.
+func (m *master) started(listeners []*serving.Listener) {
+	m.c.announce(baseURL(m.cfg, listeners, m.flags.page), m.setup)
+}
+
+// baseURL is an address that a person on this machine can open.
+func baseURL(cfg *config.Config, listeners []*serving.Listener, page bool) string {
+	path := cfg.Proxy.APIPrefix
+	if page {
+		path = cfg.Proxy.WebPrefix
+	}
+	scheme := "http://"
+	if cfg.Server.Certfile != "" {
+		scheme = "https://"
+	}
+	for _, l := range listeners {
+		if _, ok := l.Addr.(*net.TCPAddr); ok {
+			return scheme + reachable(l.Addr) + path
+		}
+	}
+	return listeners[0].Address + path
+}
+
+// onDisk is this program as it was called, so that a new file in its place is found.
+func onDisk() (string, error) {
+	if found, err := exec.LookPath(os.Args[0]); err == nil {
+		return filepath.Abs(found)
+	}
+	return os.Executable()
+}
+
+// serveAlone is the debug path: one process, no master.
+func (c *command) serveAlone(ctx context.Context, cfg *config.Config, log *slog.Logger, f serveFlags, setup string) error {
+	s, closeAll, err := c.webProcess(ctx, cfg, log, f.page)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	server, bound, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	group := lifecycle.NewGroup(log, 25*time.Second, s.services(server)...)
+	return group.Run(ctx, func() { c.announce(baseURL(cfg, bound, f.page), setup) })
+}
+
+// webProcess is the Studio of a process that serves.
+func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.Logger, page bool) (*studio, func(), error) {
+	dataDir, err := filepath.Abs(cfg.Studio.DataDir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("data dir: %w", err)
+	}
+	if cfg.Studio.SecretKey == "" {
+		return nil, nil, errs.E(errs.Invalid, "config.secret_key", "LLMCTL_STUDIO_SECRET_KEY is not set.")
+	}
+	box, err := secretBox(cfg, dataDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := postgres.Open(ctx, postgres.Options{URI: cfg.Database.URI.Reveal(), MaxConns: webConns, Application: "llmctl serve"})
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := newStudio(ctx, studioOptions{
+		sides: sides{web: true, page: page}, cfg: cfg, log: log, now: c.edge.Now, db: db, box: box,
+		bus: sharedBus(db, log), dataDir: dataDir,
+	})
+	if err != nil {
+		db.Close()
+		return nil, nil, err
+	}
+	return s, db.Close, nil
+}
+
+// webConns bounds the connections of a web worker: small and fixed, so that the
+// number of workers times this stays below what the server allows.
+const webConns = 8

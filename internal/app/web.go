@@ -1,0 +1,36 @@
+package app
+
+import (
+	"context"
+	"io/fs"
+	"time"
+
+	"github.com/llmctl/studio/internal/httpapi"
+	"github.com/llmctl/studio/web"
+)
+
+func (s *studio) buildAPI() {
+	var page fs.FS
+	if s.sides.page {
+		page, _ = fs.Sub(web.Dist, "dist")
+	}
+	s.handler = httpapi.New(httpapi.Deps{
+		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine,
+		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, Ready: s.ready,
+		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
+		Version: buildVersion(), Logger: s.log, Now: s.now,
+	})
+}
+
+// ready lists what keeps this process from serving.
+func (s *studio) ready(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var reasons []string
+	if _, err := s.db.Exec(ctx, "SELECT 1"); err != nil {
+		reasons = append(reasons, "the database does not answer")
+	} else if err := s.db.CheckLevel(ctx); err != nil {
+		reasons = append(reasons, "the database's schema does not fit this binary")
+	}
+	return append(reasons, s.realtime.notReady()...)
+}

@@ -1,0 +1,116 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/google/uuid"
+
+	"github.com/llmctl/studio/internal/executor"
+	"github.com/llmctl/studio/internal/executor/inline"
+	"github.com/llmctl/studio/internal/executor/process"
+	"github.com/llmctl/studio/internal/node"
+	"github.com/llmctl/studio/internal/node/kind"
+	"github.com/llmctl/studio/internal/queue"
+)
+
+// workSide is what a process has that consumes queues.
+type workSide struct {
+	registry *queue.Registry
+	recorder *node.Recorder
+	sweeper  *queue.Sweeper
+}
+
+// cancelTopic carries cancel orders between processes.
+const cancelTopic = "cancel"
+
+// newWorkSide makes the worker's parts and the queue client of s, which consumes.
+func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
+	executors, err := s.executors(client)
+	if err != nil {
+		return nil, err
+	}
+	worker, w := uuid.New(), &workSide{recorder: node.NewRecorder(s.db, s.events, s.log)}
+	runner := node.NewRunner(node.RunnerOptions{
+		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker,
+		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log,
+	})
+	w.registry = queue.NewRegistry(queue.RegistryOptions{
+		DB: s.db, Logger: s.log, ID: worker, Owner: s.owner, Host: s.cfg.Worker.Hostname, Version: buildVersion(),
+		Slots: s.cfg.Worker.Concurrency, Queues: s.cfg.Worker.Queues, Now: s.now,
+		Orders: func(held []queue.Held) {
+			for _, h := range held {
+				runner.Cancel(h.NodeRunID)
+			}
+		},
+		Dead: func() { s.log.Error("this worker was declared dead; it takes no more work until it is restarted") },
+	})
+	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
+	s.queue, err = queue.NewClient(queue.Options{
+		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency, Work: runner.Work, Drain: runner.Drain,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.sweeper = queue.NewSweeper(s.db, s.queue, s.engine, s.log, s.now)
+	return w, nil
+}
+
+// register makes this process known as a worker and declares dead what an earlier
+// process of the same owner left behind.
+func (s *studio) register(ctx context.Context) error {
+	dead, err := s.worker.registry.Register(ctx)
+	if err != nil {
+		return err
+	}
+	if dead > 0 {
+		s.log.InfoContext(ctx, "an earlier process did not end cleanly; its work goes on here", "workers", dead)
+	}
+	return nil
+}
+
+func (s *studio) executors(client *http.Client) (map[string]executor.Executor, error) {
+	handlers, err := kind.Handlers(kind.Options{LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow})
+	if err != nil {
+		return nil, err
+	}
+	place := isolation{root: filepath.Join(s.dataDir, "workspaces")}
+	if s.scriptNodes {
+		if place, err = isolate(s.dataDir); err != nil {
+			return nil, err
+		}
+	}
+	proc, err := process.New(process.Options{
+		Root: place.root, UID: place.uid, GID: place.gid, Log: s.log, Now: s.now, Command: s.executorCommand(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]executor.Executor{
+		"inline": inline.New(kind.Runner(handlers), inline.Options{Now: s.now}), "process": proc,
+	}, nil
+}
+
+// executorCommand is this program as an executor; whether it may run scripts goes
+// along, since the child's environment is clean.
+func (s *studio) executorCommand() []string {
+	// The running program itself, also when a new one has taken its place on disk.
+	command := []string{"/proc/self/exe", "executor"}
+	if exe, err := os.Executable(); err == nil && runtime.GOOS != "linux" {
+		command[0] = exe
+	}
+	if !s.scriptNodes {
+		command = append(command, "--script-nodes=false")
+	}
+	return command
+}
+
+func executorFor(k string) string {
+	if kind.NeedsProcess(k) {
+		return "process"
+	}
+	return "inline"
+}

@@ -1,0 +1,323 @@
+package serving
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// workerState is where a worker is in its life; see the package comment.
+type workerState int
+
+const (
+	starting workerState = iota
+	serving
+	leaving
+	draining
+)
+
+// worker is the arbiter's view of one worker process.
+type worker struct {
+	pid        int
+	age        int // place in the order of starts
+	generation int
+	state      workerState
+	was        workerState // before leaving: whether it serves
+	reason     string      // why it is to go
+	channel    *channel
+	started    time.Time
+	heard      time.Time // last message
+	stats      Stats
+	aborted    bool      // it missed its beat
+	killAt     time.Time // zero: not yet
+}
+
+// accepts tells whether the worker takes connections.
+func (w *worker) accepts() bool {
+	return w.state == serving || (w.state == leaving && w.was == serving)
+}
+
+// tell sends an order without waiting for a worker that does not read.
+func (w *worker) tell(kind string) {
+	c := w.channel
+	go func() { _ = c.send(message{Type: kind}) }()
+}
+
+// manage brings the workers towards what is asked for: it starts what is missing
+// and lets those go that have been replaced.
+func (a *Arbiter) manage() {
+	if a.mode != running {
+		return
+	}
+	for a.staying() < a.target && !a.o.Now().Before(a.spawnAfter) {
+		if err := a.spawn(); err != nil {
+			a.o.Log.Error("worker could not be started", "error", err)
+			a.crashed()
+		}
+	}
+	a.shrink()
+	for {
+		w := a.oldest(func(w *worker) bool { return w.state == leaving })
+		// One that does not serve is missed by nobody; one that does may go when the
+		// others are enough.
+		if w == nil || (w.was == serving && a.serving()-1 < a.target) {
+			break
+		}
+		a.drain(w, w.reason)
+	}
+	if !a.everReady && a.serving() >= a.target && a.target > 0 {
+		a.everReady = true
+		a.announce()
+	}
+}
+
+// shrink lets the oldest go when there are more than asked for.
+func (a *Arbiter) shrink() {
+	for a.staying() > a.target {
+		w := a.oldest(func(w *worker) bool { return w.state == starting || w.state == serving })
+		if w == nil {
+			return
+		}
+		a.drain(w, "resize")
+	}
+}
+
+// staying counts the workers that are not on their way out.
+func (a *Arbiter) staying() int {
+	return a.count(func(w *worker) bool { return w.state == starting || w.state == serving })
+}
+
+// serving counts the workers that accept.
+func (a *Arbiter) serving() int { return a.count((*worker).accepts) }
+
+func (a *Arbiter) count(which func(*worker) bool) int {
+	n := 0
+	for _, w := range a.workers {
+		if which(w) {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *Arbiter) oldest(which func(*worker) bool) *worker {
+	var found *worker
+	for _, w := range a.workers {
+		if which(w) && (found == nil || w.age < found.age) {
+			found = w
+		}
+	}
+	return found
+}
+
+// byAge lists the workers in the order of their starts.
+func (a *Arbiter) byAge() []*worker {
+	out := make([]*worker, 0, len(a.workers))
+	for _, w := range a.workers {
+		out = append(out, w)
+	}
+	slices.SortFunc(out, func(x, y *worker) int { return cmp.Compare(x.age, y.age) })
+	return out
+}
+
+// replace marks a worker to go once another one serves in its place.
+func (a *Arbiter) replace(w *worker, reason string) {
+	if w.state == starting || w.state == serving {
+		w.was, w.state, w.reason = w.state, leaving, reason
+	}
+}
+
+// drain tells a worker to go.
+func (a *Arbiter) drain(w *worker, reason string) {
+	if w.state == draining {
+		return
+	}
+	w.state, w.reason = draining, reason
+	if a.mode != stopDrain {
+		w.killAt = a.o.Now().Add(a.settings.Grace + drainMargin)
+	}
+	w.tell(msgDrain)
+}
+
+// spawn starts a worker. It must be called on the arbiter's own thread.
+func (a *Arbiter) spawn() error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("make channel: %w", err)
+	}
+	defer func() { _ = unix.Close(pair[1]) }()
+	conn, err := fileConn(pair[0], "channel")
+	if err != nil {
+		return err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		_ = conn.Close()
+		return fmt.Errorf("open null device: %w", err)
+	}
+	defer func() { _ = null.Close() }()
+	const firstFree = 3
+	files := []uintptr{null.Fd(), os.Stdout.Fd(), os.Stderr.Fd(), uintptr(pair[1])}
+	var inherited []int
+	for i, l := range a.listeners {
+		files = append(files, uintptr(l.fd))
+		inherited = append(inherited, firstFree+1+i)
+	}
+	argv := append([]string{WorkerTitle}, a.o.WorkerArgs(firstFree, inherited)...)
+	pid, err := syscall.ForkExec(program, argv, &syscall.ProcAttr{Env: a.settings.Environ, Files: files, Sys: attributes()})
+	if err != nil {
+		_ = conn.Close()
+		return fmt.Errorf("start worker: %w", err)
+	}
+	a.age++
+	a.spawned++
+	now := a.o.Now()
+	w := &worker{pid: pid, age: a.age, generation: a.generation, channel: &channel{conn: conn}, started: now, heard: now}
+	a.workers[pid] = w
+	a.o.Log.Info("worker started", "pid", pid, "age", w.age)
+	go func() {
+		_ = w.channel.receive(func(m message) { a.post(func() { a.hear(w, m) }) })
+	}()
+	return nil
+}
+
+func fileConn(fd int, name string) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), name)
+	defer func() { _ = f.Close() }()
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	return conn, nil
+}
+
+// hear takes a worker's message.
+func (a *Arbiter) hear(w *worker, m message) {
+	if a.workers[w.pid] != w {
+		return
+	}
+	w.heard = a.o.Now()
+	switch m.Type {
+	case msgReady:
+		switch {
+		case w.state == starting:
+			w.state = serving
+		case w.state == leaving:
+			w.was = serving
+		}
+		a.o.Log.Info("worker serves", "pid", w.pid, "age", w.age, "after", w.heard.Sub(w.started))
+	case msgBeat:
+		if m.Stats != nil {
+			w.stats = *m.Stats
+		}
+	case msgRecycle:
+		a.replace(w, "max_requests")
+	}
+}
+
+// inspect looks for workers that are stuck or overdue.
+func (a *Arbiter) inspect() {
+	now := a.o.Now()
+	if now.Sub(a.lastTick) > a.settings.Timeout/2 && now.Sub(a.lastTick) > 4*tick {
+		// It was us who stood still: a machine that slept, a stopped master.
+		for _, w := range a.workers {
+			w.heard = now
+		}
+	}
+	a.lastTick = now
+	a.reap() // a signal that was dropped must not leave a child unnoticed
+	a.checkUpgrade(now)
+	for _, w := range a.workers {
+		switch {
+		case !w.killAt.IsZero() && !now.Before(w.killAt):
+			a.o.Log.Warn("worker is killed: it did not end in time", "pid", w.pid, "age", w.age, "reason", w.reason)
+			a.killed++
+			w.killAt = now.Add(abortGrace) // again, should it be needed
+			_ = syscall.Kill(w.pid, syscall.SIGKILL)
+		case !w.aborted && now.Sub(w.heard) > a.settings.Timeout:
+			a.o.Log.Error("worker is stuck and is replaced; its stack follows in its log", "pid", w.pid, "age", w.age, "silent", now.Sub(w.heard))
+			w.aborted = true
+			w.state, w.reason, w.killAt = draining, "timeout", now.Add(abortGrace)
+			_ = syscall.Kill(w.pid, syscall.SIGABRT)
+		}
+	}
+}
+
+// reap takes note of the children that have ended. As process 1 it also takes what
+// others left behind.
+func (a *Arbiter) reap() {
+	var status unix.WaitStatus
+	for _, pid := range a.children() {
+		if got, err := unix.Wait4(pid, &status, unix.WNOHANG, nil); err == nil && got == pid {
+			a.reaped(pid, status)
+		}
+	}
+	for os.Getpid() == 1 {
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		if err != nil || pid <= 0 {
+			return
+		}
+		a.reaped(pid, status)
+	}
+}
+
+func (a *Arbiter) children() []int {
+	pids := make([]int, 0, len(a.workers)+1)
+	for pid := range a.workers {
+		pids = append(pids, pid)
+	}
+	if a.upgrade.pid != 0 {
+		pids = append(pids, a.upgrade.pid)
+	}
+	return pids
+}
+
+func (a *Arbiter) reaped(pid int, status unix.WaitStatus) {
+	if w := a.workers[pid]; w != nil {
+		a.ended(w, status)
+	} else if pid == a.upgrade.pid {
+		a.newMasterEnded(status)
+	}
+}
+
+func (a *Arbiter) ended(w *worker, status unix.WaitStatus) {
+	delete(a.workers, w.pid)
+	_ = w.channel.conn.Close()
+	how := howEnded(status)
+	if w.state == draining {
+		a.o.Log.Info("worker ended", "pid", w.pid, "age", w.age, "reason", w.reason, "how", how)
+		return
+	}
+	a.o.Log.Error("worker died", "pid", w.pid, "age", w.age, "how", how)
+	if a.o.Now().Sub(w.started) >= steadyAfter && w.accepts() {
+		a.failures = 0
+		return
+	}
+	a.crashed()
+}
+
+func howEnded(status unix.WaitStatus) string {
+	if status.Signaled() {
+		return "signal " + status.Signal().String()
+	}
+	return fmt.Sprintf("exit code %d", status.ExitStatus())
+}
+
+// crashed slows the next start down, and gives up when no worker has ever served.
+func (a *Arbiter) crashed() {
+	a.failures++
+	pause := min(firstBackoff<<min(a.failures-1, 10), maxBackoff)
+	a.spawnAfter = a.o.Now().Add(pause)
+	if !a.everReady && a.failures >= bootTries && a.mode == running {
+		a.bootErr = fmt.Errorf("%w: %d in a row ended before they served; the reason is in the log above", ErrBoot, a.failures)
+		a.stop(stopQuick)
+		return
+	}
+	a.o.Log.Warn("next worker is started after a pause", "pause", pause, "failures", a.failures)
+}
