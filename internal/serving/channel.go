@@ -45,8 +45,6 @@ const (
 	msgReopen  = "reopen"  // arbiter: open the log files anew
 	msgDrain   = "drain"   // arbiter: stop accepting, end what there is, exit
 	msgQuit    = "quit"    // arbiter: exit now
-
-	msgReleased = "released" // old master to the new one: the control socket is free
 )
 
 type message struct {

@@ -105,7 +105,8 @@ func (a *Arbiter) beginUpgrade() error {
 		sockets = append(sockets, Socket{Address: l.Address, FD: firstFree + 1 + i})
 	}
 	argv := append([]string{a.o.Upgrade.Program}, a.o.Upgrade.Args(firstFree, sockets)...)
-	pid, err := syscall.ForkExec(a.o.Upgrade.Program, argv, &syscall.ProcAttr{Env: a.o.Upgrade.Environ, Files: files})
+	pid, err := syscall.ForkExec(a.o.Upgrade.Program, argv, //nolint:gosec // this program, as it is on disk now
+		&syscall.ProcAttr{Env: a.o.Upgrade.Environ, Files: files})
 	if err != nil {
 		_ = conn.Close()
 		return fmt.Errorf("start %s: %w", a.o.Upgrade.Program, err)

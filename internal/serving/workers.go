@@ -170,7 +170,8 @@ func (a *Arbiter) spawn() error {
 		inherited = append(inherited, firstFree+1+i)
 	}
 	argv := append([]string{WorkerTitle}, a.o.WorkerArgs(firstFree, inherited)...)
-	pid, err := syscall.ForkExec(program, argv, &syscall.ProcAttr{Env: a.settings.Environ, Files: files, Sys: attributes()})
+	pid, err := syscall.ForkExec(program, argv, //nolint:gosec // this very program
+		&syscall.ProcAttr{Env: a.settings.Environ, Files: files, Sys: attributes()})
 	if err != nil {
 		_ = conn.Close()
 		return fmt.Errorf("start worker: %w", err)
@@ -205,11 +206,12 @@ func (a *Arbiter) hear(w *worker, m message) {
 	w.heard = a.o.Now()
 	switch m.Type {
 	case msgReady:
-		switch {
-		case w.state == starting:
+		switch w.state {
+		case starting:
 			w.state = serving
-		case w.state == leaving:
+		case leaving:
 			w.was = serving
+		case serving, draining:
 		}
 		a.o.Log.Info("worker serves", "pid", w.pid, "age", w.age, "after", w.heard.Sub(w.started))
 	case msgBeat:
