@@ -3,15 +3,9 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +29,7 @@ type serveFlags struct {
 type inheritance struct {
 	Channel int              `json:"channel"`
 	Sockets []serving.Socket `json:"sockets"`
+	RunDir  string           `json:"run_dir"`
 }
 
 const inheritFlag = "inherit"
@@ -92,7 +87,7 @@ func (c *command) runServe(ctx context.Context, f serveFlags) error {
 	if !cfg.Server.UseArbiter {
 		return c.serveAlone(ctx, cfg, log, f, setup)
 	}
-	m := &master{c: c, cfg: cfg, log: log, flags: f, db: db, setup: setup}
+	m := &master{c: c, log: log, flags: f, db: db, setup: setup}
 	return m.run(context.WithoutCancel(ctx), from) // its signals are its own
 }
 
@@ -125,121 +120,9 @@ func (c *command) prepareServe(ctx context.Context, cfg *config.Config, log *slo
 	return setup, db, nil
 }
 
-// master is llmctl serve with an arbiter.
-type master struct {
-	c     *command
-	cfg   *config.Config // in effect; a reload replaces it
-	log   *slog.Logger
-	flags serveFlags
-	db    *postgres.DB
-	setup string
-}
-
-func (m *master) run(ctx context.Context, from inheritance) error {
-	program, err := onDisk()
-	if err != nil {
-		return err
-	}
-	arbiter := serving.New(serving.Options{
-		Load: m.settings, WorkerArgs: m.workerArgs, Log: m.log, Now: m.c.edge.Now,
-		Upgrade: serving.Upgrade{
-			Program: program, Args: m.successorArgs, Environ: m.c.edge.Environ, Sockets: from.Sockets, Channel: from.Channel,
-		},
-		Started: func(listeners []*serving.Listener) { m.started(listeners) },
-	})
-	err = arbiter.Run(ctx)
-	if errors.Is(err, serving.ErrBoot) {
-		m.log.ErrorContext(ctx, "giving up", "error", err)
-		return exitError(exitBoot)
-	}
-	if err == nil {
-		m.log.InfoContext(ctx, "stopped")
-	}
-	return err
-}
-
-// exitBoot is Gunicorn's code for workers that cannot start.
-const exitBoot = 3
-
-// settings reads the configuration, at the start and at every reload.
-func (m *master) settings() (serving.Settings, error) {
-	cfg, _, err := m.c.load(config.RoleServe)
-	if err != nil {
-		return serving.Settings{}, err
-	}
-	if err := refuseWithoutEffect(cfg, config.RoleServe); err != nil {
-		return serving.Settings{}, err
-	}
-	environ, err := config.Environment(m.c.loadOptions(config.RoleServe, ""))
-	if err != nil {
-		return serving.Settings{}, err
-	}
-	m.cfg = cfg
-	return serving.Settings{
-		Bind: cfg.Server.Bind, Workers: cfg.Server.Workers, Timeout: cfg.Server.Timeout, Grace: cfg.Server.GracefulTimeout, Environ: environ,
-	}, nil
-}
-
-func (m *master) workerArgs(channel int, listeners []int) []string {
-	args := []string{"serve-worker", "--channel", strconv.Itoa(channel)}
-	for _, fd := range listeners {
-		args = append(args, "--listener", strconv.Itoa(fd))
-	}
-	if m.flags.page {
-		args = append(args, "--with-web")
-	}
-	return args
-}
-
-// successorArgs are our own arguments with what the new master inherits.
-func (m *master) successorArgs(channel int, sockets []serving.Socket) []string {
-	raw, err := json.Marshal(inheritance{Channel: channel, Sockets: sockets})
-	if err != nil {
-		raw = []byte("{}") // numbers and texts: cannot happen
-	}
-	args := make([]string, 0, len(m.c.edge.Args)+1)
-	for _, a := range m.c.edge.Args {
-		if !strings.HasPrefix(a, "--"+inheritFlag+"=") {
-			args = append(args, a)
-		}
-	}
-	return append(args, "--"+inheritFlag+"="+string(raw))
-}
-
-// started says where to go.
-func (m *master) started(listeners []*serving.Listener) {
-	m.c.announce(baseURL(m.cfg, listeners, m.flags.page), m.setup)
-}
-
-// baseURL is an address that a person on this machine can open.
-func baseURL(cfg *config.Config, listeners []*serving.Listener, page bool) string {
-	path := cfg.Proxy.APIPrefix
-	if page {
-		path = cfg.Proxy.WebPrefix
-	}
-	scheme := "http://"
-	if cfg.Server.Certfile != "" {
-		scheme = "https://"
-	}
-	for _, l := range listeners {
-		if _, ok := l.Addr.(*net.TCPAddr); ok {
-			return scheme + reachable(l.Addr) + path
-		}
-	}
-	return listeners[0].Address + path
-}
-
-// onDisk is this program as it was called, so that a new file in its place is found.
-func onDisk() (string, error) {
-	if found, err := exec.LookPath(os.Args[0]); err == nil {
-		return filepath.Abs(found)
-	}
-	return os.Executable()
-}
-
 // serveAlone is the debug path: one process, no master.
 func (c *command) serveAlone(ctx context.Context, cfg *config.Config, log *slog.Logger, f serveFlags, setup string) error {
-	s, closeAll, err := c.webProcess(ctx, cfg, log, f.page)
+	s, closeAll, err := c.webProcess(ctx, cfg, log, f.page, nil)
 	if err != nil {
 		return err
 	}
@@ -248,12 +131,13 @@ func (c *command) serveAlone(ctx context.Context, cfg *config.Config, log *slog.
 	if err != nil {
 		return err
 	}
-	group := lifecycle.NewGroup(log, 25*time.Second, s.services(server)...)
+	group := lifecycle.NewGroup(log, 25*time.Second, s.services(append(s.internal(), server)...)...)
 	return group.Run(ctx, func() { c.announce(baseURL(cfg, bound, f.page), setup) })
 }
 
-// webProcess is the Studio of a process that serves.
-func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.Logger, page bool) (*studio, func(), error) {
+// webProcess is the Studio of a process that serves; peers, if any, are the workers
+// beside it.
+func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.Logger, page bool, peers *serving.Forwarder) (*studio, func(), error) {
 	dataDir, err := filepath.Abs(cfg.Studio.DataDir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("data dir: %w", err)
@@ -271,7 +155,7 @@ func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.
 	}
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{web: true, page: page}, cfg: cfg, log: log, now: c.edge.Now, db: db, box: box,
-		bus: sharedBus(db, log), dataDir: dataDir,
+		bus: sharedBus(db, log), dataDir: dataDir, peers: peers,
 	})
 	if err != nil {
 		db.Close()

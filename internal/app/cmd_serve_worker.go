@@ -13,42 +13,42 @@ import (
 
 // serveWorker is what the master starts; people do not.
 func (c *command) serveWorker() *cobra.Command {
-	var channel int
-	var listeners []int
+	var in serving.Inherited
 	var page bool
 	cmd := &cobra.Command{
 		Use: "serve-worker", Short: "One web worker process (started by serve)", Args: cobra.NoArgs, Hidden: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.runServeWorker(cmd.Context(), uintptr(channel), listeners, page)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.runServeWorker(cmd.Context(), in, page) },
 	}
-	cmd.Flags().IntVar(&channel, "channel", 0, "descriptor of the channel to the master")
-	cmd.Flags().IntSliceVar(&listeners, "listener", nil, "descriptors of the listening sockets")
+	cmd.Flags().IntVar(&in.Channel, "channel", 0, "descriptor of the channel to the master")
+	cmd.Flags().IntVar(&in.Private, "private", 0, "descriptor of the private socket")
+	cmd.Flags().StringVar(&in.Name, "name", "", "name of the private socket")
+	cmd.Flags().StringVar(&in.RunDir, "run-dir", "", "folder of the private sockets")
+	cmd.Flags().IntSliceVar(&in.Listeners, "listener", nil, "descriptors of the listening sockets")
 	cmd.Flags().BoolVar(&page, "with-web", false, "serve the page as well")
 	return cmd
 }
 
-func (c *command) runServeWorker(ctx context.Context, channel uintptr, fds []int, page bool) error {
+func (c *command) runServeWorker(ctx context.Context, in serving.Inherited, page bool) error {
 	cfg, log, err := c.load(config.RoleServe)
 	if err != nil {
 		return err
 	}
-	inherited := make([]uintptr, len(fds))
-	for i, fd := range fds {
-		inherited[i] = uintptr(fd)
-	}
-	open, err := serving.OpenListeners(inherited)
+	open, err := serving.OpenListeners(in.Listeners)
 	if err != nil {
 		return err
 	}
-	s, closeAll, err := c.webProcess(ctx, cfg, log, page)
+	private, err := serving.OpenListeners([]int{in.Private})
+	if err != nil {
+		return err
+	}
+	s, closeAll, err := c.webProcess(ctx, cfg, log, page, serving.NewForwarder(in.RunDir, in.Name, sessionsPath))
 	if err != nil {
 		return err
 	}
 	defer closeAll()
 	var server *serving.Server
 	worker, err := serving.OpenWorker(serving.WorkerOptions{
-		ChannelFD: channel, Log: log, Now: c.edge.Now, Reopen: func() {},
+		ChannelFD: in.Channel, Log: log, Reopen: func() {},
 		Stats: func(ctx context.Context) (serving.Stats, bool) { return s.figures(ctx, server) },
 	})
 	if err != nil {
@@ -57,9 +57,11 @@ func (c *command) runServeWorker(ctx context.Context, channel uintptr, fds []int
 	o := s.serverOptions(open, nil)
 	o.Recycle = worker.Recycle
 	server = serving.NewServer(o)
+	mux := diagnosis(s.metrics.Handler())
+	mux.Handle(sessionsPath, s.realtime.handler())
 	return worker.Run(ctx, func(ctx context.Context, ready func()) error {
-		group := lifecycle.NewGroup(log, cfg.Server.GracefulTimeout+10*time.Second, s.services(server)...)
-		return group.Run(ctx, ready)
+		services := s.services(&privateListener{ln: private[0], handler: mux, log: log}, server)
+		return lifecycle.NewGroup(log, cfg.Server.GracefulTimeout+10*time.Second, services...).Run(ctx, ready)
 	})
 }
 

@@ -42,6 +42,9 @@ func newRealtime(s *studio) (*realtimeSide, error) {
 		Transports: s.cfg.SocketIO.Transports, Logger: s.log, KeepSilent: !s.cfg.SocketIO.MonitorClients,
 		QueueFrames: realtime.QueueFrames, QueueBytes: realtime.QueueBytes,
 	}
+	if s.peers != nil {
+		o.SessionPrefix, o.Forward = s.peers.SessionPrefix(), s.peers.Forward
+	}
 	if s.cfg.SocketIO.Logger {
 		o.PacketLogger = s.log
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/secret"
+	"github.com/llmctl/studio/internal/serving"
+	"github.com/llmctl/studio/internal/telemetry"
 )
 
 // sides are the parts of the Studio that a process has. Every process can start
@@ -40,6 +42,7 @@ type studioOptions struct {
 	dataDir     string
 	owner       string // of the worker registry: who else's workers are dead when this one starts
 	scriptNodes bool
+	peers       *serving.Forwarder // the web workers beside this one; nil: there are none
 }
 
 // studio is what a process has of the Studio.
@@ -55,11 +58,12 @@ type studio struct {
 	worker     *workSide     // nil: this process works nothing
 	realtime   *realtimeSide // nil: this process serves nothing
 	handler    http.Handler  // likewise
+	metrics    *telemetry.Metrics
 }
 
 // newStudio connects everything; nothing runs yet.
 func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
-	s := &studio{studioOptions: o}
+	s := &studio{studioOptions: o, metrics: telemetry.New(buildVersion())}
 	s.events = event.NewLog(o.bus, o.now)
 	var err error
 	if s.auth, err = auth.NewService(ctx, o.db, o.now); err != nil {
@@ -83,14 +87,25 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		return nil, err
 	}
 	jobs.to = s.queue
-	if !o.sides.web {
-		return s, nil
+	if o.sides.web {
+		if s.realtime, err = newRealtime(s); err != nil {
+			return nil, err
+		}
+		s.buildAPI()
 	}
-	if s.realtime, err = newRealtime(s); err != nil {
-		return nil, err
-	}
-	s.buildAPI()
+	s.measure(s.metrics)
 	return s, nil
+}
+
+// internal is the listener for figures and profiles of a process that stands alone.
+func (s *studio) internal() []lifecycle.Service {
+	address := s.cfg.Server.InternalBind
+	if address == "off" {
+		return nil
+	}
+	return []lifecycle.Service{&internalListener{
+		address: address, given: s.cfg.Given("LLMCTL_STUDIO_INTERNAL_BIND"), handler: diagnosis(s.metrics.Handler()), log: s.log,
+	}}
 }
 
 // services in the order in which they start; serve are those that bring requests.

@@ -18,7 +18,7 @@ func (s *studio) buildAPI() {
 		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine,
 		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, Ready: s.ready,
 		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
-		Version: buildVersion(), Logger: s.log, Now: s.now,
+		Observe: s.metrics.Request, Version: buildVersion(), Logger: s.log, Now: s.now,
 	})
 }
 

@@ -81,6 +81,16 @@ type Entry struct {
 // Entries lists every variable in effect, in the order of the reference.
 func (c *Config) Entries() []Entry { return c.entries }
 
+// Given tells whether somebody set the variable, rather than its default.
+func (c *Config) Given(variable string) bool {
+	for _, e := range c.entries {
+		if e.Variable == variable {
+			return e.Source != SourceDefault && e.Source != SourceDerived
+		}
+	}
+	return false
+}
+
 // loading is the state of one Load.
 type loading struct {
 	opts     LoadOptions

@@ -70,6 +70,18 @@ func handle[I, O any](s *server, r route, f func(ctx context.Context, in *I) (*O
 	huma.Register(s.api, s.operation(r), f)
 }
 
+// observe is the middleware that measures.
+func (s *server) observe(ctx huma.Context, next func(huma.Context)) {
+	if s.deps.Observe == nil {
+		next(ctx)
+		return
+	}
+	began := s.deps.Now()
+	next(ctx)
+	op := ctx.Operation()
+	s.deps.Observe(op.Method, op.Path, ctx.Status(), s.deps.Now().Sub(began))
+}
+
 // authenticate is the middleware of every operation: it finds out who asks and
 // whether they may.
 func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {

@@ -37,6 +37,9 @@ type Deps struct {
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
 
+	// Observe is told how each operation ended; nil: nobody counts.
+	Observe func(method, route string, status int, took time.Duration)
+
 	APIPrefix  string // "/api"
 	WebPrefix  string // "/web"
 	SocketPath string // "/socket.io", served below the API prefix as well
@@ -91,7 +94,7 @@ func build(deps Deps) (http.Handler, huma.API) {
 		"session": {Type: "apiKey", In: "cookie", Name: auth.Cookie},
 	}
 	s.api = humago.New(s.mux, cfg)
-	s.api.UseMiddleware(s.authenticate)
+	s.api.UseMiddleware(s.observe, s.authenticate)
 	s.register()
 	s.mount()
 	return s.wrap(), s.api

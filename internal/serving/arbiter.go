@@ -27,8 +27,8 @@ type Options struct {
 	// Load reads the settings: at the start and at each reload. An error at a reload
 	// leaves everything as it is.
 	Load func() (Settings, error)
-	// WorkerArgs is the command line of a worker, given the descriptors that it inherits.
-	WorkerArgs func(channel int, listeners []int) []string
+	// WorkerArgs is the command line of a worker, given what it inherits.
+	WorkerArgs func(Inherited) []string
 	Reopen     func() // the master's own log files
 	Log        *slog.Logger
 	Now        func() time.Time
@@ -37,6 +37,20 @@ type Options struct {
 	Upgrade Upgrade
 	// Started is called once: all workers serve for the first time.
 	Started func(listeners []*Listener)
+	// HandedOver is called when a new master serves in place of this one.
+	HandedOver func()
+	// RunDir is where the workers' private sockets lie; see MakeRunDir.
+	RunDir string
+}
+
+// Inherited is what a worker gets from its master: descriptors, and its place among
+// the workers.
+type Inherited struct {
+	Channel   int
+	Private   int    // listening socket that only this machine's account reaches
+	Name      string // of that socket in RunDir; unique among workers, ever
+	RunDir    string
+	Listeners []int
 }
 
 // ErrBoot means that no worker ever became ready.

@@ -101,6 +101,25 @@ func family(l *Listener) string {
 	}
 }
 
+// Peer is a worker that can be asked through its private socket.
+type Peer struct {
+	PID, Age int
+	Name     string
+}
+
+// Peers lists the workers that serve.
+func (a *Arbiter) Peers(ctx context.Context) []Peer {
+	var out []Peer
+	a.do(ctx, func() {
+		for _, w := range a.byAge() {
+			if w.state != starting {
+				out = append(out, Peer{PID: w.pid, Age: w.age, Name: w.name})
+			}
+		}
+	})
+	return out
+}
+
 // Config implements control.Arbiter.
 func (s *Steering) Config(context.Context) (control.Config, error) { return s.config(), nil }
 

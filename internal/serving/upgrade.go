@@ -131,6 +131,9 @@ func (a *Arbiter) handOver(pid int) {
 	}
 	a.o.Log.Info("upgrade: the new master serves, this one ends", "pid", pid)
 	a.upgrade.handed = true
+	if a.o.HandedOver != nil {
+		a.o.HandedOver()
+	}
 	a.stop(stopGraceful)
 }
 

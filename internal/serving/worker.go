@@ -21,13 +21,12 @@ const beatEvery = time.Second
 
 // WorkerOptions connect a worker process with its arbiter.
 type WorkerOptions struct {
-	ChannelFD uintptr
+	ChannelFD int
 	Log       *slog.Logger
 	// Stats gives the figures of a beat; false: there is to be no beat, because
 	// something that serving needs does not move.
 	Stats  func(ctx context.Context) (Stats, bool)
 	Reopen func() // log files
-	Now    func() time.Time
 }
 
 // Worker is this process as the arbiter's worker.
@@ -44,7 +43,7 @@ var ErrDrain = errors.New("worker is to drain")
 
 // OpenWorker takes up the channel to the arbiter.
 func OpenWorker(o WorkerOptions) (*Worker, error) {
-	f := os.NewFile(o.ChannelFD, "channel")
+	f := os.NewFile(uintptr(o.ChannelFD), "channel")
 	conn, err := net.FileConn(f)
 	_ = f.Close()
 	if err != nil {
@@ -54,10 +53,10 @@ func OpenWorker(o WorkerOptions) (*Worker, error) {
 }
 
 // OpenListeners takes up the sockets that were inherited.
-func OpenListeners(fds []uintptr) ([]net.Listener, error) {
+func OpenListeners(fds []int) ([]net.Listener, error) {
 	listeners := make([]net.Listener, 0, len(fds))
 	for _, fd := range fds {
-		f := os.NewFile(fd, "listener")
+		f := os.NewFile(uintptr(fd), "listener")
 		ln, err := net.FileListener(f)
 		_ = f.Close()
 		if err != nil {

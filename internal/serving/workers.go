@@ -25,7 +25,8 @@ const (
 // worker is the arbiter's view of one worker process.
 type worker struct {
 	pid        int
-	age        int // place in the order of starts
+	name       string // of its private socket
+	age        int    // place in the order of starts
 	generation int
 	state      workerState
 	was        workerState // before leaving: whether it serves
@@ -156,36 +157,49 @@ func (a *Arbiter) spawn() error {
 	if err != nil {
 		return err
 	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
+	w := &worker{name: newName(), channel: &channel{conn: conn}}
+	if w.pid, err = a.fork(w, pair[1]); err != nil {
 		_ = conn.Close()
-		return fmt.Errorf("open null device: %w", err)
-	}
-	defer func() { _ = null.Close() }()
-	const firstFree = 3
-	files := []uintptr{null.Fd(), os.Stdout.Fd(), os.Stderr.Fd(), uintptr(pair[1])}
-	var inherited []int
-	for i, l := range a.listeners {
-		files = append(files, uintptr(l.fd))
-		inherited = append(inherited, firstFree+1+i)
-	}
-	argv := append([]string{WorkerTitle}, a.o.WorkerArgs(firstFree, inherited)...)
-	pid, err := syscall.ForkExec(program, argv, //nolint:gosec // this very program
-		&syscall.ProcAttr{Env: a.settings.Environ, Files: files, Sys: attributes()})
-	if err != nil {
-		_ = conn.Close()
-		return fmt.Errorf("start worker: %w", err)
+		return err
 	}
 	a.age++
 	a.spawned++
-	now := a.o.Now()
-	w := &worker{pid: pid, age: a.age, generation: a.generation, channel: &channel{conn: conn}, started: now, heard: now}
-	a.workers[pid] = w
-	a.o.Log.Info("worker started", "pid", pid, "age", w.age)
+	w.age, w.generation, w.started = a.age, a.generation, a.o.Now()
+	w.heard = w.started
+	a.workers[w.pid] = w
+	a.o.Log.Info("worker started", "pid", w.pid, "age", w.age)
 	go func() {
 		_ = w.channel.receive(func(m message) { a.post(func() { a.hear(w, m) }) })
 	}()
 	return nil
+}
+
+// fork starts the process of a worker with what it inherits.
+func (a *Arbiter) fork(w *worker, channel int) (pid int, err error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, fmt.Errorf("open null device: %w", err)
+	}
+	defer func() { _ = null.Close() }()
+	private, err := listenPrivate(a.o.RunDir, w.name)
+	if err != nil {
+		return 0, err
+	}
+	defer private.close(false)
+	const firstFree = 3
+	in := Inherited{Channel: firstFree, Private: firstFree + 1, Name: w.name, RunDir: a.o.RunDir}
+	files := []uintptr{null.Fd(), os.Stdout.Fd(), os.Stderr.Fd(), uintptr(channel), uintptr(private.fd)}
+	for _, l := range a.listeners {
+		in.Listeners = append(in.Listeners, len(files))
+		files = append(files, uintptr(l.fd))
+	}
+	argv := append([]string{WorkerTitle}, a.o.WorkerArgs(in)...)
+	pid, err = syscall.ForkExec(program, argv, //nolint:gosec // this very program
+		&syscall.ProcAttr{Env: a.settings.Environ, Files: files, Sys: attributes()})
+	if err != nil {
+		return 0, fmt.Errorf("start worker: %w", err)
+	}
+	return pid, nil
 }
 
 func fileConn(fd int, name string) (net.Conn, error) {
@@ -290,6 +304,7 @@ func (a *Arbiter) reaped(pid int, status unix.WaitStatus) {
 
 func (a *Arbiter) ended(w *worker, status unix.WaitStatus) {
 	delete(a.workers, w.pid)
+	_ = os.Remove(privatePath(a.o.RunDir, w.name))
 	_ = w.channel.conn.Close()
 	how := howEnded(status)
 	if w.state == draining {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -55,10 +56,19 @@ type Options struct {
 	// and 1024.
 	InboxBytes, InboxEvents int
 
+	// SessionPrefix begins the id of every session, so that servers which share an address can tell whose one is. It
+	// must be of letters, digits and dots.
+	SessionPrefix string
+	// Forward is offered the requests of sessions that are unknown here, after the origin was checked. It answers and
+	// returns true, or returns false: then the client is told that the session is unknown, and makes a new one.
+	Forward func(w http.ResponseWriter, r *http.Request, sid string) bool
+
 	// Logger gets what goes wrong (default: discarded). EngineLogger and PacketLogger, when set, get every Engine.IO
 	// and Socket.IO packet, without its content.
 	Logger, EngineLogger, PacketLogger *slog.Logger
 }
+
+var sessionPrefix = regexp.MustCompile(`^[A-Za-z0-9.]{0,64}$`)
 
 // withDefaults returns o with every unset field filled in, or says what is wrong with it.
 func (o Options) withDefaults() (Options, error) {
@@ -105,6 +115,9 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	o.Transports = slices.Clone(o.Transports)
+	if !sessionPrefix.MatchString(o.SessionPrefix) {
+		return o, fmt.Errorf("socketio: SessionPrefix %q is not of letters, digits and dots", o.SessionPrefix)
+	}
 	if o.AllowOrigin == nil {
 		o.AllowOrigin = SameOrigin
 	}

@@ -141,6 +141,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := s.lookup(sid)
 	switch {
+	case c == nil && s.opts.Forward != nil && s.opts.Forward(w, r, sid):
 	case c == nil:
 		s.reject(w, rejectSession)
 	case transport == TransportWebSocket:
@@ -172,7 +173,7 @@ func isWebSocket(r *http.Request) bool {
 
 // open starts a session.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) {
-	c := newConn(s, rand.Text(), r)
+	c := newConn(s, s.opts.SessionPrefix+rand.Text(), r)
 	if transport == TransportPolling {
 		if !s.remember(c) {
 			s.reject(w, rejectUnavailable)

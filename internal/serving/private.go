@@ -1,0 +1,126 @@
+package serving
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A worker's private socket lies in a folder that only this account may enter. The
+// master asks there for figures, and other workers pass on requests that belong to
+// a session of this one.
+
+const (
+	runDirPattern  = "llmctl-serve-%d-"
+	nameLength     = 12
+	privateDial    = time.Second
+	forwardTimeout = 2 * time.Minute // longer than any long poll
+)
+
+// MakeRunDir makes the folder of the private sockets, and removes those of masters
+// that are gone. It lies in the system's temporary folder, since the path of a
+// socket must be short.
+func MakeRunDir() (string, error) {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "llmctl-serve-*"))
+	for _, dir := range old {
+		parts := strings.Split(filepath.Base(dir), "-")
+		if pid, err := strconv.Atoi(parts[2]); err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
+			_ = os.RemoveAll(dir) // not ours: then it stays
+		}
+	}
+	dir, err := os.MkdirTemp("", fmt.Sprintf(runDirPattern, os.Getpid()))
+	if err != nil {
+		return "", fmt.Errorf("make folder for sockets: %w", err)
+	}
+	return dir, nil
+}
+
+func newName() string { return rand.Text()[:nameLength] }
+
+func validName(name string) bool {
+	return len(name) == nameLength && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
+func privatePath(dir, name string) string { return filepath.Join(dir, name) }
+
+// listenPrivate opens a private socket; its name was never used before.
+func listenPrivate(dir, name string) (*Listener, error) {
+	path := privatePath(dir, name)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+	if err != nil {
+		return nil, fmt.Errorf("open private socket: %w", err)
+	}
+	ln.SetUnlinkOnClose(false)
+	defer func() { _ = ln.Close() }()
+	fd, err := duplicate(ln)
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{Address: "unix:" + path, Addr: ln.Addr(), fd: fd, path: path, inode: inodeOf(path)}, nil
+}
+
+// PrivateTransport reaches the private socket of one worker.
+func PrivateTransport(dir, name string) *http.Transport {
+	path := privatePath(dir, name)
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: privateDial}).DialContext(ctx, "unix", path)
+		},
+		DisableKeepAlives: true, ResponseHeaderTimeout: forwardTimeout,
+	}
+}
+
+// Forwarder passes requests that belong to another worker's session on to it.
+type Forwarder struct {
+	dir, own, path string
+}
+
+// NewForwarder makes a forwarder of the worker own. path is where the private
+// sockets serve sessions.
+func NewForwarder(dir, own, path string) *Forwarder {
+	return &Forwarder{dir: dir, own: own, path: path}
+}
+
+// SessionPrefix begins the ids of this worker's own sessions.
+func (f *Forwarder) SessionPrefix() string { return f.own + "." }
+
+// Forward passes the request on if its session is of another worker that lives.
+func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, sid string) bool {
+	name, _, ok := strings.Cut(sid, ".")
+	if !ok || name == f.own || !validName(name) {
+		return false
+	}
+	if _, err := os.Lstat(privatePath(f.dir, name)); err != nil {
+		return false
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: PrivateTransport(f.dir, name), FlushInterval: -1,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host = "http", "worker"
+			p.Out.URL.Path, p.Out.URL.RawPath = f.path, ""
+			p.Out.Host = p.In.Host
+			p.Out.Header.Del("Origin") // it was judged here
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
+			if r.Context().Err() != nil {
+				return // the client has gone; there is nobody to answer
+			}
+			// As a server answers that does not know the session: the client makes a new
+			// one at once.
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"code":1,"message":"Session ID unknown"}`))
+		},
+	}
+	proxy.ServeHTTP(w, r)
+	return true
+}

@@ -1,0 +1,62 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/llmctl/studio/internal/telemetry"
+)
+
+func scrape(t *testing.T, m *telemetry.Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	return w.Body.String()
+}
+
+func TestFiguresOfSeveralProcessesBecomeOneDocument(t *testing.T) {
+	t.Parallel()
+	texts := map[string]string{}
+	for worker, n := range map[string]float64{"1": 3, "2": 5} {
+		m := telemetry.New("v1")
+		m.Gauge("llmctl_connections", "Open connections.", func() float64 { return n })
+		m.Counters("llmctl_closed_total", "Ends by reason.", "reason", func() map[string]uint64 { return map[string]uint64{"slow": uint64(n)} })
+		m.Request("GET", "/api/flowcharts/{id}", 200, 3*time.Millisecond)
+		texts[worker] = scrape(t, m)
+	}
+	parts := map[string]prometheus.Gatherer{"master": telemetry.New("v1").Gatherer()}
+	for worker, text := range texts {
+		parts[worker] = telemetry.Parse(strings.NewReader(text))
+	}
+	var out bytes.Buffer
+	require.NoError(t, telemetry.Merge(&out, "worker", parts))
+	text := out.String()
+	require.Contains(t, text, `llmctl_connections{worker="1"} 3`)
+	require.Contains(t, text, `llmctl_connections{worker="2"} 5`)
+	require.Contains(t, text, `llmctl_closed_total{reason="slow",worker="2"} 5`)
+	require.Contains(t, text, `llmctl_http_request_duration_seconds_count{method="GET",route="/api/flowcharts/{id}",status="200",worker="1"} 1`)
+	require.Contains(t, text, `llmctl_build_info{version="v1",worker="master"} 1`)
+	require.Equal(t, 1, strings.Count(text, "# TYPE llmctl_connections gauge"), "one family, whatever the number of processes")
+
+	again, err := telemetry.Parse(strings.NewReader(text)).Gather()
+	require.NoError(t, err, "what was written can be read")
+	require.NotEmpty(t, again)
+}
+
+func TestAProcessThatCannotBeReadLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	err := telemetry.Merge(&out, "worker", map[string]prometheus.Gatherer{
+		"1": telemetry.Parse(strings.NewReader("{{{ not figures\n")), "2": telemetry.Parse(strings.NewReader("# TYPE x gauge\nx 1\n")),
+	})
+	require.ErrorContains(t, err, "1: ")
+	require.Contains(t, out.String(), `x{worker="2"} 1`)
+}
