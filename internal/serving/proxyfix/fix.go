@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 )
 
@@ -44,7 +43,7 @@ type counter struct {
 	hops      int
 	malformed atomic.Uint64
 	short     atomic.Uint64
-	warned    sync.Once
+	warned    atomic.Bool
 }
 
 // Indices of Fix.headers.
@@ -202,17 +201,15 @@ func (f *Fix) values(r *http.Request, i int, given string) ([]string, bool) {
 func (f *Fix) ignore(r *http.Request, i int, value, fault string) {
 	h := &f.headers[i]
 	h.malformed.Add(1)
-	if f.opts.Logger == nil {
+	if f.opts.Logger == nil || !h.warned.CompareAndSwap(false, true) {
 		return
 	}
-	h.warned.Do(func() {
-		const shown = 100
-		if len(value) > shown {
-			value = value[:shown] + "…"
-		}
-		f.opts.Logger.WarnContext(r.Context(), "a forwarded header is ignored, as are further ones like it",
-			"header", h.name, "value", value, "fault", fault, "peer", r.RemoteAddr)
-	})
+	const shown = 100
+	if len(value) > shown {
+		value = value[:shown] + "…"
+	}
+	f.opts.Logger.WarnContext(r.Context(), "a forwarded header is ignored, as are further ones like it",
+		"header", h.name, "value", value, "fault", fault, "peer", r.RemoteAddr)
 }
 
 // take removes every header that claims where a request came from, and gives the

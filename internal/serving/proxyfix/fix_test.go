@@ -2,6 +2,7 @@ package proxyfix_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -256,7 +257,9 @@ func TestUnixPeersHaveNoAddressUntilAProxySaysSo(t *testing.T) {
 	t.Cleanup(func() { _ = server.Close() })
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", path) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		},
 	}}
 	for _, c := range []struct{ header, ip, remote string }{{"", "", "@"}, {"192.0.2.7", "192.0.2.7", "192.0.2.7:0"}, {"unix:", "", "@"}} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://studio/x", nil)

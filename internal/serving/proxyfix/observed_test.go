@@ -73,10 +73,10 @@ func TestCountsAsWerkzeugWasObservedTo(t *testing.T) {
 }
 
 // seen gives the request that the application behind a fix gets.
-func seen(t testing.TB, o proxyfix.Options, r *http.Request) *http.Request {
-	t.Helper()
+func seen(tb testing.TB, o proxyfix.Options, r *http.Request) *http.Request {
+	tb.Helper()
 	var got *http.Request
 	proxyfix.New(o).Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r })).ServeHTTP(httptest.NewRecorder(), r)
-	require.NotNil(t, got)
+	require.NotNil(tb, got)
 	return got
 }
