@@ -227,7 +227,7 @@ func handshake(t *testing.T, server, client *tls.Config) (string, error) {
 	}
 	_ = l.Close()
 	<-done
-	if err != nil && (strings.Contains(err.Error(), "EOF")) {
+	if err != nil && strings.Contains(err.Error(), "EOF") {
 		err = nil // it was read and closed
 	}
 	return serial, err
