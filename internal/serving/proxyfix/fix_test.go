@@ -229,6 +229,32 @@ func TestChainOfTrustedProxiesIsKeptForTheNext(t *testing.T) {
 	require.Equal(t, "192.0.2.7, unknown, 192.0.2.9", proxyfix.From(got).Forwarded)
 }
 
+func TestNextServerIsToldWhatWasBelievedAndWhoThePeerIs(t *testing.T) {
+	t.Parallel()
+	pass := func(o proxyfix.Options, r *http.Request) http.Header {
+		h := http.Header{"X-Forwarded-For": {"6.6.6.6"}, "X-Forwarded-Prefix": {"/evil"}}
+		proxyfix.From(seen(t, o, r)).Pass(h)
+		return h
+	}
+	spoofed := []string{"X-Forwarded-For", "6.6.6.6", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-Prefix", "/evil"}
+	require.Equal(t, http.Header{
+		"X-Forwarded-For": {"10.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"inner:5155"}, "X-Forwarded-Port": {"5155"},
+	}, pass(proxyfix.Options{}, request(t, "/x", spoofed...)))
+	require.Equal(t, http.Header{
+		"X-Forwarded-For": {"192.0.2.7, 192.0.2.8, 10.0.0.1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"studio.example"},
+		"X-Forwarded-Port": {"443"}, "X-Forwarded-Prefix": {"/studio"},
+	}, pass(proxyfix.Options{Hops: proxyfix.Hops{For: 2, Proto: 1, Host: 1, Port: 1, Prefix: 1}}, request(
+		t, "/x", "X-Forwarded-For", "6.6.6.6, 192.0.2.7, 192.0.2.8", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "studio.example",
+		"X-Forwarded-Prefix", "/studio",
+	)))
+	unix := request(t, "/x", "X-Forwarded-For", "192.0.2.7")
+	unix.RemoteAddr = "@"
+	require.Equal(t, []string{"192.0.2.7, unknown"}, pass(proxyfix.Options{Hops: allOnce}, unix)["X-Forwarded-For"])
+	unix = request(t, "/x")
+	unix.RemoteAddr = "@"
+	require.NotContains(t, pass(proxyfix.Options{Hops: allOnce}, unix), "X-Forwarded-For")
+}
+
 func TestTwiceIsOnce(t *testing.T) {
 	t.Parallel()
 	fix := proxyfix.New(proxyfix.Options{Hops: allOnce})

@@ -19,6 +19,8 @@ type Origin struct {
 	// Client made the request. It is not valid for a peer on a Unix socket that no
 	// believed header says more about.
 	Client netip.Addr
+	// Peer opened the connection; not valid on a Unix socket.
+	Peer netip.Addr
 	// Scheme is "http" or "https", as the browser used it.
 	Scheme string
 	// Host is what the browser sent it to: host or host:port.
@@ -42,6 +44,45 @@ func (o Origin) ClientIP() string {
 		return ""
 	}
 	return o.Client.String()
+}
+
+// Pass writes the forwarded headers for a server behind us: the peer is appended to
+// the believed chain, as every proxy does, so that server counts one hop more for
+// X-Forwarded-For than we do; the others say what the browser used, in one value.
+func (o Origin) Pass(h http.Header) {
+	set := func(name, value string) {
+		h.Del(name)
+		if value != "" {
+			h.Set(name, value)
+		}
+	}
+	peer := "unknown" // keeps the chain's length
+	if o.Peer.IsValid() {
+		peer = o.Peer.WithZone("").String()
+	}
+	switch {
+	case o.Forwarded != "":
+		peer = o.Forwarded + ", " + peer
+	case !o.Peer.IsValid():
+		peer = ""
+	}
+	set(For, peer)
+	set(Proto, o.Scheme)
+	set(Host, o.Host)
+	set(Port, o.port())
+	set(Prefix, o.Prefix)
+}
+
+// port is the one that the browser used.
+func (o Origin) port() string {
+	switch _, port, ok := splitHost(o.Host); {
+	case ok && port != "":
+		return port
+	case o.Scheme == HTTPS:
+		return "443"
+	default:
+		return "80"
+	}
 }
 
 type originKey struct{}
@@ -68,7 +109,7 @@ func connection(r *http.Request) Origin {
 	}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		if addr, err := netip.ParseAddr(host); err == nil {
-			o.Client = addr.Unmap()
+			o.Client, o.Peer = addr.Unmap(), addr.Unmap()
 		}
 	}
 	return o

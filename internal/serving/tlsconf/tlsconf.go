@@ -106,8 +106,9 @@ func (f Files) load(now time.Time) (*tls.Config, []string, error) {
 	if err != nil {
 		return nil, nil, f.mismatch(chain[0], err)
 	}
+	// HTTP/1.1 only, as the server behind it speaks: it is what a WebSocket needs.
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"},
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"},
 	}, validity(f.Cert, chain, now), nil
 }
 

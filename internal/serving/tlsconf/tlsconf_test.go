@@ -306,7 +306,7 @@ func TestOldVersionsAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = handshake(t, s.Config(), &tls.Config{RootCAs: roots(ca), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 	require.ErrorContains(t, err, "protocol version")
-	require.Contains(t, s.Config().NextProtos, "h2")
+	require.Equal(t, []string{"http/1.1"}, s.Config().NextProtos)
 }
 
 func TestClientWithoutFilesTrustsTheSystem(t *testing.T) {
