@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/serving/proxyfix"
 )
 
 type userView struct {
@@ -21,24 +21,20 @@ type userView struct {
 // RequestInfo is what log-in needs of the request itself.
 type RequestInfo struct {
 	ip, agent string
-	secure    bool
+	origin    proxyfix.Origin
 	session   string
 }
 
 // Resolve implements huma.Resolver: it looks at the request.
 func (i *RequestInfo) Resolve(ctx huma.Context) []error {
 	r, _ := humaUnwrap(ctx)
-	i.ip, _, _ = net.SplitHostPort(r.RemoteAddr)
-	i.agent, i.secure = r.UserAgent(), isHTTPS(r)
+	i.origin, i.agent = proxyfix.From(r), r.UserAgent()
+	i.ip = i.origin.ClientIP()
 	if c, err := r.Cookie(auth.Cookie); err == nil {
 		i.session = c.Value
 	}
 	return nil
 }
-
-// isHTTPS tells how the browser came: over TLS to us, or to a trusted proxy that
-// said so (which is written into the request's address before it gets here).
-func isHTTPS(r *http.Request) bool { return r.TLS != nil || r.URL.Scheme == "https" }
 
 type setupInput struct {
 	RequestInfo
@@ -77,10 +73,15 @@ type meOutput struct {
 	}
 }
 
-func cookie(token string, secure bool) string {
+// cookie is sent over TLS only if the browser came that way, and to nothing beside
+// us on the same host.
+func cookie(token string, at proxyfix.Origin) string {
 	const life = 14 * 24 * time.Hour
 	c := http.Cookie{ //nolint:gosec // Secure as far as the connection is; loopback has no TLS
-		Name: auth.Cookie, Value: token, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode, MaxAge: int(life.Seconds()),
+		Name: auth.Cookie, Value: token, Path: "/", HttpOnly: true, Secure: at.Scheme == proxyfix.HTTPS, SameSite: http.SameSiteLaxMode, MaxAge: int(life.Seconds()),
+	}
+	if at.Prefix != "" {
+		c.Path = at.Prefix
 	}
 	if token == "" {
 		c.MaxAge = -1
@@ -88,8 +89,8 @@ func cookie(token string, secure bool) string {
 	return c.String()
 }
 
-func sessionOf(u auth.User, token string, secure bool) *sessionOutput {
-	out := &sessionOutput{SetCookie: cookie(token, secure)}
+func sessionOf(u auth.User, token string, at proxyfix.Origin) *sessionOutput {
+	out := &sessionOutput{SetCookie: cookie(token, at)}
 	out.Body.User = userView{ID: u.ID, Email: u.Email, Role: u.Role}
 	return out
 }
@@ -107,7 +108,7 @@ func (s *server) registerAuth() {
 		if err != nil {
 			return nil, err
 		}
-		return sessionOf(u, token, in.secure), nil
+		return sessionOf(u, token, in.origin), nil
 	})
 	handle(s, route{
 		method: http.MethodPost, path: "/auth/login", id: "login", tag: "auth", permission: auth.Open, audit: true,
@@ -117,13 +118,13 @@ func (s *server) registerAuth() {
 		if err != nil {
 			return nil, err
 		}
-		return sessionOf(u, token, in.secure), nil
+		return sessionOf(u, token, in.origin), nil
 	})
 	handle(s, route{
 		method: http.MethodPost, path: "/auth/logout", id: "logout", tag: "auth", permission: auth.SignedIn, audit: true,
 		summary: "End the session", status: http.StatusNoContent,
 	}, func(ctx context.Context, in *logoutInput) (*noContent, error) {
-		return &noContent{SetCookie: cookie("", in.secure)}, s.deps.Auth.Logout(ctx, in.session)
+		return &noContent{SetCookie: cookie("", in.origin)}, s.deps.Auth.Logout(ctx, in.session)
 	})
 	handle(s, route{
 		method: http.MethodGet, path: "/auth/me", id: "get-me", tag: "auth", permission: auth.SignedIn, summary: "Who is signed in",

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/llmctl/studio/internal/serving/proxyfix"
 )
 
 type docsEntry struct {
@@ -38,7 +40,8 @@ func (s *server) docs(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	if err := docsPage().Execute(w, map[string]any{"Tags": all, "API": s.deps.APIPrefix, "Version": s.deps.Version}); err != nil {
+	prefix := proxyfix.From(r).Prefix
+	if err := docsPage().Execute(w, map[string]any{"Tags": all, "Prefix": prefix, "API": prefix + s.deps.APIPrefix, "Version": s.deps.Version}); err != nil {
 		noteError(r.Context(), err)
 	}
 }
@@ -51,5 +54,5 @@ small{opacity:.7}</style>
 <h1>llmctl Studio API <small>{{.Version}}</small></h1>
 <p>The whole description: <a href="{{.API}}/openapi.json">openapi.json</a> (OpenAPI 3.1). Send an API key as <code>Authorization: Bearer …</code>.
 Errors are <code>application/problem+json</code>. Writes that create something take an <code>Idempotency-Key</code>.</p>
-{{range .Tags}}<h2>{{.Name}}</h2><table>{{range .Entries}}<tr><td><code>{{.Method}}</code></td><td><code>{{.Path}}</code></td><td>{{.Summary}} <small>{{.Permission}}</small></td></tr>{{end}}</table>{{end}}</html>`))
+{{range .Tags}}<h2>{{.Name}}</h2><table>{{range .Entries}}<tr><td><code>{{.Method}}</code></td><td><code>{{$.Prefix}}{{.Path}}</code></td><td>{{.Summary}} <small>{{.Permission}}</small></td></tr>{{end}}</table>{{end}}</html>`))
 }

@@ -134,11 +134,15 @@ func withSecurityHeaders(apiPrefix string, next http.Handler) http.Handler {
 // writeProblem answers outside huma; what causes say goes before status.
 func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail string, causes ...error) {
 	p := problemOf(status, detail, causes...)
+	if p.Status >= http.StatusInternalServerError && len(causes) > 0 {
+		noteError(r.Context(), errors.Join(causes...))
+	}
+	send(w, r, p)
+}
+
+func send(w http.ResponseWriter, r *http.Request, p *Problem) {
 	v := idsFrom(r.Context())
 	p.RequestID, p.CorrelationID = v.Request, v.Correlation
-	if p.Status >= http.StatusInternalServerError && len(causes) > 0 {
-		v.err = errors.Join(causes...)
-	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	// Numbers and texts only: this cannot fail but for a client that is gone.

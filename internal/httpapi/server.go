@@ -5,7 +5,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +23,7 @@ import (
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
+	"github.com/llmctl/studio/internal/serving/proxyfix"
 )
 
 // Deps are what the API works with.
@@ -34,6 +38,8 @@ type Deps struct {
 	Realtime   RealtimeStatus // nil: no realtime in this process
 	Sockets    http.Handler   // Socket.IO; nil: none
 	Page       fs.FS          // the built page; nil or without index.html: not built
+	NoPage     bool           // the page is served elsewhere; what asks for it here is told so
+	Proxy      *proxyfix.Fix  // what is believed of forwarded headers; nil: nothing
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
 
@@ -129,11 +135,20 @@ func (s *server) mount() {
 			s.mux.Handle(path+"/", d.Sockets)
 		}
 	}
-	page := newPage(d)
-	redirect := http.RedirectHandler(d.WebPrefix+"/", http.StatusFound)
+	s.mountPage()
+}
+
+func (s *server) mountPage() {
+	d := s.deps
+	page := http.Handler(http.HandlerFunc(pageElsewhere))
+	if !d.NoPage {
+		page = newPage(PageOptions{
+			Files: d.Page, WebPrefix: d.WebPrefix, APIPrefix: d.APIPrefix, SocketPath: d.SocketPath, Transports: d.Transports, Version: d.Version,
+		})
+		s.mux.Handle("GET /{$}", redirectTo(d.WebPrefix+"/"))
+	}
+	s.mux.Handle(d.WebPrefix, page)
 	s.mux.Handle(d.WebPrefix+"/", page)
-	s.mux.Handle("GET /{$}", redirect)
-	s.mux.Handle("GET "+d.WebPrefix, redirect)
 }
 
 func (s *server) socketPaths() []string {
@@ -143,10 +158,37 @@ func (s *server) socketPaths() []string {
 // wrap puts the middleware of every request around the mux.
 func (s *server) wrap() http.Handler {
 	var h http.Handler = s.mux
+	h = withCanonicalPath(h)
 	h = s.withCrossOriginProtection(h)
 	h = withSecurityHeaders(s.deps.APIPrefix, h)
-	h = withLog(s.deps.Logger, s.deps.Now, h)
-	return withIDs(h)
+	return around(s.deps.Proxy, s.deps.Logger, s.deps.Now, h)
+}
+
+// around is what every request passes before anything else looks at it. First of
+// all it is made what the browser sent: the log, the limits and the origin checks
+// are to see that.
+func around(proxy *proxyfix.Fix, log *slog.Logger, now func() time.Time, h http.Handler) http.Handler {
+	if proxy == nil {
+		proxy = proxyfix.New(proxyfix.Options{}) // removes what nobody vouches for
+	}
+	return proxy.Wrap(withIDs(withLog(log, now, h)))
+}
+
+// withCanonicalPath redirects to the path without "//", "." and "..", as the mux
+// would, which knows nothing of the prefix that a proxy mounts us at.
+func withCanonicalPath(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		clean := path.Clean("/" + r.URL.Path)
+		if strings.HasSuffix(r.URL.Path, "/") && clean != "/" {
+			clean += "/"
+		}
+		if clean == r.URL.Path || r.Method == http.MethodConnect {
+			next.ServeHTTP(w, r)
+			return
+		}
+		to := url.URL{Path: proxyfix.From(r).Path(clean), RawQuery: r.URL.RawQuery}
+		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
+	})
 }
 
 // withCrossOriginProtection keeps other origins' pages from using a browser's
@@ -155,18 +197,34 @@ func (s *server) wrap() http.Handler {
 // origins that the operations do not.
 func (s *server) withCrossOriginProtection(next http.Handler) http.Handler {
 	csrf := http.NewCrossOriginProtection()
-	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	denied := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, 0, "", errs.E(errs.Forbidden, "request.cross_origin",
-			"The request comes from another origin's page. Use the Studio's own page, or an API key."))
-	}))
+			"The request comes from another origin's page: "+strconv.Quote(r.Header.Get("Origin"))+" wrote to "+proxyfix.From(r).URL("")+
+				". Use the Studio's own page, or an API key. If that is the Studio's own page, its proxy does not pass Host or X-Forwarded-* on."))
+	})
+	csrf.SetDenyHandler(denied)
 	protected := csrf.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "" || s.isSocket(r.URL.Path) {
+		switch {
+		case r.Header.Get("Authorization") != "" || s.isSocket(r.URL.Path):
 			next.ServeHTTP(w, r)
-			return
+		case otherScheme(r):
+			denied.ServeHTTP(w, r)
+		default:
+			protected.ServeHTTP(w, r)
 		}
-		protected.ServeHTTP(w, r)
 	})
+}
+
+// otherScheme tells whether a write comes from a page of another scheme. The
+// standard protection compares hosts only, since it cannot know the scheme that a
+// proxy ended; where a trusted proxy has told us, we can.
+func otherScheme(r *http.Request) bool {
+	if r.URL.Scheme == "" || r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		return false
+	}
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	return err == nil && origin.Scheme != "" && origin.Scheme != r.URL.Scheme
 }
 
 func (s *server) isSocket(path string) bool {
@@ -190,7 +248,11 @@ func (s *server) signedIn(f http.HandlerFunc) http.Handler {
 // document serves the OpenAPI description in one of its forms.
 func (s *server) document(marshal func(*huma.OpenAPI) ([]byte, error), contentType string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		raw, err := marshal(s.api.OpenAPI())
+		doc := *s.api.OpenAPI()
+		if prefix := proxyfix.From(r).Prefix; prefix != "" {
+			doc.Servers = []*huma.Server{{URL: prefix}}
+		}
+		raw, err := marshal(&doc)
 		if err != nil {
 			writeProblem(w, r, http.StatusInternalServerError, "", err)
 			return
@@ -216,7 +278,8 @@ func (s *server) unknown(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, http.StatusMethodNotAllowed, r.Method+" is not accepted here; accepted are "+strings.Join(allowed, ", ")+".")
 		return
 	}
-	writeProblem(w, r, http.StatusNotFound, "There is nothing at "+r.URL.Path+". "+s.deps.APIPrefix+"/docs lists the operations.")
+	at := proxyfix.From(r)
+	writeProblem(w, r, http.StatusNotFound, "There is nothing at "+at.Path(r.URL.Path)+". "+at.Path(s.deps.APIPrefix)+"/docs lists the operations.")
 }
 
 func humaUnwrap(ctx huma.Context) (*http.Request, http.ResponseWriter) { return humago.Unwrap(ctx) }

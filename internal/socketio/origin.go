@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// SameOrigin accepts an origin whose host and port are those the request was sent to. Schemes are not compared, since
-// TLS may end at a proxy.
+// SameOrigin accepts an origin whose host and port are those the request was sent to. TLS may end at a proxy, so the
+// scheme is compared only where someone who knows it has set it in the request's URL.
 func SameOrigin(r *http.Request, origin string) bool {
 	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) && (r.URL.Scheme == "" || strings.EqualFold(u.Scheme, r.URL.Scheme))
 }
 
 // AllowOrigins accepts the listed origins, such as "https://studio.example", besides the same origin. "*" accepts all.

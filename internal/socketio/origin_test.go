@@ -41,9 +41,18 @@ func TestOriginPolicies(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://studio.example/socket.io/", nil)
+			r.URL.Scheme = "" // as servers get requests
 			require.Equal(t, tc.want, tc.policy(r, tc.origin))
 		})
 	}
+}
+
+func TestSchemeIsComparedWhereItIsKnown(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/socket.io/", nil)
+	r.Host, r.URL.Scheme = "studio.example", "https"
+	require.True(t, SameOrigin(r, "https://studio.example"))
+	require.False(t, SameOrigin(r, "http://studio.example"))
 }
 
 func TestOriginIsCheckedOnBothTransports(t *testing.T) {
