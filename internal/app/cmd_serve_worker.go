@@ -54,7 +54,11 @@ func (c *command) runServeWorker(ctx context.Context, in serving.Inherited, page
 	if err != nil {
 		return err
 	}
-	o := s.serverOptions(open, nil)
+	secure, err := certificates(ctx, cfg, log, c.edge.Now)
+	if err != nil {
+		return err
+	}
+	o := s.serverOptions(open, secure)
 	o.Recycle = worker.Recycle
 	server = serving.NewServer(o)
 	mux := diagnosis(s.metrics.Handler())

@@ -3,13 +3,16 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/llmctl/studio/internal/config"
 	"github.com/llmctl/studio/internal/serving"
+	"github.com/llmctl/studio/internal/serving/tlsconf"
 )
 
 // serverOptions are what serving the API takes from the configuration.
@@ -26,11 +29,31 @@ func (s *studio) serverOptions(listeners []net.Listener, secure *tls.Config) ser
 }
 
 // waitsRather tells requests that take no thread: those of the realtime side wait
-// for events, and health must answer when all threads are busy.
+// for events, and health must answer when all threads are busy. It sees the path as
+// it was sent, so a proxy's prefix may still be there.
 func (s *studio) waitsRather(r *http.Request) bool {
-	api := s.cfg.Proxy.APIPrefix
-	path := strings.TrimPrefix(r.URL.Path, api)
-	return strings.HasPrefix(path, s.cfg.SocketIO.Path) || path == "/health" || path == "/ready"
+	path := strings.TrimSuffix(r.URL.Path, "/")
+	return strings.HasSuffix(path, s.cfg.SocketIO.Path) || strings.HasSuffix(path, "/health") || strings.HasSuffix(path, "/ready")
+}
+
+// certificates reads the TLS files that the configuration names; nil: plain HTTP.
+func certificates(ctx context.Context, cfg *config.Config, log *slog.Logger, now func() time.Time) (*tls.Config, error) {
+	c := cfg.Server
+	if c.Certfile == "" {
+		return nil, nil //nolint:nilnil // no TLS is a configuration, too
+	}
+	server, err := tlsconf.NewServer(tlsconf.Files{
+		Cert: tlsconf.File{Setting: "GUNICORN_CERTFILE", Path: c.Certfile},
+		Key:  tlsconf.File{Setting: "GUNICORN_KEYFILE", Path: c.Keyfile},
+		CA:   tlsconf.File{Setting: "GUNICORN_CA_CERTS", Path: c.CACerts},
+	}, now)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range server.Warnings() {
+		log.WarnContext(ctx, "TLS", "warning", w)
+	}
+	return server.Config(), nil
 }
 
 // listen opens the configured addresses for this very process.
@@ -48,7 +71,11 @@ func (s *studio) listen(ctx context.Context) (*serving.Server, []*serving.Listen
 		}
 		bound, open = append(bound, l), append(open, ln)
 	}
-	o := s.serverOptions(open, nil)
+	secure, err := certificates(ctx, s.cfg, s.log, s.now)
+	if err != nil {
+		return nil, nil, err
+	}
+	o := s.serverOptions(open, secure)
 	o.MaxRequests = 0                      // there is nobody to take over
 	o.Grace = min(o.Grace, 10*time.Second) // nor anybody else who serves meanwhile
 	return serving.NewServer(o), bound, nil

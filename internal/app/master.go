@@ -135,6 +135,9 @@ func (m *master) settings() (serving.Settings, error) {
 	if err := refuseWithoutEffect(cfg, config.RoleServe); err != nil {
 		return serving.Settings{}, err
 	}
+	if _, err := certificates(context.Background(), cfg, m.log, m.c.edge.Now); err != nil {
+		return serving.Settings{}, err // before any worker stumbles over it
+	}
 	environ, err := config.Environment(m.c.loadOptions(config.RoleServe, ""))
 	if err != nil {
 		return serving.Settings{}, err
