@@ -34,6 +34,8 @@ type master struct {
 	setup   string
 	runDir  string
 	arbiter *serving.Arbiter
+	// upgraded tells whether this master took the place of another one.
+	upgraded bool
 
 	cfg atomic.Pointer[config.Config] // in effect; a reload replaces it
 }
@@ -44,6 +46,7 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 		return err
 	}
 	handedOver := false
+	m.upgraded = from.Channel > 0
 	if m.runDir = from.RunDir; m.runDir == "" {
 		if m.runDir, err = serving.MakeRunDir(); err != nil {
 			return err
@@ -86,19 +89,25 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 // exitBoot is Gunicorn's code for workers that cannot start.
 const exitBoot = 3
 
-// beside runs what accompanies the arbiter. That it cannot run is said and stops
-// nothing: requests are served without it.
+// beside runs what accompanies the arbiter, until ctx ends. That something of it
+// cannot run is said and stops nothing: requests are served without it.
 func (m *master) beside(ctx context.Context) {
-	var services []lifecycle.Service
-	if l := m.internal(); l != nil {
-		services = append(services, l)
-	}
-	for _, s := range services {
-		if err := lifecycle.NewGroup(m.log, 5*time.Second, s).Run(ctx, func() {}); err != nil {
-			m.log.ErrorContext(ctx, "the master goes on without this service", "service", s.Name(), "error", err)
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, s := range []lifecycle.Service{m.internal(), m.control(ctx)} {
+		if s == nil {
+			continue
 		}
+		running.Go(func() {
+			if err := lifecycle.NewGroup(m.log, besidePatience, s).Run(ctx, func() {}); err != nil {
+				m.log.ErrorContext(ctx, "the master goes on without this service", "service", s.Name(), "error", err)
+			}
+		})
 	}
 }
+
+// besidePatience is longer than a command of the control socket may take.
+const besidePatience = 15 * time.Second
 
 // internal is the listener for figures and profiles; nil: it is off.
 func (m *master) internal() lifecycle.Service {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // gate bounds how many connections are open at once. While it is full nobody
@@ -11,6 +12,7 @@ import (
 // may take them.
 type gate struct {
 	slots  chan struct{}
+	taken  atomic.Int64 // connections; a slot may also be held by somebody who waits for one
 	closed chan struct{}
 	once   sync.Once
 }
@@ -19,7 +21,7 @@ func newGate(limit int) *gate {
 	return &gate{slots: make(chan struct{}, max(limit, 1)), closed: make(chan struct{})}
 }
 
-func (g *gate) open() int { return len(g.slots) }
+func (g *gate) open() int { return int(g.taken.Load()) }
 
 func (g *gate) close() { g.once.Do(func() { close(g.closed) }) }
 
@@ -42,7 +44,8 @@ func (l *gatedListener) Accept() (net.Conn, error) {
 		<-l.gate.slots
 		return nil, err
 	}
-	leave := sync.OnceFunc(func() { <-l.gate.slots })
+	l.gate.taken.Add(1)
+	leave := sync.OnceFunc(func() { l.gate.taken.Add(-1); <-l.gate.slots })
 	// The concrete types stay reachable through the embedding: writing several
 	// buffers in one system call depends on it.
 	switch conn := c.(type) {
