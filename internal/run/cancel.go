@@ -14,7 +14,7 @@ import (
 func (e *Engine) Cancel(ctx context.Context, runID int64) (Run, error) {
 	var out Run
 	err := e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		err := e.onRun(ctx, tx, runID, func(ctx context.Context, c *change) error {
+		err := e.onRun(ctx, tx, runID, newOutputs(), func(ctx context.Context, c *change) error {
 			if c.run.FinishedAt != nil {
 				return errs.Ef(errs.Conflict, "run.finished", "Run %d has ended already (%s).", runID, c.run.Status)
 			}
