@@ -196,5 +196,5 @@ func (s *studio) ready(ctx context.Context) []string {
 func (s *studio) services(listen lifecycle.Service) []lifecycle.Service {
 	out := []lifecycle.Service{s.bus, s.recorder, s.registry}
 	out = append(out, s.realtime.services()...)
-	return append(out, s.queue, s.sweeper, &cleaner{auth: s.auth, log: s.log}, listen)
+	return append(out, s.queue, s.sweeper, &cleaner{auth: s.auth, db: s.db, log: s.log}, listen)
 }
