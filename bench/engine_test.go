@@ -67,7 +67,7 @@ func newRig(b *testing.B, slots int) *rig {
 		DB: db, Log: log, Jobs: jobs, ExecutorFor: func(string) string { return "inline" }, Now: time.Now, Logger: quiet,
 	})
 	worker := uuid.New()
-	_, err = db.Exec(b.Context(), `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues) VALUES ($1, 'bench', 'bench', 1, 'bench', 1, '{}')`, worker)
+	_, err = db.Exec(b.Context(), `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues, level) VALUES ($1, 'bench', 'bench', 1, 'bench', 1, '{}', 2)`, worker)
 	require.NoError(b, err)
 	noop := inline.New(func(context.Context, executor.Payload, executor.Sink) executor.Result {
 		return executor.Success(map[string]any{"exit_code": 0})

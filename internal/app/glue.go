@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/blob"
 	"github.com/llmctl/studio/internal/bus"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
@@ -36,11 +37,17 @@ func cancelKey(key string) int64 {
 	return id
 }
 
-// cleaner removes expired sessions, idempotency keys and log-in counts.
+// cleaner removes expired sessions, idempotency keys and log-in counts, and blobs
+// that nobody came to refer to.
 type cleaner struct {
 	auth *auth.Service
+	db   *postgres.DB
 	log  *slog.Logger
 }
+
+// orphanAge is how long a blob may wait for the transaction that refers to it;
+// that comes within seconds as a rule.
+const orphanAge = 6 * time.Hour
 
 // Name names the service.
 func (c *cleaner) Name() string { return "cleaner" }
@@ -53,6 +60,9 @@ func (c *cleaner) Run(ctx context.Context, ready func()) error {
 	for {
 		if err := c.auth.Clean(ctx); err != nil && ctx.Err() == nil {
 			c.log.WarnContext(ctx, "could not remove what has expired", "error", err)
+		}
+		if _, err := blob.Collect(ctx, c.db, orphanAge); err != nil && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "could not remove blobs without a reference", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -118,7 +118,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 		out = append(out, s.realtime.services()...)
 	}
 	if s.worker != nil {
-		out = append(out, s.queue, s.worker.sweeper, &cleaner{auth: s.auth, log: s.log})
+		out = append(out, s.queue, s.worker.sweeper, &cleaner{auth: s.auth, db: s.db, log: s.log})
 	}
 	return append(out, serve...)
 }

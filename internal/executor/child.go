@@ -230,8 +230,8 @@ func (l *lineWriter) result(r Result, now time.Time) {
 	defer l.mu.Unlock()
 	ev := Event{V: Version, N: l.n + 1, TS: now.UTC(), Type: EventResult, Result: &r}
 	line, err := json.Marshal(ev)
-	if err != nil || len(line) >= MaxLine {
-		small := Failuref(CodeTooLarge, false, "The result of the node is larger than %d MiB.", MaxLine>>20)
+	if err != nil || len(line) >= MaxResult {
+		small := Failuref(CodeTooLarge, false, "The result of the node is larger than %d MiB.", MaxResult>>20)
 		ev.Result = &small
 		line, _ = json.Marshal(ev) //nolint:errchkjson // made of numbers and texts
 	}

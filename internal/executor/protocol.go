@@ -13,10 +13,12 @@ import (
 // Version is the protocol version of payloads and events.
 const Version = "v1"
 
-// MaxPayload and MaxLine bound what crosses a process border in one piece.
+// What crosses a process border in one piece: a payload, an event, and the result,
+// which carries the output and the artifacts.
 const (
-	MaxPayload = 32 << 20
+	MaxPayload = 64 << 20
 	MaxLine    = 8 << 20
+	MaxResult  = 64 << 20
 )
 
 // Payload is everything one attempt needs. Templates in Config are rendered.
@@ -172,7 +174,8 @@ func (e *ResultError) Error() string { return e.Code + ": " + e.Message }
 
 // Artifact is a named output kept beside the output state.
 type Artifact struct {
-	Name      string `json:"name"`
+	Name      string `json:"name"`           // a relative path with slashes
+	Kind      string `json:"kind,omitempty"` // empty: a file
 	MediaType string `json:"media_type,omitempty"`
 	Data      []byte `json:"data,omitempty"`
 }

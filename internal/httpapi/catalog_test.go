@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -44,6 +45,42 @@ func TestProviderLifecycle(t *testing.T) {
 	for _, action := range []string{"created", "updated", "deleted"} {
 		require.Contains(t, b.audited(t), "provider."+action+" "+id)
 	}
+}
+
+func TestAKeyDoesNotFollowAProviderToAnotherOrigin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.admin(t, http.StatusCreated, http.MethodPost, "/api/providers",
+		map[string]string{"name": "p", "kind": "openai", "base_url": "https://good.example/v1", "api_key": apiKey}).id(t, "id")
+	path := "/api/providers/" + id
+	patch := func(body string) answer { return b.admin(t, http.StatusOK, http.MethodPatch, path, body) }
+	detail := func() any {
+		return b.admin(t, http.StatusOK, http.MethodGet, "/api/audit-events?action=provider.updated&limit=1", nil).at(t, "items", 0, "detail")
+	}
+
+	res := patch(`{"base_url":"https://GOOD.example:443/v2"}`)
+	require.Equal(t, true, res.at(t, "api_key_set"), "the same origin")
+	require.Equal(t, false, res.at(t, "api_key_removed"))
+	require.Nil(t, detail())
+
+	res = patch(`{"base_url":"https://evil.example/v1"}`)
+	require.Equal(t, false, res.at(t, "api_key_set"))
+	require.Equal(t, true, res.at(t, "api_key_removed"))
+	require.Contains(t, res.at(t, "notice"), "from https://good.example:443 to https://evil.example:443")
+	require.Contains(t, fmt.Sprint(detail()), "removed: base_url moved")
+	b.admin(t, http.StatusOK, http.MethodPost, path+"/test", nil)
+	require.Equal(t, "test p ", <-b.calls, "the new address is asked without the key")
+
+	res = patch(`{"base_url":"https://good.example/v1"}`)
+	require.Equal(t, false, res.at(t, "api_key_set"), "coming back does not bring it back")
+	require.Equal(t, false, res.at(t, "api_key_removed"), "there was none")
+
+	res = patch(`{"base_url":"https://other.example/v1","api_key":"sk-other-0123456789abcdef01"}`)
+	require.Equal(t, true, res.at(t, "api_key_set"), "a new key comes along")
+	require.Equal(t, false, res.at(t, "api_key_removed"))
+	require.Contains(t, fmt.Sprint(detail()), "api_key:set")
+
+	require.Equal(t, true, patch(`{"base_url":""}`).at(t, "api_key_removed"), "the provider's own address is another origin")
 }
 
 func TestProvidersThatCannotBe(t *testing.T) {

@@ -239,3 +239,19 @@ func TestCancellingARunIsAudited(t *testing.T) {
 	require.Contains(t, b.audited(t), "run.cancelled "+id)
 	require.Contains(t, b.audited(t), "run.started "+id)
 }
+
+func TestACancelWithoutItsAuditEntryDoesNotHappen(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	path := b.flowchart(t, "x")
+	b.admin(t, http.StatusOK, http.MethodPut, path+"/graph", `{"nodes":[{"id":"a","kind":"start"},
+		{"id":"h","kind":"http","config":{"method":"GET","url":"http://192.0.2.1/"}},{"id":"b","kind":"end"}],
+		"edges":[{"id":"e","source":"a","target":"h","mode":"solid"},{"id":"f","source":"h","target":"b","mode":"solid"}]}`)
+	id := b.admin(t, http.StatusAccepted, http.MethodPost, path+"/runs", `{}`).id(t, "flowchart_run", "id")
+	_, err := b.db.Exec(t.Context(), `ALTER TABLE audit_event ADD CONSTRAINT refused CHECK (action <> 'run.cancelled')`)
+	require.NoError(t, err)
+	events := len(b.events(t, "flowchart_run:"+id))
+	b.admin(t, http.StatusInternalServerError, http.MethodPost, "/api/flowchart-runs/"+id+"/cancel", nil)
+	require.Equal(t, "queued", b.admin(t, http.StatusOK, http.MethodGet, "/api/flowchart-runs/"+id, nil).at(t, "flowchart_run", "status"))
+	require.Len(t, b.events(t, "flowchart_run:"+id), events)
+}

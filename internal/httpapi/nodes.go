@@ -130,6 +130,9 @@ func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) 
 		return nil, err
 	}
 	n := &d.NodeRun
+	if err := s.deps.Engine.FillOutput(ctx, n); err != nil {
+		return nil, err
+	}
 	attempts := make([]attemptView, len(d.Attempts))
 	for i, a := range d.Attempts {
 		stages, err := node.ViewStages(a.Stages, n.ExecutionMode, a.FinishedAt != nil)

@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/llmctl/studio/internal/auth"
@@ -70,6 +72,25 @@ type updateProviderInput struct {
 type providerOutput struct {
 	ETag string `header:"ETag"`
 	Body providerView
+}
+
+type updatedProviderOutput struct {
+	ETag string `header:"ETag"`
+	Body struct {
+		providerView
+		APIKeyRemoved bool   `json:"api_key_removed" doc:"base_url moved to another origin without a new key, so the stored one was removed"`
+		Notice        string `json:"notice,omitempty" doc:"For people: what happened to the key and what to do"`
+	}
+}
+
+func updatedProviderOut(u catalog.ProviderUpdate) *updatedProviderOutput {
+	out := &updatedProviderOutput{ETag: etag(u.Provider.Revision)}
+	out.Body.providerView, out.Body.APIKeyRemoved = viewProvider(u.Provider), u.KeyRemoved
+	if u.KeyRemoved {
+		out.Body.Notice = fmt.Sprintf("The base URL moved from %s to %s, so the stored API key was removed: it was entered for the old address. "+
+			"Set the key for the new one.", u.MovedFrom, u.MovedTo)
+	}
+	return out
 }
 
 func providerOut(p catalog.Provider) *providerOutput {
@@ -155,7 +176,7 @@ func (s *server) createProvider(ctx context.Context, in *createProviderInput) (*
 	})
 }
 
-func (s *server) updateProvider(ctx context.Context, in *updateProviderInput) (*providerOutput, error) {
+func (s *server) updateProvider(ctx context.Context, in *updateProviderInput) (*updatedProviderOutput, error) {
 	revision, err := ifMatch(in.IfMatch)
 	if err != nil {
 		return nil, err
@@ -165,8 +186,9 @@ func (s *server) updateProvider(ctx context.Context, in *updateProviderInput) (*
 			return nil, err
 		}
 	}
-	return change(ctx, s, "provider.updated", "provider", in.ID, func(ctx context.Context, tx *postgres.Tx) (*providerOutput, error) {
-		p, err := s.deps.Catalog.UpdateProvider(ctx, tx, in.ID, revision, func(f *catalog.ProviderFields) {
+	var u catalog.ProviderUpdate
+	err = s.deps.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		u, err = s.deps.Catalog.UpdateProvider(ctx, tx, in.ID, revision, func(f *catalog.ProviderFields) {
 			if in.Body.Name != nil {
 				f.Name = *in.Body.Name
 			}
@@ -176,10 +198,38 @@ func (s *server) updateProvider(ctx context.Context, in *updateProviderInput) (*
 			f.APIKey = in.Body.APIKey
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return providerOut(p), nil
+		return auth.Audit(ctx, tx, auth.AuditEntry{
+			UserID: user(ctx).UserID, Action: "provider.updated", EntityKind: "provider", EntityID: strconv.FormatInt(in.ID, 10),
+			Detail: detailOf(u, in.Body.APIKey),
+		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return updatedProviderOut(u), nil
+}
+
+// detailOf tells in the audit log what became of address and key; nil if both
+// stayed.
+func detailOf(u catalog.ProviderUpdate, key *string) map[string]any {
+	d := map[string]any{}
+	if u.MovedFrom != u.MovedTo {
+		d["base_url_origin"] = map[string]string{"from": u.MovedFrom, "to": u.MovedTo}
+	}
+	switch {
+	case u.KeyRemoved:
+		d["api_key"] = "removed: base_url moved to another origin"
+	case key != nil && *key == "":
+		d["api_key"] = "removed"
+	case key != nil:
+		d["api_key"] = "set"
+	}
+	if len(d) == 0 {
+		return nil
+	}
+	return d
 }
 
 func (s *server) withKey(ctx context.Context, id int64) (catalog.Provider, string, error) {

@@ -22,6 +22,8 @@ type NodeRunView struct {
 	ExecutionIndex  int32           `json:"execution_index"`
 	CurrentStage    *string         `json:"current_stage"`
 	OutputState     json.RawMessage `json:"output_state"`
+	OutputOmitted   bool            `json:"output_omitted,omitempty" doc:"The output is too large for this answer; get-node-output gives it"`
+	OutputBytes     *int64          `json:"output_bytes,omitempty" doc:"Of a large output"`
 	Error           json.RawMessage `json:"error"`
 	Usage           json.RawMessage `json:"usage"`
 	CreatedAt       time.Time       `json:"created_at"`
@@ -33,7 +35,8 @@ type NodeRunView struct {
 func viewNodeRun(n run.NodeRun) NodeRunView {
 	return NodeRunView{
 		ID: n.ID, FlowchartNodeID: n.FlowchartNodeID, Kind: n.Kind, Title: n.Title, Status: n.Status, Attempt: n.Attempt,
-		ExecutionIndex: n.ExecutionIndex, CurrentStage: n.CurrentStage, OutputState: n.OutputState, Error: n.Error, Usage: n.Usage,
+		ExecutionIndex: n.ExecutionIndex, CurrentStage: n.CurrentStage, OutputState: n.OutputState,
+		OutputOmitted: n.OutputBlob != nil && n.OutputState == nil, OutputBytes: n.OutputBytes, Error: n.Error, Usage: n.Usage,
 		CreatedAt: n.CreatedAt, QueuedAt: n.QueuedAt, StartedAt: n.StartedAt, FinishedAt: n.FinishedAt,
 	}
 }
@@ -127,13 +130,11 @@ func (s *server) registerRuns() {
 		method: http.MethodPost, path: "/flowchart-runs/{id}/cancel", id: "cancel-run", tag: "runs", permission: auth.Write, audit: true,
 		summary: "Ask a run to stop; it is cancelling until everything that runs has confirmed", status: http.StatusAccepted,
 	}, func(ctx context.Context, in *IDInput) (*runOutput, error) {
-		r, err := s.deps.Engine.Cancel(ctx, in.ID)
-		if err != nil {
-			return nil, err
-		}
-		// The engine's transaction is its own. Asking twice is harmless, so a lost
-		// entry is answered as an error and comes with the next try.
-		return change(ctx, s, "run.cancelled", "flowchart_run", in.ID, func(context.Context, *postgres.Tx) (*runOutput, error) {
+		return change(ctx, s, "run.cancelled", "flowchart_run", in.ID, func(ctx context.Context, tx *postgres.Tx) (*runOutput, error) {
+			r, err := s.deps.Engine.CancelTx(ctx, tx, in.ID)
+			if err != nil {
+				return nil, err
+			}
 			return runOut(r), nil
 		})
 	})

@@ -118,6 +118,7 @@ func (s *server) register() {
 	s.registerGraphs()
 	s.registerRuns()
 	s.registerNodes()
+	s.registerArtifacts()
 	s.registerEvents()
 	s.registerOperations()
 }

@@ -14,6 +14,16 @@ func resultOf(in executor.Result, input json.RawMessage) run.Result {
 	out := run.Result{
 		Output: in.OutputState, Routing: in.RoutingState, InputContext: input,
 	}
+	if why := executor.CheckArtifacts(in.Artifacts); why != "" {
+		usage := in.Usage
+		in = executor.Failure(executor.CodeArtifacts, why, false)
+		in.Usage = usage
+	}
+	for _, a := range in.Artifacts {
+		out.Artifacts = append(out.Artifacts, run.NewArtifact{
+			Name: a.Name, Kind: executor.CleanText(a.Kind), MediaType: executor.CleanText(a.MediaType), Data: a.Data,
+		})
+	}
 	if in.Usage != nil {
 		out.Usage = encode(in.Usage)
 	}

@@ -26,6 +26,32 @@ table app_user
     constraint app_user_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'editor'::text, 'viewer'::text])))
     CREATE UNIQUE INDEX app_user_email ON public.app_user USING btree (lower(email))
     CREATE UNIQUE INDEX app_user_pkey ON public.app_user USING btree (id)
+table artifact
+    id bigint not null identity
+    project_id bigint not null default 1
+    flowchart_run_id bigint
+    node_run_id bigint not null
+    attempt integer not null
+    name text not null
+    kind text not null
+    media_type text not null
+    size bigint not null
+    blob bytea not null
+    created_at timestamp with time zone not null default now()
+    constraint artifact_blob_fkey FOREIGN KEY (blob) REFERENCES blob(sha256)
+    constraint artifact_flowchart_run_id_fkey FOREIGN KEY (flowchart_run_id) REFERENCES flowchart_run(id)
+    constraint artifact_kind_check CHECK ((kind <> ''::text))
+    constraint artifact_name_check CHECK ((name <> ''::text))
+    constraint artifact_node_run_id_attempt_name_key UNIQUE (node_run_id, attempt, name)
+    constraint artifact_node_run_id_fkey FOREIGN KEY (node_run_id) REFERENCES node_run(id)
+    constraint artifact_pkey PRIMARY KEY (id)
+    constraint artifact_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint artifact_size_check CHECK ((size >= 0))
+    CREATE INDEX artifact_blob ON public.artifact USING btree (blob)
+    CREATE INDEX artifact_flowchart_run_id ON public.artifact USING btree (flowchart_run_id)
+    CREATE INDEX artifact_project_id ON public.artifact USING btree (project_id)
+    CREATE UNIQUE INDEX artifact_node_run_id_attempt_name_key ON public.artifact USING btree (node_run_id, attempt, name)
+    CREATE UNIQUE INDEX artifact_pkey ON public.artifact USING btree (id)
 table audit_event
     id bigint not null identity
     project_id bigint not null default 1
@@ -42,6 +68,18 @@ table audit_event
     CREATE INDEX audit_event_app_user_id ON public.audit_event USING btree (app_user_id)
     CREATE INDEX audit_event_project_id ON public.audit_event USING btree (project_id, id DESC)
     CREATE UNIQUE INDEX audit_event_pkey ON public.audit_event USING btree (id)
+table blob
+    sha256 bytea not null
+    size bigint not null
+    encoding text not null
+    content bytea not null
+    touched_at timestamp with time zone not null default now()
+    constraint blob_encoding_check CHECK ((encoding = ANY (ARRAY['raw'::text, 'gzip'::text])))
+    constraint blob_pkey PRIMARY KEY (sha256)
+    constraint blob_sha256_check CHECK ((octet_length(sha256) = 32))
+    constraint blob_size_check CHECK (((size >= 0) AND (size <= 33554432)))
+    CREATE INDEX blob_touched_at ON public.blob USING btree (touched_at)
+    CREATE UNIQUE INDEX blob_pkey ON public.blob USING btree (sha256)
 table event
     stream text not null
     sequence bigint not null
@@ -108,10 +146,14 @@ table flowchart_run
     created_at timestamp with time zone not null default now()
     started_at timestamp with time zone
     finished_at timestamp with time zone
+    output_blob bytea
+    output_bytes bigint
     constraint flowchart_run_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
     constraint flowchart_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
     constraint flowchart_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
     constraint flowchart_run_flowchart_version_id_fkey FOREIGN KEY (flowchart_version_id) REFERENCES flowchart_version(id)
+    constraint flowchart_run_output CHECK ((((output_blob IS NULL) = (output_bytes IS NULL)) AND ((output_blob IS NULL) OR (output IS NULL))))
+    constraint flowchart_run_output_blob_fkey FOREIGN KEY (output_blob) REFERENCES blob(sha256)
     constraint flowchart_run_pkey PRIMARY KEY (id)
     constraint flowchart_run_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
     constraint flowchart_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES flowchart_run(id)
@@ -121,6 +163,7 @@ table flowchart_run
     CREATE INDEX flowchart_run_flowchart_id ON public.flowchart_run USING btree (flowchart_id, id DESC)
     CREATE INDEX flowchart_run_flowchart_version_id ON public.flowchart_run USING btree (flowchart_version_id)
     CREATE INDEX flowchart_run_live ON public.flowchart_run USING btree (id) WHERE (finished_at IS NULL)
+    CREATE INDEX flowchart_run_output_blob ON public.flowchart_run USING btree (output_blob) WHERE (output_blob IS NOT NULL)
     CREATE INDEX flowchart_run_project_id ON public.flowchart_run USING btree (project_id, id DESC)
     CREATE INDEX flowchart_run_retry_of ON public.flowchart_run USING btree (retry_of)
     CREATE UNIQUE INDEX flowchart_run_pkey ON public.flowchart_run USING btree (id)
@@ -240,17 +283,22 @@ table node_run
     queued_at timestamp with time zone
     started_at timestamp with time zone
     finished_at timestamp with time zone
+    output_blob bytea
+    output_bytes bigint
     constraint node_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])) = (finished_at IS NOT NULL)))
     constraint node_run_execution_mode_check CHECK ((execution_mode = ANY (ARRAY['query'::text, 'indexing'::text, 'delta_indexing'::text])))
     constraint node_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
     constraint node_run_flowchart_run_id_fkey FOREIGN KEY (flowchart_run_id) REFERENCES flowchart_run(id)
     constraint node_run_flowchart_run_id_flowchart_node_id_execution_index_key UNIQUE (flowchart_run_id, flowchart_node_id, execution_index)
+    constraint node_run_output CHECK ((((output_blob IS NULL) = (output_bytes IS NULL)) AND ((output_blob IS NULL) OR (output_state IS NULL))))
+    constraint node_run_output_blob_fkey FOREIGN KEY (output_blob) REFERENCES blob(sha256)
     constraint node_run_pkey PRIMARY KEY (id)
     constraint node_run_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
     constraint node_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES node_run(id)
     constraint node_run_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'waiting'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])))
     CREATE INDEX node_run_flowchart_id ON public.node_run USING btree (flowchart_id)
     CREATE INDEX node_run_live ON public.node_run USING btree (run_after) WHERE (finished_at IS NULL)
+    CREATE INDEX node_run_output_blob ON public.node_run USING btree (output_blob) WHERE (output_blob IS NOT NULL)
     CREATE INDEX node_run_project_id ON public.node_run USING btree (project_id, id DESC)
     CREATE INDEX node_run_retry_of ON public.node_run USING btree (retry_of)
     CREATE UNIQUE INDEX node_run_flowchart_run_id_flowchart_node_id_execution_index_key ON public.node_run USING btree (flowchart_run_id, flowchart_node_id, execution_index)
@@ -328,6 +376,7 @@ table worker_process
     started_at timestamp with time zone not null default now()
     stopped_at timestamp with time zone
     tombstone_at timestamp with time zone
+    level integer not null default 1
     constraint worker_process_pkey PRIMARY KEY (id)
     CREATE INDEX worker_process_alive ON public.worker_process USING btree (beat_at) WHERE ((stopped_at IS NULL) AND (tombstone_at IS NULL))
     CREATE INDEX worker_process_owner ON public.worker_process USING btree (owner)

@@ -69,8 +69,9 @@ func (r *Registry) Register(ctx context.Context) (int64, error) {
 			return fmt.Errorf("tombstone predecessors: %w", err)
 		}
 		left = tag.RowsAffected()
-		_, err = tx.Exec(ctx, `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`, r.o.ID, r.o.Owner, r.o.Host, os.Getpid(), r.o.Version, r.o.Slots, r.o.Queues)
+		_, err = tx.Exec(ctx, `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues, level)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, r.o.ID, r.o.Owner, r.o.Host, os.Getpid(), r.o.Version, r.o.Slots, r.o.Queues,
+			postgres.BinaryLevel)
 		if err != nil {
 			return fmt.Errorf("register worker: %w", err)
 		}

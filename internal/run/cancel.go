@@ -14,25 +14,35 @@ import (
 func (e *Engine) Cancel(ctx context.Context, runID int64) (Run, error) {
 	var out Run
 	err := e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		err := e.onRun(ctx, tx, runID, func(ctx context.Context, c *change) error {
-			if c.run.FinishedAt != nil {
-				return errs.Ef(errs.Conflict, "run.finished", "Run %d has ended already (%s).", runID, c.run.Status)
-			}
-			if c.run.Status == Cancelling {
-				return nil
-			}
-			return c.stop(ctx)
-		})
-		if err != nil {
-			return err
-		}
-		out, err = e.q.GetRun(ctx, tx, runID)
+		var err error
+		out, err = e.CancelTx(ctx, tx, runID)
 		return err
 	})
-	if postgres.NotFound(err) {
-		return out, errs.Ef(errs.NotFound, "run.not_found", "There is no run %d.", runID)
-	}
 	return out, err
+}
+
+// CancelTx is Cancel as part of tx. The stop orders go out when tx is committed.
+func (e *Engine) CancelTx(ctx context.Context, tx *postgres.Tx, runID int64) (Run, error) {
+	err := e.onRun(ctx, tx, runID, newOutputs(), func(ctx context.Context, c *change) error {
+		if c.run.FinishedAt != nil {
+			return errs.Ef(errs.Conflict, "run.finished", "Run %d has ended already (%s).", runID, c.run.Status)
+		}
+		if c.run.Status == Cancelling {
+			return nil
+		}
+		return c.stop(ctx)
+	})
+	if postgres.NotFound(err) {
+		return Run{}, errs.Ef(errs.NotFound, "run.not_found", "There is no run %d.", runID)
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	out, err := e.q.GetRun(ctx, tx, runID)
+	if err != nil {
+		return Run{}, fmt.Errorf("load run %d: %w", runID, err)
+	}
+	return out, nil
 }
 
 // Retry starts a finished run anew, on the same version and input.

@@ -17,28 +17,36 @@ import (
 // has not come, or it pointed at a control node, which is worked here.
 func (e *Engine) Claim(ctx context.Context, nodeRunID int64, worker uuid.UUID) (*Claim, error) {
 	var out *Claim
-	err := e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		out = nil
-		n, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
-		if postgres.NotFound(err) || (err == nil && n.Status != Queued) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("load node run %d: %w", nodeRunID, err)
-		}
-		if isControl(flowchart.Kind(n.Kind)) {
-			return e.continueControl(ctx, tx, &n)
-		}
-		if err := e.startRun(ctx, tx, &n); err != nil {
+	o := newOutputs()
+	err := e.withOutputs(ctx, o, func() error {
+		return e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+			var err error
+			out, err = e.claimOrContinue(ctx, tx, o, nodeRunID, worker)
 			return err
-		}
-		out, err = e.claimTx(ctx, tx, nodeRunID, worker)
-		if errors.Is(err, errNotClaimable) {
-			return nil
-		}
-		return err
+		})
 	})
 	return out, err
+}
+
+func (e *Engine) claimOrContinue(ctx context.Context, tx *postgres.Tx, o *outputs, nodeRunID int64, worker uuid.UUID) (*Claim, error) {
+	n, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
+	if postgres.NotFound(err) || (err == nil && n.Status != Queued) {
+		return nil, nil //nolint:nilnil // nothing to do
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load node run %d: %w", nodeRunID, err)
+	}
+	if isControl(flowchart.Kind(n.Kind)) {
+		return nil, e.continueControl(ctx, tx, o, &n)
+	}
+	if err := e.startRun(ctx, tx, &n); err != nil {
+		return nil, err
+	}
+	claim, err := e.claimTx(ctx, tx, nodeRunID, worker)
+	if errors.Is(err, errNotClaimable) {
+		return nil, nil //nolint:nilnil // somebody was faster
+	}
+	return claim, err
 }
 
 // startRun moves the run of the first claimed node run from queued to running.
@@ -89,8 +97,8 @@ func (e *Engine) claimTx(ctx context.Context, tx *postgres.Tx, nodeRunID int64, 
 
 // continueControl works a control node that was queued because its transaction
 // had evaluated enough of them.
-func (e *Engine) continueControl(ctx context.Context, tx *postgres.Tx, seen *NodeRun) error {
-	return e.onRun(ctx, tx, *seen.FlowchartRunID, func(ctx context.Context, c *change) error {
+func (e *Engine) continueControl(ctx context.Context, tx *postgres.Tx, o *outputs, seen *NodeRun) error {
+	return e.onRun(ctx, tx, *seen.FlowchartRunID, o, func(ctx context.Context, c *change) error {
 		n, err := e.q.LockNodeRun(ctx, tx, seen.ID)
 		if err != nil {
 			return fmt.Errorf("lock node run %d: %w", seen.ID, err)

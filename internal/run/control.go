@@ -36,7 +36,8 @@ func (c *change) runControl(ctx context.Context, node *flowchart.Node, triggers 
 		return none, err
 	}
 	now := c.e.Now()
-	p.StartedAt, p.FinishedAt, p.OutputState = &now, &now, output
+	p.StartedAt, p.FinishedAt = &now, &now
+	p.OutputState, p.OutputBlob, p.OutputBytes = output.columns()
 	if failure != nil {
 		p.Status = Failed
 		if p.Error, err = json.Marshal(failure); err != nil {
@@ -59,9 +60,9 @@ func (c *change) runControl(ctx context.Context, node *flowchart.Node, triggers 
 
 // completed hands a finished node run to the marking.
 func (c *change) completed(n *NodeRun, taken []string) (flowchart.Step, error) {
-	c.outputs[n.ID] = n.OutputState
+	c.outputs.refs[n.ID] = outputOf(n.OutputState, n.OutputBlob, n.OutputBytes)
 	if n.Kind == string(flowchart.KindEnd) {
-		c.run.Output = n.OutputState
+		c.run.Output, c.run.OutputBlob, c.run.OutputBytes = n.OutputState, n.OutputBlob, n.OutputBytes
 	}
 	step, err := c.marking.Flow.Complete(c.graph, n.FlowchartNodeID, taken, n.ID)
 	if err != nil {
@@ -71,47 +72,57 @@ func (c *change) completed(n *NodeRun, taken []string) (flowchart.Step, error) {
 }
 
 // evaluate gives a control node's output and, of a decision, the edges it takes
-// (nil: all). A failure is the node's own; an error is ours.
-func (c *change) evaluate(ctx context.Context, node *flowchart.Node, triggers []Trigger) (json.RawMessage, []string, *Failure, error) {
+// (nil: all). A failure is the node's own; an error is ours, *missing among them.
+func (c *change) evaluate(ctx context.Context, node *flowchart.Node, triggers []Trigger) (Output, []string, *Failure, error) {
 	switch node.Kind {
 	case flowchart.KindStart:
-		return c.run.Input, nil, nil, nil
+		if c.outputs.start == nil {
+			return Output{}, nil, nil, &missing{runID: c.run.ID, start: true}
+		}
+		return *c.outputs.start, nil, nil, nil
 	case flowchart.KindEnd:
-		out, err := c.upstream(ctx, triggers)
+		out, err := c.upstream(triggers)
 		return out, nil, nil, err
 	default:
 		return c.decide(ctx, node, triggers)
 	}
 }
 
-func (c *change) decide(ctx context.Context, node *flowchart.Node, triggers []Trigger) (json.RawMessage, []string, *Failure, error) {
-	refs, err := c.graph.NodeRefs(node.ID)
+func (c *change) decide(ctx context.Context, node *flowchart.Node, triggers []Trigger) (Output, []string, *Failure, error) {
+	var none Output
+	what, err := readsOf(c.graph, node.ID)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("decision %q: %w", node.ID, err)
+		return none, nil, nil, fmt.Errorf("decision %q: %w", node.ID, err)
 	}
-	upstream, err := c.upstream(ctx, triggers)
-	if err != nil {
-		return nil, nil, nil, err
+	if err := c.ownInput(); err != nil {
+		return none, nil, nil, err
 	}
-	nodes, err := c.e.latestOutputs(ctx, c.tx, c.run.ID, refs)
-	if err != nil {
-		return nil, nil, nil, err
+	scope, err := c.e.scope(ctx, c.tx, c.outputs, &c.run, latestTrigger(triggers), what)
+	if isTooLarge(err) {
+		return none, nil, failureOf(err, "too_large"), nil
 	}
-	scope, err := newScope(&c.run, upstream, nodes)
 	if err != nil {
-		return nil, nil, nil, err
+		return none, nil, nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, controlDeadline)
 	defer cancel()
 	verdict, errDecide := c.graph.Decide(limited, node.ID, scope)
 	out, err := json.Marshal(verdict)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("encode decision: %w", err)
+		return none, nil, nil, fmt.Errorf("encode decision: %w", err)
 	}
 	if errDecide != nil {
-		return out, nil, failureOf(errDecide, "decision"), nil
+		return Output{Inline: out}, nil, failureOf(errDecide, "decision"), nil
 	}
-	return out, verdict.MatchedEdgeIDs, nil, nil
+	return Output{Inline: out}, verdict.MatchedEdgeIDs, nil, nil
+}
+
+// ownInput decodes the input of a run that this very transaction begins.
+func (c *change) ownInput() error {
+	if c.outputs.input == nil {
+		return nil
+	}
+	return c.outputs.decodeInput()
 }
 
 // failureOf makes a node's failure of an error that the flowchart package words
@@ -128,22 +139,19 @@ func failureOf(err error, code string) *Failure {
 }
 
 // upstream is the output of the latest trigger; null for an entry node.
-func (c *change) upstream(ctx context.Context, triggers []Trigger) (json.RawMessage, error) {
+func (c *change) upstream(triggers []Trigger) (Output, error) {
 	id := latestTrigger(triggers)
 	if id == 0 {
-		return json.RawMessage("null"), nil
+		return Output{Inline: json.RawMessage("null")}, nil
 	}
-	if out, ok := c.outputs[id]; ok {
-		return orNull(out), nil
+	out, ok := c.outputs.refs[id]
+	if !ok {
+		return out, &missing{runID: c.run.ID, ids: []int64{id}}
 	}
-	rows, err := c.e.q.OutputsOf(ctx, c.tx, []int64{id})
-	if err != nil {
-		return nil, fmt.Errorf("load output of node run %d: %w", id, err)
+	if out.Blob == nil {
+		out.Inline = orNull(out.Inline)
 	}
-	for _, r := range rows {
-		c.outputs[r.ID] = r.OutputState
-	}
-	return orNull(c.outputs[id]), nil
+	return out, nil
 }
 
 // latestTrigger is the node run whose token arrived last: its output is what
@@ -160,16 +168,4 @@ func orNull(raw json.RawMessage) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return raw
-}
-
-// newScope decodes what expressions may read.
-func newScope(r *Run, upstream json.RawMessage, nodes map[string]json.RawMessage) (flowchart.Scope, error) {
-	scope, err := flowchart.NewScope(r.Input, upstream, nodes, map[string]any{
-		"id": r.ID, "flowchart_id": r.FlowchartID, "version": int64(r.Version),
-		"created_at": r.CreatedAt.UTC().Format(time.RFC3339Nano),
-	})
-	if err != nil {
-		return scope, fmt.Errorf("values of run %d: %w", r.ID, err)
-	}
-	return scope, nil
 }

@@ -82,16 +82,17 @@ type change struct {
 	run      Run
 	graph    *flowchart.Compiled
 	marking  marking
-	outputs  map[int64]json.RawMessage // of node runs, as far as loaded
-	control  int                       // control nodes evaluated so far
+	outputs  *outputs // loaded before the lock
+	control  int      // control nodes evaluated so far
 	jobs     []Job
 	fresh    []NodeRun // queued in this transaction
 	signals  []int64
 	previous Status
 }
 
-// onRun locks a run, lets f change it, and writes what became of it.
-func (e *Engine) onRun(ctx context.Context, tx *postgres.Tx, id int64, f func(ctx context.Context, c *change) error) error {
+// onRun locks a run, lets f change it, and writes what became of it. o is what
+// was loaded before.
+func (e *Engine) onRun(ctx context.Context, tx *postgres.Tx, id int64, o *outputs, f func(ctx context.Context, c *change) error) error {
 	row, err := e.q.LockRun(ctx, tx, id)
 	if err != nil {
 		return fmt.Errorf("lock run %d: %w", id, err)
@@ -100,7 +101,7 @@ func (e *Engine) onRun(ctx context.Context, tx *postgres.Tx, id int64, f func(ct
 	if err != nil {
 		return err
 	}
-	c := &change{e: e, tx: tx, run: row, graph: graph, outputs: map[int64]json.RawMessage{}, previous: row.Status}
+	c := &change{e: e, tx: tx, run: lockedRun(row), graph: graph, outputs: o, previous: row.Status}
 	if err := json.Unmarshal(row.Marking, &c.marking); err != nil {
 		return fmt.Errorf("read marking of run %d: %w", id, err)
 	}
@@ -108,6 +109,17 @@ func (e *Engine) onRun(ctx context.Context, tx *postgres.Tx, id int64, f func(ct
 		return err
 	}
 	return c.save(ctx)
+}
+
+// lockedRun is a run as the lock gives it: without its input.
+func lockedRun(r dbsqlc.LockRunRow) Run {
+	return Run{
+		ID: r.ID, ProjectID: r.ProjectID, FlowchartID: r.FlowchartID, FlowchartVersionID: r.FlowchartVersionID, Version: r.Version,
+		Status: r.Status, Output: r.Output, OutputBlob: r.OutputBlob, OutputBytes: r.OutputBytes, Error: r.Error, Marking: r.Marking,
+		StartNodeID: r.StartNodeID, RetryOf: r.RetryOf, AppUserID: r.AppUserID, RequestID: r.RequestID, CorrelationID: r.CorrelationID,
+		NodeExecutions: r.NodeExecutions, MaxNodeExecutions: r.MaxNodeExecutions, MaxParallelNodes: r.MaxParallelNodes,
+		DeadlineAt: r.DeadlineAt, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+	}
 }
 
 // save settles the run's own state, writes the row, the jobs and the run's event.
@@ -122,7 +134,7 @@ func (c *change) save(ctx context.Context) error {
 	}
 	r := &c.run
 	if err := c.e.q.SaveRun(ctx, c.tx, dbsqlc.SaveRunParams{
-		ID: r.ID, Status: r.Status, Output: r.Output, Error: r.Error, Marking: raw,
+		ID: r.ID, Status: r.Status, Output: r.Output, OutputBlob: r.OutputBlob, OutputBytes: r.OutputBytes, Error: r.Error, Marking: raw,
 		NodeExecutions: r.NodeExecutions, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 	}); err != nil {
 		return fmt.Errorf("save run %d: %w", r.ID, err)
@@ -225,7 +237,7 @@ func (c *change) stopNode(ctx context.Context, n *NodeRun) error {
 func (c *change) saveNode(ctx context.Context, n *NodeRun) error {
 	err := c.e.q.SaveNodeRun(ctx, c.tx, dbsqlc.SaveNodeRunParams{
 		ID: n.ID, Status: n.Status, Failures: n.Failures, Lost: n.Lost, InputContext: n.InputContext,
-		OutputState: n.OutputState, RoutingState: n.RoutingState, CurrentStage: n.CurrentStage, Error: n.Error,
+		OutputState: n.OutputState, OutputBlob: n.OutputBlob, OutputBytes: n.OutputBytes, RoutingState: n.RoutingState, CurrentStage: n.CurrentStage, Error: n.Error,
 		Usage: n.Usage, RunAfter: n.RunAfter, QueuedAt: n.QueuedAt, FinishedAt: n.FinishedAt,
 	})
 	if err != nil {

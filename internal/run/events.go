@@ -63,7 +63,7 @@ func (c *change) announceRun(before Status) error {
 	view := ViewOf(r)
 	view.Input = nil // who wants it has it from the run itself
 	if len(view.Output) > maxInlineState {
-		view.Output = nil
+		view.Output, view.OutputOmitted = nil, true
 	}
 	err := c.e.Log.Append(c.tx, event.Draft{
 		Stream: StreamOfRun(r.ID), Type: "flowchart:run:updated", EntityKind: "flowchart_run", EntityID: strconv.FormatInt(r.ID, 10),
@@ -99,6 +99,7 @@ type NodePayload struct {
 	Usage           json.RawMessage `json:"usage,omitempty"`
 	OutputState     json.RawMessage `json:"output_state,omitempty"`
 	OutputOmitted   bool            `json:"output_omitted,omitempty"`
+	OutputBytes     *int64          `json:"output_bytes,omitempty"`
 	TerminalStatus  Status          `json:"terminal_status,omitempty"`
 	Stages          json.RawMessage `json:"stages,omitempty"`
 }
@@ -111,6 +112,7 @@ func PayloadOf(n *NodeRun, transition string) NodePayload {
 		ExecutionIndex: n.ExecutionIndex, Attempt: n.Attempt, CurrentStage: n.CurrentStage, ExecutionMode: n.ExecutionMode,
 		CreatedAt: n.CreatedAt, QueuedAt: n.QueuedAt, StartedAt: n.StartedAt, FinishedAt: n.FinishedAt,
 		Error: n.Error, Usage: n.Usage, OutputState: n.OutputState,
+		OutputOmitted: n.OutputBlob != nil, OutputBytes: n.OutputBytes,
 	}
 	if len(p.OutputState) > maxInlineState {
 		p.OutputState, p.OutputOmitted = nil, true

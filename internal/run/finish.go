@@ -27,25 +27,51 @@ type FinishOptions struct {
 }
 
 // Finish commits how an attempt ended and everything that follows from it: node
-// run, routing, successors with their jobs, the run's end, events. ErrSuperseded
-// means that the attempt was not the open one any more; nothing was changed.
+// run, artifacts, routing, successors with their jobs, the run's end, events.
+// What is large is stored, and what decisions will read is loaded, before the
+// run is locked. ErrSuperseded means that the attempt was not the open one any
+// more; nothing was changed.
 func (e *Engine) Finish(ctx context.Context, nodeRunID int64, attempt int32, res Result, o FinishOptions) (*Claim, error) {
-	var next *Claim
-	err := e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		next = nil
-		seen, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
-		if err != nil {
-			return fmt.Errorf("load node run %d: %w", nodeRunID, err)
+	for try := 1; ; try++ {
+		next, err := e.finishOnce(ctx, nodeRunID, attempt, res, o)
+		// The blob was collected before it was referred to: this took longer than the
+		// clean-up waits. It is stored again.
+		if postgres.IsForeignKey(err) && try < maxPuts {
+			continue
 		}
-		return e.onRun(ctx, tx, *seen.FlowchartRunID, func(ctx context.Context, c *change) error {
-			if err := c.finish(ctx, nodeRunID, attempt, res, o.Before); err != nil {
+		return next, err
+	}
+}
+
+// maxPuts bounds how often blobs that were collected too early are stored again.
+const maxPuts = 3
+
+func (e *Engine) finishOnce(ctx context.Context, nodeRunID int64, attempt int32, res Result, o FinishOptions) (*Claim, error) {
+	seen, err := e.q.GetNodeRunToEnd(ctx, e.DB, nodeRunID)
+	if err != nil {
+		return nil, fmt.Errorf("load node run %d: %w", nodeRunID, err)
+	}
+	if seen.Attempt != attempt || seen.FinishedAt != nil {
+		return nil, ErrSuperseded
+	}
+	end, err := e.prepareEnd(ctx, &seen, res)
+	if err != nil {
+		return nil, err
+	}
+	var next *Claim
+	err = e.withOutputs(ctx, end.outputs, func() error {
+		return e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+			next = nil
+			return e.onRun(ctx, tx, seen.FlowchartRunID, end.outputs, func(ctx context.Context, c *change) error {
+				if err := c.finish(ctx, nodeRunID, attempt, end, o.Before); err != nil {
+					return err
+				}
+				if o.Next == nil || len(c.fresh) == 0 || isControl(flowchart.Kind(c.fresh[0].Kind)) {
+					return nil
+				}
+				next, err = c.claimNext(ctx, *o.Next)
 				return err
-			}
-			if o.Next == nil || len(c.fresh) == 0 || isControl(flowchart.Kind(c.fresh[0].Kind)) {
-				return nil
-			}
-			next, err = c.claimNext(ctx, *o.Next)
-			return err
+			})
 		})
 	})
 	return next, err
@@ -77,7 +103,7 @@ func (c *change) claimNext(ctx context.Context, worker uuid.UUID) (*Claim, error
 	return claim, nil
 }
 
-func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, res Result, before func(context.Context, *postgres.Tx) error) error {
+func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, end *ending, before func(context.Context, *postgres.Tx) error) error {
 	n, err := c.e.q.LockNodeRun(ctx, c.tx, nodeRunID)
 	if err != nil {
 		return fmt.Errorf("lock node run %d: %w", nodeRunID, err)
@@ -85,12 +111,7 @@ func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, res
 	if n.Attempt != attempt || n.FinishedAt != nil {
 		return ErrSuperseded
 	}
-	if len(res.Output) > maxOutputBytes {
-		res = Result{Status: Failed, Stages: res.Stages, StartedAt: res.StartedAt, FirstTokenAt: res.FirstTokenAt, Error: &Failure{
-			Code:    "too_large",
-			Message: fmt.Sprintf("The node's output has %d bytes; at most %d are kept. Make the node return less.", len(res.Output), maxOutputBytes),
-		}}
-	}
+	res := end.res
 	if err := c.endAttempt(ctx, &n, res); err != nil {
 		return err
 	}
@@ -99,12 +120,15 @@ func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, res
 			return err
 		}
 	}
+	if err := c.keepArtifacts(ctx, &n, end.artifacts); err != nil {
+		return err
+	}
 	n.CurrentStage = res.CurrentStage
 	if res.InputContext != nil {
 		n.InputContext = res.InputContext
 	}
 	n.Usage = res.Usage
-	return c.settleNode(ctx, &n, res)
+	return c.settleNode(ctx, &n, end)
 }
 
 func (c *change) endAttempt(ctx context.Context, n *NodeRun, res Result) error {
@@ -134,11 +158,12 @@ func (c *change) endAttempt(ctx context.Context, n *NodeRun, res Result) error {
 }
 
 // settleNode decides what an ended attempt means for its node run and its run.
-func (c *change) settleNode(ctx context.Context, n *NodeRun, res Result) error {
+func (c *change) settleNode(ctx context.Context, n *NodeRun, end *ending) error {
+	res := end.res
 	stopping := c.run.Status == Cancelling || n.Status == Cancelling
 	switch {
 	case res.Status == Succeeded || res.Status == Degraded:
-		return c.nodeSucceeded(ctx, n, res)
+		return c.nodeSucceeded(ctx, n, end)
 	case stopping || res.Status == Cancelled:
 		return c.endNode(ctx, n, Cancelled, nil, "cancelled")
 	case res.Status == Lost && res.Error != nil && res.Error.Code == CodeHandedOver:
@@ -157,9 +182,10 @@ func (c *change) settleNode(ctx context.Context, n *NodeRun, res Result) error {
 	return c.nodeFailed(ctx, n, res)
 }
 
-func (c *change) nodeSucceeded(ctx context.Context, n *NodeRun, res Result) error {
-	n.OutputState, n.RoutingState = res.Output, res.Routing
-	if err := c.endNode(ctx, n, res.Status, nil, "completed"); err != nil {
+func (c *change) nodeSucceeded(ctx context.Context, n *NodeRun, end *ending) error {
+	end.output.setOn(n)
+	n.RoutingState = end.res.Routing
+	if err := c.endNode(ctx, n, end.res.Status, nil, "completed"); err != nil {
 		return err
 	}
 	if c.run.Status == Cancelling {
@@ -253,7 +279,7 @@ func (c *change) finishControl(ctx context.Context, n *NodeRun) error {
 	if err != nil {
 		return err
 	}
-	n.OutputState = output
+	output.setOn(n)
 	if failure != nil {
 		if err := c.endNode(ctx, n, Failed, failure, "failed"); err != nil {
 			return err

@@ -57,6 +57,7 @@ type Result struct {
 	StartedAt          *time.Time
 	FirstTokenAt       *time.Time
 	DispatchStatus     string
+	Artifacts          []NewArtifact // kept however the attempt ended
 	ProviderDispatchID *string
 }
 
@@ -80,5 +81,4 @@ const maxLost = 3
 const (
 	hardMaxExecutions = 10_000
 	maxControlPerTx   = 64
-	maxOutputBytes    = 4 << 20
 )

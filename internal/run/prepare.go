@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/llmctl/studio/internal/flowchart"
-	"github.com/llmctl/studio/internal/postgres"
-	"github.com/llmctl/studio/internal/run/dbsqlc"
 )
 
 // Work is what an executor needs to run an attempt.
@@ -44,11 +41,7 @@ func (e *Engine) Prepare(ctx context.Context, claim *Claim) (Work, *Failure, err
 	if err := json.Unmarshal(n.Triggers, &triggers); err != nil {
 		return Work{}, nil, fmt.Errorf("read triggers of node run %d: %w", n.ID, err)
 	}
-	upstream, err := e.outputOf(ctx, latestTrigger(triggers))
-	if err != nil {
-		return Work{}, nil, err
-	}
-	refs, err := graph.NodeRefs(n.FlowchartNodeID)
+	what, err := readsOf(graph, n.FlowchartNodeID)
 	if err != nil {
 		return Work{}, failureOf(err, "template"), nil
 	}
@@ -56,12 +49,12 @@ func (e *Engine) Prepare(ctx context.Context, claim *Claim) (Work, *Failure, err
 	for _, source := range graph.Sources(n.FlowchartNodeID).Dotted {
 		dotted = append(dotted, source.NodeID)
 	}
-	refs.Nodes = append(slices.Clone(refs.Nodes), dotted...)
-	nodes, err := e.latestOutputs(ctx, e.DB, r.ID, refs)
-	if err != nil {
-		return Work{}, nil, err
+	o := newOutputs()
+	o.input = r.Input
+	scope, err := e.scopeOf(ctx, o, &r, latestTrigger(triggers), what)
+	if isTooLarge(err) {
+		return Work{}, failureOf(err, "too_large"), nil
 	}
-	scope, err := newScope(&r, upstream, nodes)
 	if err != nil {
 		return Work{}, nil, err
 	}
@@ -69,54 +62,83 @@ func (e *Engine) Prepare(ctx context.Context, claim *Claim) (Work, *Failure, err
 	if err != nil {
 		return Work{}, failureOf(err, "template"), nil
 	}
-	in, err := json.Marshal(inputContext{
+	in := inputContext{
 		Flowchart: map[string]any{"id": r.FlowchartID, "run_id": r.ID, "version": r.Version},
 		Node:      map[string]any{"id": n.FlowchartNodeID, "kind": n.Kind, "title": n.Title, "execution_index": n.ExecutionIndex},
-		Triggers:  triggers, Upstream: upstream, Context: only(nodes, dotted), Config: config,
-	})
+		Triggers:  triggers, Config: config,
+	}
+	if err := e.showInputs(ctx, o, &r, &in, dotted); err != nil {
+		return Work{}, nil, err
+	}
+	raw, err := json.Marshal(in)
 	if err != nil {
 		return Work{}, nil, fmt.Errorf("encode input context: %w", err)
 	}
-	return Work{Kind: n.Kind, Config: config, InputContext: in}, nil, nil
+	return Work{Kind: n.Kind, Config: config, InputContext: raw}, nil, nil
 }
 
-func (e *Engine) outputOf(ctx context.Context, nodeRunID int64) (json.RawMessage, error) {
-	if nodeRunID == 0 {
-		return json.RawMessage("null"), nil
+// scopeOf is scope outside of any transaction.
+func (e *Engine) scopeOf(ctx context.Context, o *outputs, r *Run, upstream int64, what reads) (flowchart.Scope, error) {
+	if err := o.decodeInput(); err != nil {
+		return flowchart.Scope{}, err
 	}
-	rows, err := e.q.OutputsOf(ctx, e.DB, []int64{nodeRunID})
-	if err != nil || len(rows) == 0 {
-		return nil, fmt.Errorf("load output of node run %d: %w", nodeRunID, err)
-	}
-	return orNull(rows[0].OutputState), nil
+	var scope flowchart.Scope
+	err := e.withOutputs(ctx, o, func() error {
+		var err error
+		scope, err = e.scope(ctx, e.DB, o, r, upstream, what)
+		return err
+	})
+	return scope, err
 }
 
-// latestOutputs loads what nodes.<id> means now, of the nodes that are read.
-func (e *Engine) latestOutputs(ctx context.Context, q postgres.Querier, runID int64, refs flowchart.Refs) (map[string]json.RawMessage, error) {
-	ids := refs.Nodes
-	if !refs.All && len(ids) == 0 {
-		return map[string]json.RawMessage{}, nil
-	}
-	if refs.All {
-		ids = nil
-	}
-	rows, err := e.q.LatestOutputs(ctx, q, dbsqlc.LatestOutputsParams{FlowchartRunID: &runID, NodeIds: ids})
+// maxShownConfig is how large a rendered config may be to be kept with the input
+// context.
+const maxShownConfig = 1 << 20
+
+// showInputs fills what people see of a node's inputs. Large outputs are named,
+// not copied: they are kept with the node that gave them.
+func (e *Engine) showInputs(ctx context.Context, o *outputs, r *Run, in *inputContext, dotted []string) error {
+	context, err := e.latestOutputs(ctx, e.DB, r.ID, flowchart.Refs{Nodes: dotted})
 	if err != nil {
-		return nil, fmt.Errorf("load outputs of run %d: %w", runID, err)
+		return err
 	}
-	out := make(map[string]json.RawMessage, len(rows))
-	for _, r := range rows {
-		out[r.FlowchartNodeID] = r.OutputState
+	upstream := latestTrigger(in.Triggers)
+	m := &missing{runID: r.ID}
+	if upstream != 0 {
+		m.ids = append(m.ids, upstream)
 	}
-	return out, nil
-}
-
-func only(nodes map[string]json.RawMessage, ids []string) map[string]json.RawMessage {
-	out := make(map[string]json.RawMessage, len(ids))
-	for _, id := range ids {
-		if v, ok := nodes[id]; ok {
-			out[id] = v
+	for _, id := range context {
+		m.ids = append(m.ids, id)
+	}
+	if err := e.load(ctx, o, m); err != nil {
+		return err
+	}
+	if in.Upstream, err = o.shown(upstream); err != nil {
+		return err
+	}
+	in.Context = make(map[string]json.RawMessage, len(context))
+	for node, id := range context {
+		if in.Context[node], err = o.shown(id); err != nil {
+			return err
 		}
 	}
-	return out
+	if len(in.Config) > maxShownConfig {
+		in.Config, err = json.Marshal(omitted{Omitted: true, Bytes: int64(len(in.Config))})
+	}
+	return err
+}
+
+// omitted stands for what is too large to be shown.
+type omitted struct {
+	Omitted   bool  `json:"omitted"`
+	Bytes     int64 `json:"bytes"`
+	NodeRunID int64 `json:"node_run_id,omitempty"`
+}
+
+func (o *outputs) shown(id int64) (json.RawMessage, error) {
+	ref := o.refs[id]
+	if ref.Blob == nil {
+		return orNull(ref.Inline), nil
+	}
+	return json.Marshal(omitted{Omitted: true, Bytes: ref.Bytes, NodeRunID: id})
 }

@@ -7,8 +7,20 @@ VALUES (@project_id, @flowchart_id, @flowchart_version_id, @version, 'queued', @
         @app_user_id, @request_id, @correlation_id, @max_node_executions, @max_parallel_nodes, @deadline_at)
 RETURNING *;
 
+-- The input may be large and never changes: who needs it has read it before the lock.
 -- name: LockRun :one
-SELECT * FROM flowchart_run WHERE id = $1 FOR UPDATE;
+SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, output, output_blob, output_bytes, error, marking,
+       start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes,
+       deadline_at, created_at, started_at, finished_at
+FROM flowchart_run WHERE id = $1 FOR UPDATE;
+
+-- name: GetRunInput :one
+SELECT input FROM flowchart_run WHERE id = $1;
+
+-- What the end of an attempt is prepared with.
+-- name: GetNodeRunToEnd :one
+SELECT n.id, n.attempt, n.finished_at, n.flowchart_node_id, r.id AS flowchart_run_id, r.flowchart_version_id
+FROM node_run n JOIN flowchart_run r ON r.id = n.flowchart_run_id WHERE n.id = $1;
 
 -- name: GetRun :one
 SELECT * FROM flowchart_run WHERE id = $1;
@@ -16,7 +28,7 @@ SELECT * FROM flowchart_run WHERE id = $1;
 -- What an engine transaction changes of a run, written once at its end.
 -- name: SaveRun :exec
 UPDATE flowchart_run
-SET status = @status, output = @output, error = @error, marking = @marking, node_executions = @node_executions,
+SET status = @status, output = @output, output_blob = @output_blob, output_bytes = @output_bytes, error = @error, marking = @marking, node_executions = @node_executions,
     started_at = @started_at, finished_at = @finished_at
 WHERE id = @id;
 
@@ -46,11 +58,11 @@ WHERE f.id = $1;
 
 -- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
-                      backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, routing_state,
-                      error, request_id, correlation_id, queued_at, started_at, finished_at)
+                      backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at)
 VALUES (@project_id, @flowchart_run_id, @flowchart_id, @flowchart_node_id, @kind, @title, @status, @max_attempts,
-        @backoff_seconds, @timeout_seconds, @execution_index, @queue, @triggers, @output_state, @routing_state,
-        @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at)
+        @backoff_seconds, @timeout_seconds, @execution_index, @queue, @triggers, @output_state, @output_blob, @output_bytes,
+        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at)
 RETURNING *;
 
 -- name: GetNodeRun :one
@@ -68,16 +80,32 @@ SELECT * FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER
 -- name: CountExecutions :many
 SELECT flowchart_node_id, count(*)::int AS n FROM node_run WHERE flowchart_run_id = $1 GROUP BY flowchart_node_id;
 
--- The newest output of each node that has one; what nodes.<id> means in an expression.
+-- The node run that has the newest output of each node; what nodes.<id> means in an expression. No content: this
+-- is asked under the run's lock.
 -- name: LatestOutputs :many
-SELECT DISTINCT ON (flowchart_node_id) flowchart_node_id, id, output_state
+SELECT DISTINCT ON (flowchart_node_id) flowchart_node_id, id
 FROM node_run
 WHERE flowchart_run_id = @flowchart_run_id AND status IN ('succeeded', 'degraded')
   AND (sqlc.narg('node_ids')::text[] IS NULL OR flowchart_node_id = ANY (sqlc.narg('node_ids')::text[]))
 ORDER BY flowchart_node_id, id DESC;
 
 -- name: OutputsOf :many
-SELECT id, output_state FROM node_run WHERE id = ANY (@ids::bigint[]);
+SELECT id, output_state, output_blob, output_bytes FROM node_run WHERE id = ANY (@ids::bigint[]);
+
+-- Whether a worker lives that cannot read outputs from blobs.
+-- name: HasOldWorker :one
+SELECT EXISTS (SELECT FROM worker_process WHERE level < @level AND tombstone_at IS NULL AND stopped_at IS NULL);
+
+-- name: InsertArtifact :one
+INSERT INTO artifact (project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob)
+VALUES (@project_id, @flowchart_run_id, @node_run_id, @attempt, @name, @kind, @media_type, @size, @blob)
+RETURNING *;
+
+-- name: ListArtifacts :many
+SELECT * FROM artifact WHERE node_run_id = $1 ORDER BY attempt, name;
+
+-- name: GetArtifact :one
+SELECT * FROM artifact WHERE id = $1;
 
 -- The compare-and-set of a claim: only a queued, due node run, only for a worker that has not been declared dead.
 -- name: ClaimNodeRun :one
@@ -103,7 +131,7 @@ WHERE node_run_id = @node_run_id AND number = @number AND finished_at IS NULL;
 -- name: SaveNodeRun :exec
 UPDATE node_run
 SET status = @status, failures = @failures, lost = @lost, input_context = coalesce(@input_context, input_context),
-    output_state = @output_state, routing_state = @routing_state, current_stage = @current_stage, error = @error, usage = @usage,
+    output_state = @output_state, output_blob = @output_blob, output_bytes = @output_bytes, routing_state = @routing_state, current_stage = @current_stage, error = @error, usage = @usage,
     run_after = @run_after, queued_at = @queued_at, finished_at = @finished_at
 WHERE id = @id;
 

@@ -25,6 +25,8 @@ type View struct {
 	Status        Status          `json:"status"`
 	Input         json.RawMessage `json:"input"`
 	Output        json.RawMessage `json:"output"`
+	OutputOmitted bool            `json:"output_omitted,omitempty" doc:"The output is too large for this answer; it has an address of its own"`
+	OutputBytes   *int64          `json:"output_bytes,omitempty" doc:"Of a large output"`
 	Error         json.RawMessage `json:"error"`
 	RetryOf       *int64          `json:"retry_of"`
 	CreatedAt     time.Time       `json:"created_at"`
@@ -46,7 +48,7 @@ func ViewOf(r *Run) View {
 	return View{
 		ID: r.ID, FlowchartID: r.FlowchartID, Version: r.Version, Status: r.Status, Input: r.Input, Output: r.Output,
 		Error: r.Error, RetryOf: r.RetryOf, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
-		DeadlineAt: r.DeadlineAt,
+		DeadlineAt: r.DeadlineAt, OutputOmitted: r.OutputBlob != nil && r.Output == nil, OutputBytes: r.OutputBytes,
 	}
 }
 
@@ -74,6 +76,9 @@ func (e *Engine) Get(ctx context.Context, id int64) (Detail, error) {
 	nodes, err := e.q.ListNodeRunsOfRun(ctx, e.DB, &id)
 	if err != nil {
 		return Detail{}, fmt.Errorf("load node runs of run %d: %w", id, err)
+	}
+	if err := e.fillOutputs(ctx, &r, nodes); err != nil {
+		return Detail{}, err
 	}
 	return Detail{Run: r, NodeRuns: nodes, AsOf: head.Last}, nil
 }
@@ -119,14 +124,23 @@ type NodeDetail struct {
 	AsOf     int64
 }
 
-// GetNode loads a node run and its attempts.
-func (e *Engine) GetNode(ctx context.Context, id int64) (NodeDetail, error) {
+func (e *Engine) nodeRun(ctx context.Context, id int64) (NodeRun, error) {
 	n, err := e.q.GetNodeRun(ctx, e.DB, id)
 	if postgres.NotFound(err) {
-		return NodeDetail{}, errs.Ef(errs.NotFound, "node.not_found", "There is no node run %d.", id)
+		return n, errs.Ef(errs.NotFound, "node.not_found", "There is no node run %d.", id)
 	}
 	if err != nil {
-		return NodeDetail{}, fmt.Errorf("load node run %d: %w", id, err)
+		return n, fmt.Errorf("load node run %d: %w", id, err)
+	}
+	return n, nil
+}
+
+// GetNode loads a node run and its attempts. A large output is not loaded; see
+// FillOutput and OpenOutput.
+func (e *Engine) GetNode(ctx context.Context, id int64) (NodeDetail, error) {
+	n, err := e.nodeRun(ctx, id)
+	if err != nil {
+		return NodeDetail{}, err
 	}
 	head, err := event.ReadHead(ctx, e.DB, StreamOfNode(&n))
 	if err != nil {

@@ -43,7 +43,7 @@ func (e *Engine) ExpireRuns(ctx context.Context) error {
 	var failures []error
 	for _, id := range ids {
 		failures = append(failures, e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-			return e.onRun(ctx, tx, id, func(ctx context.Context, c *change) error {
+			return e.onRun(ctx, tx, id, newOutputs(), func(ctx context.Context, c *change) error {
 				if c.run.FinishedAt != nil || c.run.Status == Cancelling {
 					return nil
 				}

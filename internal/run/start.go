@@ -61,6 +61,14 @@ func (e *Engine) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest)
 	if _, ok := graph.Node(start); !ok {
 		return Run{}, errs.Ef(errs.Invalid, "flow.unknown_start", "The graph has no node %q to start from.", start)
 	}
+	o := newOutputs()
+	o.input = req.Input
+	// In the caller's transaction, but before anything is locked that others want.
+	kept, err := e.keepOutput(ctx, tx, req.Input)
+	if err != nil {
+		return Run{}, err
+	}
+	o.start = &kept
 	row, err := e.q.InsertRun(ctx, tx, dbsqlc.InsertRunParams{
 		ProjectID: v.ProjectID, FlowchartID: v.FlowchartID, FlowchartVersionID: v.ID, Version: v.Number,
 		Input: req.Input, StartNodeID: start, RetryOf: req.RetryOf, AppUserID: req.UserID,
@@ -71,7 +79,7 @@ func (e *Engine) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest)
 	if err != nil {
 		return Run{}, fmt.Errorf("insert run of flowchart %d: %w", req.FlowchartID, err)
 	}
-	c := &change{e: e, tx: tx, run: row, graph: graph, outputs: map[int64]json.RawMessage{}, previous: row.Status}
+	c := &change{e: e, tx: tx, run: row, graph: graph, outputs: o, previous: row.Status}
 	if err := c.announceRun(""); err != nil {
 		return Run{}, err
 	}

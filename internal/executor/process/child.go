@@ -220,7 +220,7 @@ type reader struct {
 // run returns an error when the child must be stopped.
 func (r *reader) run(from io.Reader) error {
 	sc := bufio.NewScanner(from)
-	sc.Buffer(make([]byte, 64<<10), executor.MaxLine)
+	sc.Buffer(make([]byte, 64<<10), executor.MaxResult)
 	for sc.Scan() {
 		if r.err = r.line(sc.Bytes()); r.err != nil {
 			return r.err
@@ -244,6 +244,9 @@ func (r *reader) line(data []byte) error {
 		return errors.New("an event came after the result")
 	}
 	r.n = e.N
+	if e.Type != executor.EventResult && len(data) > executor.MaxLine {
+		return fmt.Errorf("event %d of type %s has %d bytes", e.N, e.Type, len(data))
+	}
 	if e.Type == executor.EventResult {
 		if e.Result == nil || !knownStatus(e.Result.Status) {
 			return errors.New("a result without a known status")

@@ -55,7 +55,7 @@ func childMain() int {
 	return executor.RunChild(context.Background(), executor.ChildOptions{
 		Payload: os.Stdin, Events: executor.OpenInherited(executor.EventsFD, "events"),
 		KeepAlive: executor.OpenInherited(executor.KeepAliveFD, "keep-alive"), Stderr: os.Stderr, Workspace: dir,
-		Silence: time.Second,
+		Silence: 4 * time.Second, // a busy machine may take one of them
 		Runner: func(ctx context.Context, p executor.Payload, sink executor.Sink) executor.Result {
 			switch p.Kind {
 			case "vanish":
@@ -66,7 +66,7 @@ func childMain() int {
 			case "deaf": // ignores its context
 				select {}
 			case "huge":
-				return executor.Success(strings.Repeat("x", executor.MaxLine))
+				return executor.Success(strings.Repeat("x", executor.MaxResult))
 			case "env":
 				return executor.Success(os.Environ())
 			case "garbage":
@@ -206,6 +206,76 @@ func TestAScriptRunsAndItsEventsAreNumbered(t *testing.T) {
 	}
 	require.Equal(t, executor.EventStarted, b.got[0].Type)
 	b.requireClean(t)
+}
+
+func (b *bench) run(t *testing.T, script string) executor.Result {
+	t.Helper()
+	return b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": script}), b.sink)
+}
+
+func TestFilesInTheFolderForArtifactsComeBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	res := b.run(t, `cd "$LLMCTL_ARTIFACTS" && mkdir -p a/b && printf hello > a/b/note.txt && printf '{}' > data.json && : > empty
+		ln -s /etc/passwd link; ln -s /etc dir; mkfifo pipe; echo done`)
+	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
+	got := map[string]string{}
+	for _, a := range res.Artifacts {
+		got[a.Name] = a.MediaType + ": " + string(a.Data)
+	}
+	require.Equal(t, map[string]string{
+		"a/b/note.txt": "text/plain; charset=utf-8: hello", "data.json": "application/json: {}", "empty": "text/plain; charset=utf-8: ",
+	}, got)
+	var said string
+	for _, ev := range b.got {
+		if ev.Stream == executor.StreamSystem {
+			said += ev.Text
+		}
+	}
+	require.Contains(t, said, "dir, link, pipe", "links are not followed, and that is said")
+	b.requireClean(t)
+}
+
+func TestArtifactsHaveLimits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ script, says string }{
+		"too many":            {`for i in $(seq 65); do : > f$i; done`, "more than 64"},
+		"too large":           {`truncate -s 17M big`, "16777216"},
+		"too large together":  {`for i in 1 2 3; do truncate -s 12M f$i; done`, "33554432"},
+		"too many entries":    {`mkdir x && cd x && mkdir $(seq 5000)`, "4096"},
+		"a folder elsewhere":  {`cd .. && rm -r "$LLMCTL_ARTIFACTS" && ln -s /etc "$LLMCTL_ARTIFACTS"`, "replaced"},
+		"a name of two lines": {`: > "$(printf 'a\nb')"`, "cannot be named"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			res := setup(t).run(t, `cd "$LLMCTL_ARTIFACTS"; `+c.script)
+			require.Equal(t, executor.Failed, res.Status)
+			require.Equal(t, executor.CodeArtifacts, res.Error.Code)
+			require.Contains(t, res.Error.Message, c.says)
+			require.Empty(t, res.Artifacts)
+			require.NotEmpty(t, res.OutputState, "what the script printed is not lost")
+		})
+	}
+}
+
+func TestTheLargestArtifactComesThrough(t *testing.T) {
+	t.Parallel()
+	res := setup(t).run(t, `cd "$LLMCTL_ARTIFACTS"; head -c 16777216 /dev/urandom > f`)
+	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
+	require.Len(t, res.Artifacts, 1)
+	require.Len(t, res.Artifacts[0].Data, executor.MaxArtifactBytes)
+}
+
+func TestAScriptThatFailsKeepsItsFilesAndItsFailure(t *testing.T) {
+	t.Parallel()
+	res := setup(t).run(t, `echo why > "$LLMCTL_ARTIFACTS/log"; exit 3`)
+	require.Equal(t, "exit_status", res.Error.Code)
+	require.Len(t, res.Artifacts, 1)
+	res = setup(t).run(t, `truncate -s 17M "$LLMCTL_ARTIFACTS/log"; exit 3`)
+	require.Equal(t, "exit_status", res.Error.Code)
+	require.Empty(t, res.Artifacts)
+	res = setup(t).run(t, `rm -r "$LLMCTL_ARTIFACTS"`)
+	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
 }
 
 func TestTheChildHasAnEnvironmentOfItsOwn(t *testing.T) {
@@ -350,7 +420,7 @@ func TestPanicsAndOversizedResultsAreFailures(t *testing.T) {
 	res := b.e.Execute(t.Context(), payload("panic", nil), b.sink)
 	require.Equal(t, executor.CodePanic, res.Error.Code)
 	res = b.e.Execute(t.Context(), payload("huge", nil), b.sink)
-	require.Equal(t, executor.CodeTooLarge, res.Error.Code)
+	require.Equal(t, executor.CodeTooLarge, res.Error.Code, res.Error.Message)
 	res = b.e.Execute(t.Context(), payload("no-such-kind", nil), b.sink)
 	require.Equal(t, executor.CodeKind, res.Error.Code)
 }

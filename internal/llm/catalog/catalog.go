@@ -80,29 +80,40 @@ func (c *Catalog) CreateProvider(ctx context.Context, tx *postgres.Tx, f Provide
 	return p, c.announce(tx, "provider", p.ID, "created")
 }
 
-// UpdateProvider changes a provider. Errors: not_found, conflict when the name is
-// taken, precondition when it is not at revision any more.
-func (c *Catalog) UpdateProvider(ctx context.Context, tx *postgres.Tx, id, revision int64, change func(*ProviderFields)) (Provider, error) {
+// UpdateProvider changes a provider. A stored key belongs to the origin that it was
+// entered for: if base_url moves to another one and no new key comes along, the
+// key is removed, so that nobody can have it sent to a server of theirs. Errors:
+// not_found, conflict when the name is taken, precondition when it is not at
+// revision any more.
+func (c *Catalog) UpdateProvider(ctx context.Context, tx *postgres.Tx, id, revision int64, change func(*ProviderFields)) (ProviderUpdate, error) {
+	var none ProviderUpdate
 	old, err := c.q.LockProvider(ctx, tx, id)
 	if postgres.NotFound(err) {
-		return old, noProvider(id)
+		return none, noProvider(id)
 	}
 	if err != nil {
-		return old, fmt.Errorf("lock provider %d: %w", id, err)
+		return none, fmt.Errorf("lock provider %d: %w", id, err)
 	}
 	if revision != 0 && old.Revision != revision {
-		return old, errs.E(errs.Precondition, "provider.stale", "Somebody changed this provider in the meantime. Load it again.")
+		return none, errs.E(errs.Precondition, "provider.stale", "Somebody changed this provider in the meantime. Load it again.")
 	}
 	f := ProviderFields{Name: old.Name, Kind: old.Kind, BaseURL: old.BaseUrl}
 	change(&f)
+	var out ProviderUpdate
+	if from, to := origin(old.BaseUrl), origin(f.BaseURL); from != to {
+		out.MovedFrom, out.MovedTo = from, to
+		if f.APIKey == nil && old.ApiKeyCiphertext != nil {
+			out.KeyRemoved, f.APIKey = true, new(string)
+		}
+	}
 	p, err := c.q.UpdateProvider(ctx, tx, dbsqlc.UpdateProviderParams{ID: id, Name: f.Name, BaseUrl: f.BaseURL})
 	if err != nil {
-		return p, named(err, "provider_name", "provider", f.Name)
+		return none, named(err, "provider_name", "provider", f.Name)
 	}
-	if p, err = c.setKey(ctx, tx, p, f.APIKey); err != nil {
-		return p, err
+	if out.Provider, err = c.setKey(ctx, tx, p, f.APIKey); err != nil {
+		return none, err
 	}
-	return p, c.announce(tx, "provider", id, "updated")
+	return out, c.announce(tx, "provider", id, "updated")
 }
 
 func noProvider(id int64) error {

@@ -113,6 +113,28 @@ func TestTaskStreamsAndReportsItsStages(t *testing.T) {
 	require.Contains(t, body, `"max_tokens":50`, "the node's own wins")
 }
 
+func TestSettingsOfAModelOrNodeCannotRedirectItsKey(t *testing.T) {
+	t.Parallel()
+	s, elsewhere, b := llmtest.New(t), httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s was asked with %v", r.URL, r.Header)
+		w.WriteHeader(http.StatusTeapot)
+	})), setup(t, kind.Options{})
+	t.Cleanup(elsewhere.Close)
+	s.On("harbour", llmtest.Reply{Chunks: []string{"yes"}, Input: 1, Output: 1})
+	redirect := map[string]any{}
+	for _, name := range []string{"base_url", "baseURL", "BaseURL", "api_base", "endpoint", "url", "host", "proxy", "extra_headers", "http_options"} {
+		redirect[name] = elsewhere.URL
+	}
+	for _, providerKind := range []string{"openai", "anthropic", "gemini"} {
+		p := taskPayload(t, s, map[string]any{"prompt": "harbour?", "params": redirect, "base_url": elsewhere.URL})
+		p.Model.Config, p.Model.ProviderKind = encode(t, redirect), providerKind
+		p.Model.BaseURL = s.BaseURL(providerKind)
+		res := b.run(t.Context(), p)
+		require.Equal(t, executor.Succeeded, res.Status, "%s: %+v", providerKind, res.Error)
+		require.NotContains(t, string(s.Next(t).Body), elsewhere.URL, providerKind)
+	}
+}
+
 func TestTaskValidatesStructuredAnswers(t *testing.T) {
 	t.Parallel()
 	schema := map[string]any{"type": "object", "properties": map[string]any{"n": map[string]any{"type": "integer"}}, "required": []string{"n"}, "additionalProperties": false}

@@ -11,6 +11,20 @@ import (
 	"github.com/google/uuid"
 )
 
+type Artifact struct {
+	ID             int64
+	ProjectID      int64
+	FlowchartRunID *int64
+	NodeRunID      int64
+	Attempt        int32
+	Name           string
+	Kind           string
+	MediaType      string
+	Size           int64
+	Blob           []byte
+	CreatedAt      time.Time
+}
+
 type FlowchartRun struct {
 	ID                 int64
 	ProjectID          int64
@@ -34,6 +48,8 @@ type FlowchartRun struct {
 	CreatedAt          time.Time
 	StartedAt          *time.Time
 	FinishedAt         *time.Time
+	OutputBlob         []byte
+	OutputBytes        *int64
 }
 
 type NodeAttempt struct {
@@ -92,4 +108,6 @@ type NodeRun struct {
 	QueuedAt        *time.Time
 	StartedAt       *time.Time
 	FinishedAt      *time.Time
+	OutputBlob      []byte
+	OutputBytes     *int64
 }

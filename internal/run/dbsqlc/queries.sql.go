@@ -48,7 +48,7 @@ UPDATE node_run n
 SET status = 'running', attempt = n.attempt + 1, started_at = coalesce(n.started_at, now()), current_stage = NULL
 WHERE n.id = $1 AND n.status = 'queued' AND n.run_after <= now()
   AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = $2 AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
-RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at
+RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at, n.output_blob, n.output_bytes
 `
 
 type ClaimNodeRunParams struct {
@@ -94,6 +94,8 @@ func (q *Queries) ClaimNodeRun(ctx context.Context, db DBTX, arg ClaimNodeRunPar
 		&i.QueuedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.OutputBlob,
+		&i.OutputBytes,
 	)
 	return i, err
 }
@@ -168,6 +170,29 @@ func (q *Queries) FinishAttempt(ctx context.Context, db DBTX, arg FinishAttemptP
 	return result.RowsAffected(), nil
 }
 
+const getArtifact = `-- name: GetArtifact :one
+SELECT id, project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob, created_at FROM artifact WHERE id = $1
+`
+
+func (q *Queries) GetArtifact(ctx context.Context, db DBTX, id int64) (Artifact, error) {
+	row := db.QueryRow(ctx, getArtifact, id)
+	var i Artifact
+	err := row.Scan(
+		&i.ID,
+		&i.ProjectID,
+		&i.FlowchartRunID,
+		&i.NodeRunID,
+		&i.Attempt,
+		&i.Name,
+		&i.Kind,
+		&i.MediaType,
+		&i.Size,
+		&i.Blob,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
 const getCurrentVersion = `-- name: GetCurrentVersion :one
 SELECT v.id, v.flowchart_id, v.number, v.graph, v.findings, v.node_count, v.app_user_id, v.created_at, f.max_node_executions, f.max_runtime_minutes, f.max_parallel_nodes, f.project_id, f.deleted_at
 FROM flowchart f JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
@@ -212,7 +237,7 @@ func (q *Queries) GetCurrentVersion(ctx context.Context, db DBTX, id int64) (Get
 }
 
 const getNodeRun = `-- name: GetNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE id = $1
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run WHERE id = $1
 `
 
 func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -252,6 +277,37 @@ func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, e
 		&i.QueuedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.OutputBlob,
+		&i.OutputBytes,
+	)
+	return i, err
+}
+
+const getNodeRunToEnd = `-- name: GetNodeRunToEnd :one
+SELECT n.id, n.attempt, n.finished_at, n.flowchart_node_id, r.id AS flowchart_run_id, r.flowchart_version_id
+FROM node_run n JOIN flowchart_run r ON r.id = n.flowchart_run_id WHERE n.id = $1
+`
+
+type GetNodeRunToEndRow struct {
+	ID                 int64
+	Attempt            int32
+	FinishedAt         *time.Time
+	FlowchartNodeID    string
+	FlowchartRunID     int64
+	FlowchartVersionID int64
+}
+
+// What the end of an attempt is prepared with.
+func (q *Queries) GetNodeRunToEnd(ctx context.Context, db DBTX, id int64) (GetNodeRunToEndRow, error) {
+	row := db.QueryRow(ctx, getNodeRunToEnd, id)
+	var i GetNodeRunToEndRow
+	err := row.Scan(
+		&i.ID,
+		&i.Attempt,
+		&i.FinishedAt,
+		&i.FlowchartNodeID,
+		&i.FlowchartRunID,
+		&i.FlowchartVersionID,
 	)
 	return i, err
 }
@@ -288,7 +344,7 @@ func (q *Queries) GetOpenAttempt(ctx context.Context, db DBTX, nodeRunID int64) 
 }
 
 const getRun = `-- name: GetRun :one
-SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at FROM flowchart_run WHERE id = $1
+SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes FROM flowchart_run WHERE id = $1
 `
 
 func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, error) {
@@ -317,8 +373,21 @@ func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, 
 		&i.CreatedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.OutputBlob,
+		&i.OutputBytes,
 	)
 	return i, err
+}
+
+const getRunInput = `-- name: GetRunInput :one
+SELECT input FROM flowchart_run WHERE id = $1
+`
+
+func (q *Queries) GetRunInput(ctx context.Context, db DBTX, id int64) (json.RawMessage, error) {
+	row := db.QueryRow(ctx, getRunInput, id)
+	var input json.RawMessage
+	err := row.Scan(&input)
+	return input, err
 }
 
 const getVersion = `-- name: GetVersion :one
@@ -360,6 +429,65 @@ func (q *Queries) GetVersion(ctx context.Context, db DBTX, id int64) (GetVersion
 		&i.MaxParallelNodes,
 		&i.ProjectID,
 		&i.DeletedAt,
+	)
+	return i, err
+}
+
+const hasOldWorker = `-- name: HasOldWorker :one
+SELECT EXISTS (SELECT FROM worker_process WHERE level < $1 AND tombstone_at IS NULL AND stopped_at IS NULL)
+`
+
+// Whether a worker lives that cannot read outputs from blobs.
+func (q *Queries) HasOldWorker(ctx context.Context, db DBTX, level int32) (bool, error) {
+	row := db.QueryRow(ctx, hasOldWorker, level)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const insertArtifact = `-- name: InsertArtifact :one
+INSERT INTO artifact (project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+RETURNING id, project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob, created_at
+`
+
+type InsertArtifactParams struct {
+	ProjectID      int64
+	FlowchartRunID *int64
+	NodeRunID      int64
+	Attempt        int32
+	Name           string
+	Kind           string
+	MediaType      string
+	Size           int64
+	Blob           []byte
+}
+
+func (q *Queries) InsertArtifact(ctx context.Context, db DBTX, arg InsertArtifactParams) (Artifact, error) {
+	row := db.QueryRow(ctx, insertArtifact,
+		arg.ProjectID,
+		arg.FlowchartRunID,
+		arg.NodeRunID,
+		arg.Attempt,
+		arg.Name,
+		arg.Kind,
+		arg.MediaType,
+		arg.Size,
+		arg.Blob,
+	)
+	var i Artifact
+	err := row.Scan(
+		&i.ID,
+		&i.ProjectID,
+		&i.FlowchartRunID,
+		&i.NodeRunID,
+		&i.Attempt,
+		&i.Name,
+		&i.Kind,
+		&i.MediaType,
+		&i.Size,
+		&i.Blob,
+		&i.CreatedAt,
 	)
 	return i, err
 }
@@ -415,12 +543,12 @@ func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptP
 
 const insertNodeRun = `-- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
-                      backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, routing_state,
-                      error, request_id, correlation_id, queued_at, started_at, finished_at)
+                      backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-        $9, $10, $11, $12, $13, $14, $15,
-        $16, $17, $18, $19, $20, $21)
-RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at
+        $9, $10, $11, $12, $13, $14, $15, $16,
+        $17, $18, $19, $20, $21, $22, $23)
+RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes
 `
 
 type InsertNodeRunParams struct {
@@ -438,6 +566,8 @@ type InsertNodeRunParams struct {
 	Queue           string
 	Triggers        json.RawMessage
 	OutputState     json.RawMessage
+	OutputBlob      []byte
+	OutputBytes     *int64
 	RoutingState    json.RawMessage
 	Error           json.RawMessage
 	RequestID       string
@@ -463,6 +593,8 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		arg.Queue,
 		arg.Triggers,
 		arg.OutputState,
+		arg.OutputBlob,
+		arg.OutputBytes,
 		arg.RoutingState,
 		arg.Error,
 		arg.RequestID,
@@ -506,6 +638,8 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		&i.QueuedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.OutputBlob,
+		&i.OutputBytes,
 	)
 	return i, err
 }
@@ -516,7 +650,7 @@ INSERT INTO flowchart_run (project_id, flowchart_id, flowchart_version_id, versi
                            app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at)
 VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7,
         $8, $9, $10, $11, $12, $13)
-RETURNING id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at
+RETURNING id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes
 `
 
 type InsertRunParams struct {
@@ -576,12 +710,14 @@ func (q *Queries) InsertRun(ctx context.Context, db DBTX, arg InsertRunParams) (
 		&i.CreatedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.OutputBlob,
+		&i.OutputBytes,
 	)
 	return i, err
 }
 
 const latestOutputs = `-- name: LatestOutputs :many
-SELECT DISTINCT ON (flowchart_node_id) flowchart_node_id, id, output_state
+SELECT DISTINCT ON (flowchart_node_id) flowchart_node_id, id
 FROM node_run
 WHERE flowchart_run_id = $1 AND status IN ('succeeded', 'degraded')
   AND ($2::text[] IS NULL OR flowchart_node_id = ANY ($2::text[]))
@@ -596,10 +732,10 @@ type LatestOutputsParams struct {
 type LatestOutputsRow struct {
 	FlowchartNodeID string
 	ID              int64
-	OutputState     json.RawMessage
 }
 
-// The newest output of each node that has one; what nodes.<id> means in an expression.
+// The node run that has the newest output of each node; what nodes.<id> means in an expression. No content: this
+// is asked under the run's lock.
 func (q *Queries) LatestOutputs(ctx context.Context, db DBTX, arg LatestOutputsParams) ([]LatestOutputsRow, error) {
 	rows, err := db.Query(ctx, latestOutputs, arg.FlowchartRunID, arg.NodeIds)
 	if err != nil {
@@ -609,7 +745,43 @@ func (q *Queries) LatestOutputs(ctx context.Context, db DBTX, arg LatestOutputsP
 	var items []LatestOutputsRow
 	for rows.Next() {
 		var i LatestOutputsRow
-		if err := rows.Scan(&i.FlowchartNodeID, &i.ID, &i.OutputState); err != nil {
+		if err := rows.Scan(&i.FlowchartNodeID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listArtifacts = `-- name: ListArtifacts :many
+SELECT id, project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob, created_at FROM artifact WHERE node_run_id = $1 ORDER BY attempt, name
+`
+
+func (q *Queries) ListArtifacts(ctx context.Context, db DBTX, nodeRunID int64) ([]Artifact, error) {
+	rows, err := db.Query(ctx, listArtifacts, nodeRunID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Artifact
+	for rows.Next() {
+		var i Artifact
+		if err := rows.Scan(
+			&i.ID,
+			&i.ProjectID,
+			&i.FlowchartRunID,
+			&i.NodeRunID,
+			&i.Attempt,
+			&i.Name,
+			&i.Kind,
+			&i.MediaType,
+			&i.Size,
+			&i.Blob,
+			&i.CreatedAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -763,7 +935,7 @@ func (q *Queries) ListLostAttempts(ctx context.Context, db DBTX, maxRows int32) 
 }
 
 const listNodeRuns = `-- name: ListNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run
 WHERE project_id = $1
   AND ($2::bigint IS NULL OR flowchart_run_id = $2)
   AND ($3::text[] IS NULL OR status = ANY ($3::text[]))
@@ -832,6 +1004,8 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 			&i.QueuedAt,
 			&i.StartedAt,
 			&i.FinishedAt,
+			&i.OutputBlob,
+			&i.OutputBytes,
 		); err != nil {
 			return nil, err
 		}
@@ -844,7 +1018,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 }
 
 const listNodeRunsOfRun = `-- name: ListNodeRunsOfRun :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
 `
 
 func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -890,6 +1064,8 @@ func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID
 			&i.QueuedAt,
 			&i.StartedAt,
 			&i.FinishedAt,
+			&i.OutputBlob,
+			&i.OutputBytes,
 		); err != nil {
 			return nil, err
 		}
@@ -927,7 +1103,7 @@ func (q *Queries) ListOverdueRuns(ctx context.Context, db DBTX, maxRows int32) (
 }
 
 const listRuns = `-- name: ListRuns :many
-SELECT r.id, r.project_id, r.flowchart_id, r.flowchart_version_id, r.version, r.status, r.input, r.output, r.error, r.marking, r.start_node_id, r.retry_of, r.app_user_id, r.request_id, r.correlation_id, r.node_executions, r.max_node_executions, r.max_parallel_nodes, r.deadline_at, r.created_at, r.started_at, r.finished_at, f.name AS flowchart_name
+SELECT r.id, r.project_id, r.flowchart_id, r.flowchart_version_id, r.version, r.status, r.input, r.output, r.error, r.marking, r.start_node_id, r.retry_of, r.app_user_id, r.request_id, r.correlation_id, r.node_executions, r.max_node_executions, r.max_parallel_nodes, r.deadline_at, r.created_at, r.started_at, r.finished_at, r.output_blob, r.output_bytes, f.name AS flowchart_name
 FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id
 WHERE r.project_id = $1
   AND ($2::bigint IS NULL OR r.flowchart_id = $2)
@@ -988,6 +1164,8 @@ func (q *Queries) ListRuns(ctx context.Context, db DBTX, arg ListRunsParams) ([]
 			&i.FlowchartRun.CreatedAt,
 			&i.FlowchartRun.StartedAt,
 			&i.FlowchartRun.FinishedAt,
+			&i.FlowchartRun.OutputBlob,
+			&i.FlowchartRun.OutputBytes,
 			&i.FlowchartName,
 		); err != nil {
 			return nil, err
@@ -1039,7 +1217,7 @@ func (q *Queries) ListStuckCancels(ctx context.Context, db DBTX, arg ListStuckCa
 }
 
 const lockLiveNodeRuns = `-- name: LockLiveNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
 `
 
 func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -1085,6 +1263,8 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 			&i.QueuedAt,
 			&i.StartedAt,
 			&i.FinishedAt,
+			&i.OutputBlob,
+			&i.OutputBytes,
 		); err != nil {
 			return nil, err
 		}
@@ -1097,7 +1277,7 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 }
 
 const lockNodeRun = `-- name: LockNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at FROM node_run WHERE id = $1 FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run WHERE id = $1 FOR UPDATE
 `
 
 func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -1137,17 +1317,49 @@ func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, 
 		&i.QueuedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.OutputBlob,
+		&i.OutputBytes,
 	)
 	return i, err
 }
 
 const lockRun = `-- name: LockRun :one
-SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at FROM flowchart_run WHERE id = $1 FOR UPDATE
+SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, output, output_blob, output_bytes, error, marking,
+       start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes,
+       deadline_at, created_at, started_at, finished_at
+FROM flowchart_run WHERE id = $1 FOR UPDATE
 `
 
-func (q *Queries) LockRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, error) {
+type LockRunRow struct {
+	ID                 int64
+	ProjectID          int64
+	FlowchartID        int64
+	FlowchartVersionID int64
+	Version            int32
+	Status             string
+	Output             json.RawMessage
+	OutputBlob         []byte
+	OutputBytes        *int64
+	Error              json.RawMessage
+	Marking            []byte
+	StartNodeID        string
+	RetryOf            *int64
+	AppUserID          *int64
+	RequestID          string
+	CorrelationID      string
+	NodeExecutions     int32
+	MaxNodeExecutions  int32
+	MaxParallelNodes   int32
+	DeadlineAt         *time.Time
+	CreatedAt          time.Time
+	StartedAt          *time.Time
+	FinishedAt         *time.Time
+}
+
+// The input may be large and never changes: who needs it has read it before the lock.
+func (q *Queries) LockRun(ctx context.Context, db DBTX, id int64) (LockRunRow, error) {
 	row := db.QueryRow(ctx, lockRun, id)
-	var i FlowchartRun
+	var i LockRunRow
 	err := row.Scan(
 		&i.ID,
 		&i.ProjectID,
@@ -1155,8 +1367,9 @@ func (q *Queries) LockRun(ctx context.Context, db DBTX, id int64) (FlowchartRun,
 		&i.FlowchartVersionID,
 		&i.Version,
 		&i.Status,
-		&i.Input,
 		&i.Output,
+		&i.OutputBlob,
+		&i.OutputBytes,
 		&i.Error,
 		&i.Marking,
 		&i.StartNodeID,
@@ -1189,12 +1402,14 @@ func (q *Queries) MarkRunStarted(ctx context.Context, db DBTX, id int64) (int64,
 }
 
 const outputsOf = `-- name: OutputsOf :many
-SELECT id, output_state FROM node_run WHERE id = ANY ($1::bigint[])
+SELECT id, output_state, output_blob, output_bytes FROM node_run WHERE id = ANY ($1::bigint[])
 `
 
 type OutputsOfRow struct {
 	ID          int64
 	OutputState json.RawMessage
+	OutputBlob  []byte
+	OutputBytes *int64
 }
 
 func (q *Queries) OutputsOf(ctx context.Context, db DBTX, ids []int64) ([]OutputsOfRow, error) {
@@ -1206,7 +1421,12 @@ func (q *Queries) OutputsOf(ctx context.Context, db DBTX, ids []int64) ([]Output
 	var items []OutputsOfRow
 	for rows.Next() {
 		var i OutputsOfRow
-		if err := rows.Scan(&i.ID, &i.OutputState); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.OutputState,
+			&i.OutputBlob,
+			&i.OutputBytes,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -1230,9 +1450,9 @@ func (q *Queries) RequestCancel(ctx context.Context, db DBTX, nodeRunID int64) e
 const saveNodeRun = `-- name: SaveNodeRun :exec
 UPDATE node_run
 SET status = $1, failures = $2, lost = $3, input_context = coalesce($4, input_context),
-    output_state = $5, routing_state = $6, current_stage = $7, error = $8, usage = $9,
-    run_after = $10, queued_at = $11, finished_at = $12
-WHERE id = $13
+    output_state = $5, output_blob = $6, output_bytes = $7, routing_state = $8, current_stage = $9, error = $10, usage = $11,
+    run_after = $12, queued_at = $13, finished_at = $14
+WHERE id = $15
 `
 
 type SaveNodeRunParams struct {
@@ -1241,6 +1461,8 @@ type SaveNodeRunParams struct {
 	Lost         int32
 	InputContext json.RawMessage
 	OutputState  json.RawMessage
+	OutputBlob   []byte
+	OutputBytes  *int64
 	RoutingState json.RawMessage
 	CurrentStage *string
 	Error        json.RawMessage
@@ -1258,6 +1480,8 @@ func (q *Queries) SaveNodeRun(ctx context.Context, db DBTX, arg SaveNodeRunParam
 		arg.Lost,
 		arg.InputContext,
 		arg.OutputState,
+		arg.OutputBlob,
+		arg.OutputBytes,
 		arg.RoutingState,
 		arg.CurrentStage,
 		arg.Error,
@@ -1306,14 +1530,16 @@ func (q *Queries) SaveProgress(ctx context.Context, db DBTX, arg SaveProgressPar
 
 const saveRun = `-- name: SaveRun :exec
 UPDATE flowchart_run
-SET status = $1, output = $2, error = $3, marking = $4, node_executions = $5,
-    started_at = $6, finished_at = $7
-WHERE id = $8
+SET status = $1, output = $2, output_blob = $3, output_bytes = $4, error = $5, marking = $6, node_executions = $7,
+    started_at = $8, finished_at = $9
+WHERE id = $10
 `
 
 type SaveRunParams struct {
 	Status         string
 	Output         json.RawMessage
+	OutputBlob     []byte
+	OutputBytes    *int64
 	Error          json.RawMessage
 	Marking        []byte
 	NodeExecutions int32
@@ -1327,6 +1553,8 @@ func (q *Queries) SaveRun(ctx context.Context, db DBTX, arg SaveRunParams) error
 	_, err := db.Exec(ctx, saveRun,
 		arg.Status,
 		arg.Output,
+		arg.OutputBlob,
+		arg.OutputBytes,
 		arg.Error,
 		arg.Marking,
 		arg.NodeExecutions,

@@ -15,6 +15,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -91,6 +92,9 @@ func (h *Handler) Run(ctx context.Context, in executor.Payload, sink executor.Si
 	if err != nil {
 		return executor.Failure(executor.CodeConfig, err.Error(), false)
 	}
+	if err := os.MkdirAll(filepath.Join(h.o.Workspace, artifactsFolder), 0o700); err != nil {
+		return executor.Failuref(executor.CodeInfra, true, "The folder for artifacts could not be made: %v.", err)
+	}
 	stages := executor.NewStages(sink)
 	if err := stages.Enter(executor.StageInit); err != nil {
 		return sinkFailure()
@@ -100,6 +104,9 @@ func (h *Handler) Run(ctx context.Context, in executor.Payload, sink executor.Si
 		stdout: newCapture(sink, executor.StreamStdout), stderr: newCapture(sink, executor.StreamStderr),
 	}
 	res := r.do(ctx)
+	if ctx.Err() == nil { // what was cut off is left alone
+		res = h.collect(res, stages)
+	}
 	if res.Error != nil {
 		stages.Fail(res.Error.Message)
 	} else if stages.Finish() != nil {
@@ -143,6 +150,7 @@ func (h *Handler) environ(extra map[string]string) ([]string, error) {
 	}
 	// Last, so that they always tell the truth; they also mark this attempt's processes.
 	env["LLMCTL_STUDIO_WORKSPACE"], env["WORKSPACE_PATH"] = h.o.Workspace, h.o.Workspace
+	env[ArtifactsEnv] = filepath.Join(h.o.Workspace, artifactsFolder)
 	out := make([]string, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		out = append(out, k+"="+env[k])
