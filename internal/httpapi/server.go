@@ -111,6 +111,7 @@ func (s *server) register() {
 	s.registerNodes()
 	s.registerEvents()
 	s.registerOperations()
+	s.describe()
 }
 
 func (s *server) mount() {
