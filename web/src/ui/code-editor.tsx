@@ -1,6 +1,6 @@
 import { Input } from "@mantine/core";
 import { lazy, type ReactNode, Suspense, useEffect, useId, useState } from "react";
-import type { Json } from "../api/types";
+import type { Json } from "../api/aliases";
 import classes from "./code-editor.module.css";
 
 const Editor = lazy(() => import("./code-mirror").then((m) => ({ default: m.CodeMirror })));

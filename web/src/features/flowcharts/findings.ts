@@ -1,6 +1,6 @@
 // Which field of a node's form a finding is about. Pure.
 
-import type { Finding } from "../../api/types";
+import type { Finding } from "../../api/aliases";
 
 // Reasons that name their field by themselves; the others begin with its path.
 const fieldOfReason: Record<string, string> = {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { TimelineAttempt } from "../../api/types";
+import type { TimelineAttempt } from "../../api/aliases";
 import { criticalPath, layoutWaterfall, tickLabel } from "./waterfall";
 
 const base = Date.parse("2026-01-01T00:00:00Z");
@@ -21,8 +21,9 @@ function attempt(
     attempt: number,
     status: end === null ? "running" : "succeeded",
     worker: "w",
-    queued_at: at(queued),
-    claimed_at: at(claimed),
+    executor: "inline",
+    queued_at: at(queued) ?? "",
+    claimed_at: at(claimed) ?? "",
     started_at: at(started),
     first_token_at: at(token),
     finished_at: at(end),

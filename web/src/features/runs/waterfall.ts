@@ -1,6 +1,6 @@
 // Where the bars of a run's waterfall lie. Pure; times are epoch milliseconds.
 
-import type { GraphEdge, TimelineAttempt } from "../../api/types";
+import type { GraphEdge, TimelineAttempt } from "../../api/aliases";
 
 export type SegmentKind = "queued" | "dispatch" | "running" | "streaming";
 

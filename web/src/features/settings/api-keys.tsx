@@ -2,7 +2,7 @@ import { ActionIcon, Button, Group, Modal, Stack, TextInput, Tooltip } from "@ma
 import { IconKey, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import type { ApiKey } from "../../api/types";
+import type { ApiKey } from "../../api/aliases";
 import { Confirm } from "../../ui/confirm";
 import { CopyButton, Empty, ErrorNotice, Lines } from "../../ui/feedback";
 import { Section } from "../../ui/page";

@@ -12,7 +12,7 @@ import {
   useReactFlow,
 } from "@xyflow/react";
 import { type DragEvent, type ReactNode, useCallback, useMemo, useRef } from "react";
-import type { Finding, GraphNode, NodeKind } from "../../../api/types";
+import type { Finding, GraphNode, NodeKind } from "../../../api/aliases";
 import { findingsByNode, nodeSize, type Point } from "../model";
 import { useEditor } from "../store";
 import classes from "./flow.module.css";

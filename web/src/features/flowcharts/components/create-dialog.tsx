@@ -2,7 +2,7 @@ import { Button, Group, Modal, Stack, Textarea, TextInput } from "@mantine/core"
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
-import type { Graph } from "../../../api/types";
+import type { Graph } from "../../../api/aliases";
 import { ErrorNotice } from "../../../ui/feedback";
 import { createFlowchart, flowchartKeys } from "../api";
 

@@ -13,7 +13,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useBlocker } from "@tanstack/react-router";
 import { ReactFlowProvider, useReactFlow } from "@xyflow/react";
 import { useCallback, useRef, useState } from "react";
-import type { Flowchart } from "../../../api/types";
+import type { Flowchart } from "../../../api/aliases";
 import { PageFrame } from "../../../ui/page";
 import { flowchartKeys } from "../api";
 import { isDirty, useEditor } from "../store";

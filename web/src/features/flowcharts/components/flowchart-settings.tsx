@@ -1,7 +1,7 @@
 import { Button, NumberInput, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import type { Flowchart } from "../../../api/types";
+import type { Flowchart } from "../../../api/aliases";
 import { ErrorNotice } from "../../../ui/feedback";
 import { Ago } from "../../../ui/time";
 import { flowchartKeys, flowchartQuery, updateFlowchart } from "../api";

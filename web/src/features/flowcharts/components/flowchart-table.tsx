@@ -2,7 +2,7 @@ import { ActionIcon, Tooltip } from "@mantine/core";
 import { IconCopy, IconTrash } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { Flowchart } from "../../../api/types";
+import type { Flowchart } from "../../../api/aliases";
 import { notifyError, notifyUndo } from "../../../ui/feedback";
 import { Status } from "../../../ui/status";
 import table from "../../../ui/table.module.css";

@@ -1,7 +1,7 @@
 import { Button, Select, TextInput } from "@mantine/core";
 import { IconCopy, IconTrash } from "@tabler/icons-react";
 import type { ComponentType } from "react";
-import type { EdgeMode, Finding, GraphEdge, NodeKind } from "../../../api/types";
+import type { EdgeMode, Finding, GraphEdge, NodeKind } from "../../../api/aliases";
 import { JsonField } from "../../../ui/code-editor";
 import { Id } from "../../../ui/feedback";
 import { generalFindings } from "../findings";

@@ -1,7 +1,7 @@
 import { IconAlertTriangle, IconChevronDown, IconCircleCheck } from "@tabler/icons-react";
 import { useReactFlow } from "@xyflow/react";
 import { useState } from "react";
-import type { EdgeMode, Finding } from "../../../api/types";
+import type { EdgeMode, Finding } from "../../../api/aliases";
 import { useEditor } from "../store";
 import classes from "./editor.module.css";
 import { modeText } from "./flow-edges";

@@ -13,8 +13,8 @@ import {
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useMemo, useState } from "react";
+import type { Json } from "../../../api/aliases";
 import { ApiError } from "../../../api/client";
-import type { Json } from "../../../api/types";
 import { CodeField, parseJson } from "../../../ui/code-editor";
 import { ErrorNotice } from "../../../ui/feedback";
 import { runKeys } from "../../runs/api";

@@ -1,7 +1,7 @@
 import { Autocomplete, Button, Group, Modal, NumberInput, Select, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import type { JsonObject, Model, Provider } from "../../../api/types";
+import type { JsonObject, Model, Provider } from "../../../api/aliases";
 import { ErrorNotice } from "../../../ui/feedback";
 import { createModel, modelKeys, offeredModelsQuery, updateModel } from "../api";
 

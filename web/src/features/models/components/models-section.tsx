@@ -2,7 +2,7 @@ import { ActionIcon, Button, Tooltip } from "@mantine/core";
 import { IconCpu, IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import type { Model } from "../../../api/types";
+import type { Model } from "../../../api/aliases";
 import { Confirm } from "../../../ui/confirm";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { Section } from "../../../ui/page";

@@ -1,7 +1,7 @@
 import { Button, Group, Modal, PasswordInput, Select, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import type { Provider, ProviderKind } from "../../../api/types";
+import type { Provider, ProviderKind } from "../../../api/aliases";
 import { ErrorNotice } from "../../../ui/feedback";
 import { createProvider, modelKeys, type ProviderChange, updateProvider } from "../api";
 

@@ -1,6 +1,13 @@
 import { Select, Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import type { FlowchartRun, Json, LogItem, NodeDetail, NodeRun } from "../../../api/types";
+import {
+  type FlowchartRun,
+  isObject,
+  type Json,
+  type LogItem,
+  type NodeDetail,
+  type NodeRun,
+} from "../../../api/aliases";
 import { ErrorNotice, Id, Lines } from "../../../ui/feedback";
 import { count, duration } from "../../../ui/format";
 import { JsonView } from "../../../ui/json-view";
@@ -16,9 +23,7 @@ export const panelTabs = ["output", "input", "logs", "events", "attempts"] as co
 export type PanelTab = (typeof panelTabs)[number];
 
 const textIn = (output: Json): string | null =>
-  typeof output === "object" && output !== null && !Array.isArray(output) && typeof output.text === "string"
-    ? output.text
-    : null;
+  isObject(output) && typeof output.text === "string" ? output.text : null;
 
 function RunFailure({ run }: { run: NodeRun }) {
   if (!run.error) return null;

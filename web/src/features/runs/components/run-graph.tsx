@@ -8,7 +8,7 @@ import {
   ReactFlowProvider,
 } from "@xyflow/react";
 import { useMemo } from "react";
-import type { Graph, NodeRun } from "../../../api/types";
+import type { Graph, NodeRun } from "../../../api/aliases";
 import { lookOf } from "../../../ui/status";
 import flow from "../../flowcharts/components/flow.module.css";
 import { edgeLabels, toFlowEdge } from "../../flowcharts/components/flow-edges";

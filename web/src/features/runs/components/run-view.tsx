@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import type { RunDetail } from "../../../api/types";
+import type { RunDetail } from "../../../api/aliases";
 import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
 import { JsonView } from "../../../ui/json-view";

@@ -1,6 +1,6 @@
 import { Tooltip } from "@mantine/core";
 import { useMemo } from "react";
-import type { GraphEdge, TimelineAttempt } from "../../../api/types";
+import type { GraphEdge, TimelineAttempt } from "../../../api/aliases";
 import { duration } from "../../../ui/format";
 import { lookOf, StatusIcon } from "../../../ui/status";
 import { useNow } from "../../../ui/time";

@@ -2,6 +2,7 @@ import { Button, MultiSelect, Select } from "@mantine/core";
 import { IconActivity } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
+import type { RunStatus } from "../../../api/aliases";
 import { flowchartListQuery, flowchartQuery } from "../../../features/flowcharts/api";
 import { runListQuery } from "../../../features/runs/api";
 import { RunTable } from "../../../features/runs/components/run-table";
@@ -11,10 +12,18 @@ import { PageFrame } from "../../../ui/page";
 import { lookOf } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 
-const statuses = ["queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"];
+const statuses: RunStatus[] = [
+  "queued",
+  "running",
+  "paused",
+  "cancelling",
+  "succeeded",
+  "failed",
+  "cancelled",
+];
 
 interface Search {
-  status?: string[];
+  status?: RunStatus[];
   flowchart?: number;
 }
 

@@ -1,5 +1,5 @@
 import { Select } from "@mantine/core";
-import type { JsonObject } from "../../../../api/types";
+import type { JsonObject } from "../../../../api/aliases";
 import { CodeField } from "../../../../ui/code-editor";
 import { conditionError, errorOf } from "../../findings";
 import { conditionsOf } from "../../model";

@@ -1,5 +1,5 @@
 import { SegmentedControl, Select, TextInput } from "@mantine/core";
-import type { Json } from "../../../../api/types";
+import type { Json } from "../../../../api/aliases";
 import { CodeField, JsonField } from "../../../../ui/code-editor";
 import { errorOf } from "../../findings";
 import classes from "../editor.module.css";
