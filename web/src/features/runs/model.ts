@@ -12,6 +12,9 @@ import {
   type RunStatus,
 } from "../../api/aliases";
 
+export const panelTabs = ["output", "input", "logs", "events", "attempts"] as const;
+export type PanelTab = (typeof panelTabs)[number];
+
 const finalRun: ReadonlySet<RunStatus> = new Set<RunStatus>(["succeeded", "failed", "cancelled"]);
 const finalNode: ReadonlySet<NodeStatus> = new Set<NodeStatus>([
   "succeeded",

@@ -3,7 +3,7 @@ import { IconCopy, IconTrash } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { Flowchart } from "../../../api/aliases";
-import { notifyError, notifyUndo } from "../../../ui/feedback";
+import { notifyError, notifyUndo } from "../../../ui/notices";
 import { Status } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";

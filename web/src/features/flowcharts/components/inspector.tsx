@@ -1,9 +1,10 @@
-import { Button, Select, TextInput } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { IconCopy, IconTrash } from "@tabler/icons-react";
 import type { ComponentType } from "react";
 import type { EdgeMode, Finding, GraphEdge, NodeKind } from "../../../api/aliases";
 import { JsonField } from "../../../ui/code-editor";
 import { Id } from "../../../ui/feedback";
+import { Select, TextInput } from "../../../ui/inputs";
 import { generalFindings } from "../findings";
 import { kindLooks } from "../kinds";
 import { useEditor } from "../store";

@@ -1,4 +1,5 @@
-import { Select, Tabs } from "@mantine/core";
+import "@mantine/core/styles/Tabs.css";
+import { Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import {
   type FlowchartRun,
@@ -10,17 +11,15 @@ import {
 } from "../../../api/aliases";
 import { ErrorNotice, Id, Lines } from "../../../ui/feedback";
 import { count, duration } from "../../../ui/format";
+import { Select } from "../../../ui/inputs";
 import { JsonView } from "../../../ui/json-view";
 import { lookOf, Status } from "../../../ui/status";
 import { Elapsed } from "../../../ui/time";
 import { eventsQuery, logsQuery, nodeQuery } from "../api";
-import { isFinalNode, streamedText } from "../model";
+import { isFinalNode, type PanelTab, panelTabs, streamedText } from "../model";
 import { Attempts } from "./attempts";
 import { Follow } from "./follow";
 import classes from "./panel.module.css";
-
-export const panelTabs = ["output", "input", "logs", "events", "attempts"] as const;
-export type PanelTab = (typeof panelTabs)[number];
 
 const textIn = (output: Json): string | null =>
   isObject(output) && typeof output.text === "string" ? output.text : null;

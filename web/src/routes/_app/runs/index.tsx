@@ -1,4 +1,4 @@
-import { Button, MultiSelect, Select } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { IconActivity } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
@@ -7,6 +7,7 @@ import { flowchartListQuery, flowchartQuery } from "../../../features/flowcharts
 import { runListQuery } from "../../../features/runs/api";
 import { RunTable } from "../../../features/runs/components/run-table";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
+import { MultiSelect, Select } from "../../../ui/inputs";
 import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
 import { lookOf } from "../../../ui/status";

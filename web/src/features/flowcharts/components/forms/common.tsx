@@ -1,6 +1,6 @@
-import { NumberInput, Select, TextInput } from "@mantine/core";
 import type { ReactNode } from "react";
 import { type Finding, type GraphNode, isObject, type Json, type JsonObject } from "../../../../api/aliases";
+import { NumberInput, Select, TextInput } from "../../../../ui/inputs";
 import { errorOf } from "../../findings";
 import { useEditor } from "../../store";
 import classes from "../editor.module.css";
