@@ -66,6 +66,7 @@ export function CommandPalette({ asked }: { asked: number }) {
       onSpotlightOpen={() => setOpened(true)}
       onSpotlightClose={() => setOpened(false)}
       shortcut={null}
+      overlayProps={{ backgroundOpacity: 0.5, blur: 0 }}
       limit={20}
       scrollable
       maxHeight={420}

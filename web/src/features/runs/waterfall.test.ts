@@ -119,6 +119,14 @@ describe("criticalPath", () => {
     expect([...criticalPath(attempts, dotted, base + 1000)]).toEqual(["4/1", "2/1", "1/1"]);
   });
 
+  it("passes through decisions, which have no attempts", () => {
+    const routed = edges.map((e) =>
+      e.source === "slow" ? solid("slow", "decide") : e.target === "join" ? solid("other", "join") : e,
+    );
+    const path = criticalPath(attempts, [...routed, solid("decide", "join")], base + 1000);
+    expect([...path]).toEqual(["4/1", "3/2", "3/1", "1/1"]);
+  });
+
   it("ends in a loop too", () => {
     const loop = [attempt("a", 1, 1, [0, 1, 2, null, 10]), attempt("a", 2, 1, [10, 11, 12, null, 20])];
     expect(criticalPath(loop, [solid("a", "a")], base + 100).size).toBe(2);

@@ -12,7 +12,7 @@ import {
   useReactFlow,
 } from "@xyflow/react";
 import { type DragEvent, type ReactNode, useCallback, useMemo, useRef } from "react";
-import type { Finding, GraphNode, NodeKind } from "../../../api/aliases";
+import type { Finding, GraphEdge, GraphNode, NodeKind } from "../../../api/aliases";
 import { findingsByNode, nodeSize, type Point } from "../model";
 import { useEditor } from "../store";
 import classes from "./flow.module.css";
@@ -64,12 +64,33 @@ function useFlowNodes(): FlowNode[] {
 const sameFindings = (a: Finding[], b: Finding[]): boolean =>
   a === b || (a.length === b.length && a.every((f, i) => f.message === b[i]?.message));
 
+interface MadeEdge {
+  edge: GraphEdge;
+  label: string | undefined;
+  flow: Edge;
+}
+
+// The same for edges: moving a node renders the edges at it, not all of them.
 function useFlowEdges(): Edge[] {
   const graph = useEditor((s) => s.history.present);
   const selected = useEditor((s) => s.selection.edges);
+  const made = useRef<{ list: Edge[]; byId: Map<string, MadeEdge> }>({ list: [], byId: new Map() });
   return useMemo(() => {
     const labels = edgeLabels(graph);
-    return graph.edges.map((e) => toFlowEdge(e, labels.get(e.id), { selected: selected.has(e.id) }));
+    const byId = new Map<string, MadeEdge>();
+    let same = graph.edges.length === made.current.list.length;
+    const list = graph.edges.map((edge, i) => {
+      const label = labels.get(edge.id);
+      const known = made.current.byId.get(edge.id);
+      const isSelected = selected.has(edge.id);
+      const keep = known?.edge === edge && known.label === label && known.flow.selected === isSelected;
+      const flow = keep ? known.flow : toFlowEdge(edge, label, { selected: isSelected });
+      byId.set(edge.id, { edge, label, flow });
+      if (made.current.list[i] !== flow) same = false;
+      return flow;
+    });
+    made.current = { list: same ? made.current.list : list, byId };
+    return made.current.list;
   }, [graph, selected]);
 }
 

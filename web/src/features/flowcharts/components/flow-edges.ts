@@ -23,6 +23,12 @@ export function edgeLabels(graph: Graph): Map<string, string> {
   return labels;
 }
 
+const maxLabel = 22;
+
+// Between two nodes there is room for this much; the inspector has all of it.
+const shorten = (label: string): string =>
+  label.length > maxLabel ? `${label.slice(0, maxLabel - 1).trimEnd()}…` : label;
+
 interface Look {
   selected?: boolean;
   color?: string | undefined;
@@ -42,7 +48,7 @@ export function toFlowEdge(edge: GraphEdge, label: string | undefined, look: Loo
     selected: look.selected ?? false,
     animated: (look.animated ?? false) && edge.mode === "solid",
     interactionWidth: 18,
-    ...(own ? { label: own } : {}),
+    ...(own ? { label: shorten(own) } : {}),
     style: {
       stroke: color,
       strokeWidth: edge.mode === "solid" ? 1.8 : 1.6,

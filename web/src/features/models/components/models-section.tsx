@@ -28,11 +28,13 @@ function ModelTable({ models, onDialog }: { models: Model[]; onDialog: (dialog: 
       <tbody>
         {models.map((model) => (
           <tr key={model.id}>
-            <td>
+            <td className={table.clip} style={{ width: "36%" }} title={model.name}>
               <b>{model.name}</b>
             </td>
-            <td className={table.muted}>{model.provider_name}</td>
-            <td className={table.clip} style={{ width: "40%" }}>
+            <td className={table.clip} style={{ width: "26%" }} title={model.provider_name}>
+              <span className={table.muted}>{model.provider_name}</span>
+            </td>
+            <td className={table.clip} style={{ width: "26%" }} title={model.model}>
               <code>{model.model}</code>
             </td>
             <td className={table.muted}>

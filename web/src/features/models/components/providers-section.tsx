@@ -44,12 +44,12 @@ function ProviderRow({
   const result = test.data ?? failed;
   return (
     <tr>
-      <td>
+      <td className={table.clip} style={{ width: "34%" }} title={provider.name}>
         <b>{provider.name}</b>
         {result && <TestResult test={result} />}
       </td>
       <td className={table.muted}>{kinds.find((k) => k.value === provider.kind)?.label ?? provider.kind}</td>
-      <td className={table.clip} style={{ width: "30%" }}>
+      <td className={table.clip} style={{ width: "26%" }} title={provider.base_url || undefined}>
         {provider.base_url || <span className={table.muted}>Provider's own</span>}
       </td>
       <td className={table.muted}>
