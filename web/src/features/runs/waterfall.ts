@@ -114,7 +114,7 @@ function workingParents(attempts: readonly TimelineAttempt[], edges: readonly Gr
   }
   return (node: string): Set<string> => {
     const found = new Set<string>();
-    const seen = new Set<string>([node]);
+    const seen = new Set<string>();
     const open = [...(sources.get(node) ?? [])];
     for (let id = open.pop(); id !== undefined; id = open.pop()) {
       if (seen.has(id)) continue;

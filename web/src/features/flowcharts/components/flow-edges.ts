@@ -9,7 +9,8 @@ export const modeText: Record<EdgeMode, { label: string; text: string }> = {
 };
 
 const dashes: Record<EdgeMode, string | undefined> = { solid: undefined, dotted: "1.5 5", dashed: "8 5" };
-const maxLabel = 28;
+// Between two nodes there is room for this much; the inspector has all of it.
+const maxLabel = 20;
 const clip = (text: string): string => (text.length > maxLabel ? `${text.slice(0, maxLabel - 1)}…` : text);
 
 /** What decisions say on the edges that leave them. */
@@ -22,12 +23,6 @@ export function edgeLabels(graph: Graph): Map<string, string> {
   }
   return labels;
 }
-
-const maxLabel = 22;
-
-// Between two nodes there is room for this much; the inspector has all of it.
-const shorten = (label: string): string =>
-  label.length > maxLabel ? `${label.slice(0, maxLabel - 1).trimEnd()}…` : label;
 
 interface Look {
   selected?: boolean;
@@ -48,7 +43,7 @@ export function toFlowEdge(edge: GraphEdge, label: string | undefined, look: Loo
     selected: look.selected ?? false,
     animated: (look.animated ?? false) && edge.mode === "solid",
     interactionWidth: 18,
-    ...(own ? { label: shorten(own) } : {}),
+    ...(own ? { label: clip(own) } : {}),
     style: {
       stroke: color,
       strokeWidth: edge.mode === "solid" ? 1.8 : 1.6,
