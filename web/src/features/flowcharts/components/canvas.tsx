@@ -19,6 +19,7 @@ import classes from "./flow.module.css";
 import { edgeLabels, toFlowEdge } from "./flow-edges";
 import { type FlowNode, nodeTypes } from "./flow-node";
 import { useFar } from "./use-far";
+import { useMoving } from "./use-moving";
 
 export const dragType = "application/x-studio-node";
 const noFindings: Finding[] = [];
@@ -144,6 +145,8 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
   const changes = useChanges();
   const flow = useReactFlow();
   const far = useFar();
+  const frame = useRef<HTMLDivElement>(null);
+  const moving = useMoving(frame);
 
   const onDrop = (event: DragEvent) => {
     const kind = event.dataTransfer.getData(dragType);
@@ -156,6 +159,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: a drop target; adding works by keyboard through the palette
     <div
+      ref={frame}
       className={classes.flow}
       data-far={far || undefined}
       onDragOver={(e) => {
@@ -168,6 +172,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
         edges={edges}
         nodeTypes={nodeTypes}
         {...changes}
+        {...moving}
         onConnect={({ source, target }) => {
           const why = useEditor.getState().connect(source, target);
           if (why) onRefused(why);
@@ -185,7 +190,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
         onlyRenderVisibleElements={nodes.length > 150}
         elevateNodesOnSelect={false}
       >
-        <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />
+        {!far && <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />}
         <Controls showInteractive={false} position="top-right" orientation="horizontal" />
         <MiniMap
           pannable
