@@ -17,7 +17,7 @@ export default defineConfig({
     }),
     react(),
   ],
-  build: { target: "es2023", sourcemap: false, chunkSizeWarningLimit: 800 },
+  build: { target: "es2023", sourcemap: false, chunkSizeWarningLimit: 800, manifest: true },
   server: {
     host: "127.0.0.1",
     proxy: { "^/api": { target: backend, ws: true, changeOrigin: false } },

@@ -79,12 +79,12 @@ func (o optional[T]) Schema(r huma.Registry) *huma.Schema {
 type createFlowchartInput struct {
 	IdempotencyKey string `header:"Idempotency-Key"`
 	Body           struct {
-		Name              string           `json:"name" minLength:"1" maxLength:"200"`
-		Description       string           `json:"description,omitempty" maxLength:"2000"`
-		MaxNodeExecutions *int32           `json:"max_node_executions,omitempty" minimum:"1" maximum:"10000"`
-		MaxRuntimeMinutes *int32           `json:"max_runtime_minutes,omitempty" minimum:"1" maximum:"100000"`
-		MaxParallelNodes  *int32           `json:"max_parallel_nodes,omitempty" minimum:"1" maximum:"1000"`
-		Graph             *json.RawMessage `json:"graph,omitempty" doc:"{nodes, edges}; without it the flowchart has a start node only"`
+		Name              string                 `json:"name" minLength:"1" maxLength:"200"`
+		Description       string                 `json:"description,omitempty" maxLength:"2000"`
+		MaxNodeExecutions *int32                 `json:"max_node_executions,omitempty" minimum:"1" maximum:"10000"`
+		MaxRuntimeMinutes *int32                 `json:"max_runtime_minutes,omitempty" minimum:"1" maximum:"100000"`
+		MaxParallelNodes  *int32                 `json:"max_parallel_nodes,omitempty" minimum:"1" maximum:"1000"`
+		Graph             *documented[GraphBody] `json:"graph,omitempty" doc:"Without it the flowchart has a start node only"`
 	}
 }
 
@@ -183,7 +183,7 @@ func (s *server) createFlowchart(ctx context.Context, in *createFlowchartInput) 
 	var g *flowchart.Graph
 	if in.Body.Graph != nil {
 		var err error
-		if g, err = flowchart.Parse(*in.Body.Graph); err != nil {
+		if g, err = flowchart.Parse(in.Body.Graph.RawMessage); err != nil {
 			return nil, err
 		}
 	}

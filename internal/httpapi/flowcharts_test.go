@@ -127,6 +127,55 @@ func TestGraphFaults(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM flowchart_run`))
 }
 
+func TestGraphFaultsAreNamedByTheirPlaceAndRule(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	path := b.flowchart(t, "x")
+	for name, c := range map[string]struct{ graph, location, message string }{
+		"nodes no list":   {`{"nodes":5,"edges":[]}`, "nodes", "must be a list"},
+		"node no object":  {`{"nodes":["a"],"edges":[]}`, "nodes[0]", "must be an object"},
+		"unknown kind":    {`{"nodes":[{"id":"a","kind":"wizard"}],"edges":[]}`, "nodes[0].kind", "must be a known kind"},
+		"id of a node":    {`{"nodes":[{"id":"a b","kind":"start"}],"edges":[]}`, "nodes[0].id", "must consist of 1 to 64"},
+		"title no text":   {`{"nodes":[{"id":"a","kind":"start","title":7}],"edges":[]}`, "nodes[0].title", "must be"},
+		"place no number": {`{"nodes":[{"id":"a","kind":"start","position":{"x":"1"}}],"edges":[]}`, "nodes[0].position.x", "must be"},
+		"unknown mode": {
+			`{"nodes":[{"id":"a","kind":"start"},{"id":"b","kind":"end"}],"edges":[{"id":"e","source":"a","target":"b","mode":"wavy"}]}`,
+			"edges[0].mode", "must be solid, dotted or dashed",
+		},
+	} {
+		for _, send := range []func() answer{
+			func() answer {
+				return b.admin(t, http.StatusUnprocessableEntity, http.MethodPut, path+"/graph", c.graph)
+			},
+			func() answer {
+				return b.admin(t, http.StatusUnprocessableEntity, http.MethodPost, path+"/validate", c.graph)
+			},
+			func() answer {
+				return b.admin(t, http.StatusUnprocessableEntity, http.MethodPost, "/api/flowcharts", `{"name":"y","graph":`+c.graph+`}`)
+			},
+		} {
+			res := send()
+			require.Equal(t, "flow.invalid_graph", res.at(t, "reason"), name)
+			require.Contains(t, res.raw, `"location":"`+c.location+`"`, name)
+			require.Contains(t, res.raw, c.message, name)
+		}
+	}
+}
+
+func TestMembersThatTheGraphDoesNotKnowAreKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	path := b.flowchart(t, "x")
+	graph := `{"nodes":[{"id":"a","kind":"start","config":{"later":{"n":1.50,"é":"<&>"}}},{"id":"b","kind":"end"}],
+		"edges":[{"id":"e","source":"a","target":"b","mode":"solid","label":"go","points":[[1,2.0]]}],"viewport":{"zoom":1}}`
+	b.admin(t, http.StatusOK, http.MethodPut, path+"/graph", graph)
+	got := b.admin(t, http.StatusOK, http.MethodGet, path+"/graph", nil)
+	require.Equal(t, "go", got.at(t, "edges", 0, "label"))
+	require.Regexp(t, `"points":\s*\[\[1,\s*2\.0\]\]`, got.raw)
+	require.Regexp(t, `"n":\s*1\.50`, got.raw)
+	b.admin(t, http.StatusOK, http.MethodPut, path+"/graph", got.raw)
+}
+
 func TestAnEdgeIsSolidUnlessItSaysOtherwise(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -17,9 +17,9 @@ import (
 // GraphBody is a graph as clients send it. What a client got with GET it may send
 // back; members that are not the graph's are ignored.
 type GraphBody struct {
-	_     struct{}        `json:"-" additionalProperties:"true"`
-	Nodes json.RawMessage `json:"nodes" doc:"[{id, kind, title?, position?: {x, y}, config?}]; ids are stable, [A-Za-z0-9_-]{1,64}"`
-	Edges json.RawMessage `json:"edges" doc:"[{id, source, target, mode?: solid|dotted|dashed}]; other members are kept"`
+	_     struct{}                       `json:"-" additionalProperties:"true"`
+	Nodes documentedList[graphNodeInput] `json:"nodes"`
+	Edges documentedList[graphEdgeInput] `json:"edges"`
 }
 
 // graph checks what was sent.
@@ -37,12 +37,12 @@ type validationView struct {
 }
 
 type graphView struct {
-	FlowchartID int64             `json:"flowchart_id"`
-	Version     int32             `json:"version"`
-	Nodes       []json.RawMessage `json:"nodes"`
-	Edges       []json.RawMessage `json:"edges"`
-	Validation  validationView    `json:"validation"`
-	CreatedAt   time.Time         `json:"created_at"`
+	FlowchartID int64                   `json:"flowchart_id"`
+	Version     int32                   `json:"version"`
+	Nodes       []documented[graphNode] `json:"nodes"`
+	Edges       []documented[graphEdge] `json:"edges"`
+	Validation  validationView          `json:"validation"`
+	CreatedAt   time.Time               `json:"created_at"`
 }
 
 func viewVersion(v store.Version) (graphView, error) {
@@ -54,7 +54,7 @@ func viewVersion(v store.Version) (graphView, error) {
 		return out, fmt.Errorf("read findings of version %d: %w", v.ID, err)
 	}
 	if out.Edges == nil {
-		out.Edges = []json.RawMessage{}
+		out.Edges = []documented[graphEdge]{}
 	}
 	out.Validation.Valid = len(out.Validation.Errors) == 0
 	return out, nil

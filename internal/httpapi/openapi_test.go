@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/flowchart"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -173,4 +174,28 @@ func TestDocsLoadNothingFromElsewhere(t *testing.T) {
 	require.Contains(t, res.header.Get("Content-Security-Policy"), "default-src 'none'")
 	require.NotRegexp(t, `(src|href)="(https?:)?//`, res.raw)
 	require.Contains(t, res.raw, "/api/flowcharts/{id}/graph")
+}
+
+func TestTheDocumentDescribesGraphs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	doc := b.admin(t, http.StatusOK, http.MethodGet, "/api/openapi.json", nil)
+	schema := func(path ...any) any { return doc.at(t, append([]any{"components", "schemas"}, path...)...) }
+	for _, name := range []string{"GraphNode", "GraphNodeInput"} {
+		kinds, ok := schema(name, "properties", "kind", "enum").([]any)
+		require.True(t, ok)
+		for _, k := range kinds {
+			require.True(t, flowchart.Kind(k.(string)).Known(), k)
+		}
+		require.Len(t, kinds, 12, "all kinds that the flowchart package knows")
+	}
+	for _, name := range []string{"GraphEdge", "GraphEdgeInput"} {
+		require.Equal(t, []any{"solid", "dotted", "dashed"}, schema(name, "properties", "mode", "enum"))
+	}
+	require.Equal(t, []any{"id", "kind", "title", "position", "config"}, schema("GraphNode", "required"))
+	require.Equal(t, []any{"id", "kind"}, schema("GraphNodeInput", "required"))
+	require.Equal(t, []any{"nodes", "edges"}, schema("GraphBody", "required"))
+	require.Equal(t, "#/components/schemas/GraphNodeInput", schema("GraphBody", "properties", "nodes", "items", "$ref"))
+	require.Equal(t, "#/components/schemas/GraphEdge", schema("GraphView", "properties", "edges", "items", "$ref"))
+	require.Equal(t, "#/components/schemas/GraphBody", schema("CreateFlowchartInputBody", "properties", "graph", "$ref"))
 }

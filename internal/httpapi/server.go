@@ -121,6 +121,7 @@ func (s *server) register() {
 	s.registerArtifacts()
 	s.registerEvents()
 	s.registerOperations()
+	s.describe()
 }
 
 func (s *server) mount() {

@@ -3,7 +3,6 @@ import "@fontsource-variable/jetbrains-mono/wght.css";
 import "./ui/mantine.css";
 import "./ui/tokens.css";
 import { MantineProvider } from "@mantine/core";
-import { Notifications } from "@mantine/notifications";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createRouter, RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
@@ -12,6 +11,7 @@ import { ApiError, onUnauthenticated } from "./api/client";
 import { config } from "./config";
 import { meQuery } from "./features/auth/api";
 import { routeTree } from "./routeTree.gen";
+import { Notices } from "./ui/notices";
 import { RouteError, RouteMissing } from "./ui/route-error";
 import { cssVariables, theme } from "./ui/theme";
 
@@ -56,7 +56,7 @@ if (root) {
     <StrictMode>
       <MantineProvider theme={theme} cssVariablesResolver={cssVariables} defaultColorScheme="auto">
         <QueryClientProvider client={queryClient}>
-          <Notifications position="bottom-right" limit={4} />
+          <Notices />
           <RouterProvider router={router} />
         </QueryClientProvider>
       </MantineProvider>

@@ -1,7 +1,10 @@
-// The only place that calls fetch. Failures arrive as ApiError, whatever went
-// wrong: a problem document, another body, or no answer at all.
+// The only place that calls fetch. Addresses, parameters and answers are typed by
+// the generated document. Failures arrive as ApiError, whatever went wrong: a
+// problem document, another body, or no answer at all.
 
+import createClient from "openapi-fetch";
 import { config } from "../config";
+import type { paths } from "./generated/schema";
 
 export interface FieldError {
   location: string;
@@ -23,20 +26,6 @@ export class ApiError extends Error {
   }
 }
 
-type QueryValue = string | number | boolean | null | undefined | readonly string[];
-
-export interface RequestOptions {
-  query?: Record<string, QueryValue> | undefined;
-  body?: unknown;
-  headers?: Record<string, string> | undefined;
-  signal?: AbortSignal | undefined;
-}
-
-export interface Answer<T> {
-  data: T;
-  etag: string | null;
-}
-
 const requestTimeoutMs = 30_000;
 let unauthenticated: (() => void) | undefined;
 
@@ -45,15 +34,13 @@ export function onUnauthenticated(handler: () => void): void {
   unauthenticated = handler;
 }
 
-export function queryString(query: Record<string, QueryValue> | undefined): string {
+export function queryString(query: Record<string, unknown>): string {
   const params = new URLSearchParams();
-  for (const [key, value] of Object.entries(query ?? {})) {
-    if (value === undefined || value === null || value === "") continue;
-    params.set(key, typeof value === "object" ? value.join(",") : String(value));
-    if (typeof value === "object" && value.length === 0) params.delete(key);
+  for (const [key, value] of Object.entries(query)) {
+    const text = Array.isArray(value) ? value.join(",") : String(value ?? "");
+    if (text !== "") params.set(key, text);
   }
-  const text = params.toString();
-  return text === "" ? "" : `?${text}`;
+  return params.toString();
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -81,30 +68,12 @@ export function problemOf(status: number, body: unknown, requestId: string): Api
   );
 }
 
-async function bodyOf(response: Response): Promise<unknown> {
-  if (response.status === 204) return undefined;
-  const type = response.headers.get("content-type") ?? "";
-  if (!type.includes("json")) {
-    await response.text();
-    return undefined;
-  }
-  return response.json();
-}
-
-async function send(method: string, url: string, options: RequestOptions): Promise<Response> {
-  const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
-  if (options.body !== undefined) headers["Content-Type"] = "application/json";
+async function send(request: Request): Promise<Response> {
   const timeout = AbortSignal.timeout(requestTimeoutMs);
   try {
-    return await fetch(url, {
-      method,
-      headers,
-      credentials: "same-origin",
-      signal: options.signal ? AbortSignal.any([options.signal, timeout]) : timeout,
-      ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
-    });
+    return await fetch(request, { signal: AbortSignal.any([request.signal, timeout]) });
   } catch (cause) {
-    if (options.signal?.aborted) throw cause;
+    if (request.signal.aborted) throw cause;
     const detail = timeout.aborted
       ? "The server did not answer within 30 seconds. Try again; if it stays, check that the server is running."
       : "The server cannot be reached. Check the network and that the server is running.";
@@ -112,26 +81,56 @@ async function send(method: string, url: string, options: RequestOptions): Promi
   }
 }
 
-export async function requestWithEtag<T>(
-  method: string,
-  path: string,
-  options: RequestOptions = {},
-): Promise<Answer<T>> {
-  const response = await send(method, `${config.apiBase}${path}${queryString(options.query)}`, options);
-  const body = await bodyOf(response).catch(() => undefined);
-  if (!response.ok) {
-    if (response.status === 401 && !path.startsWith("/auth/")) unauthenticated?.();
-    throw problemOf(response.status, body, response.headers.get("x-request-id") ?? "");
-  }
-  return { data: body as T, etag: response.headers.get("etag") };
+// The document names addresses below /api; where that really is, the server says.
+type BelowApi<P> = { [K in keyof P as K extends `/api${infer Rest}` ? Rest : never]: P[K] };
+
+export const api = createClient<BelowApi<paths>>({
+  baseUrl: config.apiBase,
+  fetch: send,
+  credentials: "same-origin",
+  headers: { Accept: "application/json" },
+  querySerializer: queryString,
+});
+
+api.use({
+  onResponse({ response, schemaPath }) {
+    if (response.status === 401 && !schemaPath.startsWith("/auth/")) unauthenticated?.();
+  },
+});
+
+interface Outcome<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
 }
 
-export async function request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
-  return (await requestWithEtag<T>(method, path, options)).data;
+export interface Answer<T> {
+  data: T;
+  etag: string | null;
 }
 
-/** A key that makes one intended write happen once, however often it is sent. */
-export const idempotencyKey = (): Record<string, string> => ({ "Idempotency-Key": newKey() });
+/** The answer of a call with its entity tag, or an ApiError. */
+export async function withEtag<T>(call: Promise<Outcome<T>>): Promise<Answer<T>> {
+  const { data, error, response } = await call.catch(unreadable);
+  if (!response.ok) throw problemOf(response.status, error, response.headers.get("x-request-id") ?? "");
+  // Without a body the type of T is undefined as well.
+  return { data: data as T, etag: response.headers.get("etag") };
+}
+
+/** The answer of a call, or an ApiError. */
+export async function result<T>(call: Promise<Outcome<T>>): Promise<T> {
+  return (await withEtag(call)).data;
+}
+
+// What stands between may answer with anything, a sign-in page for example.
+function unreadable(cause: unknown): never {
+  if (!(cause instanceof SyntaxError)) throw cause;
+  const detail = "The answer is not from the Studio's API. Check what stands between the browser and it.";
+  throw new ApiError(0, "unavailable", "network.unreadable", detail, [], "");
+}
+
+/** A header with a key that makes one intended write happen once, however often it is sent. */
+export const idempotencyKey = (): { "Idempotency-Key": string } => ({ "Idempotency-Key": newKey() });
 
 // randomUUID exists in secure contexts only; a plain-HTTP host in the LAN is none.
 function newKey(): string {

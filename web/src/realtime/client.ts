@@ -2,7 +2,7 @@
 // rooms and get cache patches.
 
 import { io, type Socket } from "socket.io-client";
-import type { Envelope } from "../api/types";
+import type { Envelope } from "../api/aliases";
 import { type Link, type LinkEvent, startLink, step, type Timer, timerMs } from "./fallback";
 import { isEnvelope, StreamBook, type Verdict } from "./stream";
 

@@ -2,7 +2,7 @@
 // is loaded again, several requests for the same thing folded into one.
 
 import type { InfiniteData, QueryClient, QueryKey } from "@tanstack/react-query";
-import type { Envelope, FlowchartRun, LogItem, Page, RunDetail } from "../api/types";
+import type { Envelope, FlowchartRun, LogItem, Page, RunDetail } from "../api/aliases";
 import { flowchartKeys } from "../features/flowcharts/api";
 import { modelKeys } from "../features/models/api";
 import { fetchLogs, runKeys } from "../features/runs/api";

@@ -9,10 +9,9 @@ import {
   useSyncExternalStore,
 } from "react";
 import { ApiError } from "../api/client";
-import { config } from "../config";
-import { RealtimeClient } from "./client";
+import type { RealtimeClient } from "./client";
 import { describe, type Link, startLink } from "./fallback";
-import { CachePatcher } from "./patches";
+import type { Session } from "./session";
 
 const pollMs = 5_000;
 const polled = new Set(["runs", "nodes", "flowcharts", "workers", "providers", "models"]);
@@ -33,27 +32,17 @@ export function RealtimeProvider({
   const [client, setClient] = useState<RealtimeClient | null>(null);
 
   useEffect(() => {
-    const patcher = new CachePatcher(cache);
-    const next = new RealtimeClient(
-      { origin: window.location.origin, path: config.socketPath, transports: config.transports },
-      {
-        onEvent: (envelope, verdict) => {
-          if (verdict === "gap") patcher.resync(envelope.sequence_stream);
-          patcher.apply(envelope);
-        },
-        onResync: (rooms) => {
-          for (const room of rooms) patcher.resync(room);
-        },
-        onUnauthenticated: onSignedOut,
-      },
-    );
-    const leave = next.acquire("studio");
-    next.start();
-    setClient(next);
+    let stopped = false;
+    let session: Session | undefined;
+    // The socket's library is not needed to show the page.
+    void import("./session").then(({ startSession }) => {
+      if (stopped) return;
+      session = startSession(cache, onSignedOut);
+      setClient(session.client);
+    });
     return () => {
-      leave();
-      next.stop();
-      patcher.stop();
+      stopped = true;
+      session?.stop();
     };
   }, [cache, onSignedOut]);
 

@@ -4,7 +4,7 @@
 // event; a room that is joined later may replay numbers that another room was
 // ahead of, and those must be taken again.
 
-import type { Envelope } from "../api/types";
+import type { Envelope } from "../api/aliases";
 
 export type Verdict = "deliver" | "duplicate" | "gap";
 

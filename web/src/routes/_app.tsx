@@ -3,7 +3,6 @@ import { createFileRoute, Outlet, redirect, useRouter } from "@tanstack/react-ro
 import { useCallback } from "react";
 import { meQuery } from "../features/auth/api";
 import { RealtimeProvider } from "../realtime/provider";
-import { CommandPalette } from "../ui/command-palette";
 import { Shell } from "../ui/shell";
 
 export const Route = createFileRoute("/_app")({
@@ -23,7 +22,6 @@ function App() {
   }, [cache, router]);
   return (
     <RealtimeProvider onSignedOut={onSignedOut}>
-      <CommandPalette />
       <Shell>
         <Outlet />
       </Shell>

@@ -1,10 +1,11 @@
-import { Button, PasswordInput, Stack, TextInput } from "@mantine/core";
+import { Button, Stack } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link, useRouter } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useState } from "react";
 import { rememberMe, setUp } from "../features/auth/api";
 import { AuthCard } from "../features/auth/auth-card";
 import { ErrorNotice } from "../ui/feedback";
+import { PasswordInput, TextInput } from "../ui/inputs";
 
 export const Route = createFileRoute("/setup")({
   validateSearch: (search): { token: string } => ({

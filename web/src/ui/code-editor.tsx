@@ -1,7 +1,7 @@
-import { Input } from "@mantine/core";
 import { lazy, type ReactNode, Suspense, useEffect, useId, useState } from "react";
-import type { Json } from "../api/types";
+import type { Json } from "../api/aliases";
 import classes from "./code-editor.module.css";
+import { Input } from "./inputs";
 
 const Editor = lazy(() => import("./code-mirror").then((m) => ({ default: m.CodeMirror })));
 

@@ -1,17 +1,29 @@
-import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData } from "@mantine/spotlight";
+import "./mantine-inputs.css";
+import "./mantine-dialogs.css";
+import "@mantine/spotlight/styles.css";
+import {
+  Spotlight,
+  type SpotlightActionData,
+  type SpotlightActionGroupData,
+  spotlight,
+} from "@mantine/spotlight";
 import { IconActivity, IconSchema, IconSearch } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { flowchartListQuery } from "../features/flowcharts/api";
-import { navigation } from "./shell";
+import { navigation } from "./navigation";
 
-/** Ctrl-K: go anywhere by name. */
-export function CommandPalette() {
+/** Ctrl-K: go anywhere by name. Opens each time that it is asked again. */
+export function CommandPalette({ asked }: { asked: number }) {
   const navigate = useNavigate();
   const [query, setQuery] = useState("");
   const [opened, setOpened] = useState(false);
   const flowcharts = useInfiniteQuery({ ...flowchartListQuery(query.trim()), enabled: opened });
+
+  useEffect(() => {
+    if (asked > 0) spotlight.open();
+  }, [asked]);
 
   const actions = useMemo((): SpotlightActionGroupData[] => {
     const pages: SpotlightActionData[] = navigation.map((entry) => ({
@@ -53,7 +65,8 @@ export function CommandPalette() {
       onQueryChange={setQuery}
       onSpotlightOpen={() => setOpened(true)}
       onSpotlightClose={() => setOpened(false)}
-      shortcut="mod + K"
+      shortcut={null}
+      overlayProps={{ backgroundOpacity: 0.5, blur: 0 }}
       limit={20}
       scrollable
       maxHeight={420}

@@ -1,11 +1,10 @@
-import { ActionIcon, Button, Group, Skeleton, Stack, Text, Tooltip } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
+import { ActionIcon, Button, Skeleton, Stack, Text, Tooltip } from "@mantine/core";
 import { IconAlertCircle, IconCheck, IconCopy, IconRefresh, type TablerIcon } from "@tabler/icons-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiError } from "../api/client";
 import classes from "./feedback.module.css";
 
-const messageOf = (error: unknown): string =>
+export const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : "Something failed that does not say why.";
 
 async function copyText(text: string): Promise<boolean> {
@@ -78,46 +77,6 @@ export function ErrorNotice({ error, onRetry }: { error: unknown; onRetry?: (() 
       )}
     </div>
   );
-}
-
-export function notifyError(title: string, error: unknown): void {
-  notifications.show({
-    color: "red",
-    title,
-    autoClose: 12_000,
-    message: (
-      <>
-        {messageOf(error)}
-        <RequestId error={error} />
-      </>
-    ),
-  });
-}
-
-export const undoMs = 10_000;
-
-/** Says what was done and offers to take it back for ten seconds. */
-export function notifyUndo(message: string, onUndo: () => void): void {
-  const id = `undo-${message}-${Date.now()}`;
-  notifications.show({
-    id,
-    color: "gray",
-    autoClose: undoMs,
-    message: (
-      <Group justify="space-between" wrap="nowrap">
-        <span>{message}</span>
-        <Button
-          variant="default"
-          onClick={() => {
-            notifications.hide(id);
-            onUndo();
-          }}
-        >
-          Undo
-        </Button>
-      </Group>
-    ),
-  });
 }
 
 interface EmptyProps {

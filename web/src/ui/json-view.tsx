@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMemo, useState } from "react";
-import type { Json } from "../api/types";
+import type { Json } from "../api/aliases";
 import { CopyButton } from "./feedback";
 import { bytes } from "./format";
 import classes from "./json-view.module.css";

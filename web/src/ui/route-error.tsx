@@ -13,16 +13,18 @@ export function RouteError({ error, reset }: ErrorComponentProps) {
 
 export function RouteMissing() {
   return (
-    <Empty
-      icon={IconMapOff}
-      title="There is no such page"
-      action={
-        <LinkButton to="/" variant="default">
-          Go to the overview
-        </LinkButton>
-      }
-    >
-      The address may be mistyped, or what it showed was deleted.
-    </Empty>
+    <main style={{ minHeight: "100%", display: "grid", placeItems: "center" }}>
+      <Empty
+        icon={IconMapOff}
+        title="There is no such page"
+        action={
+          <LinkButton to="/" variant="default">
+            Go to the overview
+          </LinkButton>
+        }
+      >
+        The address may be mistyped, or what it showed was deleted.
+      </Empty>
+    </main>
   );
 }

@@ -1,38 +1,17 @@
-import { ActionIcon, Drawer, Tooltip, UnstyledButton } from "@mantine/core";
-import { useDisclosure, useLocalStorage, useMediaQuery } from "@mantine/hooks";
-import { spotlight } from "@mantine/spotlight";
-import {
-  IconActivity,
-  IconChevronsLeft,
-  IconChevronsRight,
-  IconCpu,
-  IconLayoutDashboard,
-  IconMenu2,
-  IconSchema,
-  IconSearch,
-  IconSettings,
-  type TablerIcon,
-} from "@tabler/icons-react";
+import { ActionIcon, Tooltip, UnstyledButton } from "@mantine/core";
+import { useDisclosure, useHotkeys, useLocalStorage, useMediaQuery } from "@mantine/hooks";
+import { IconChevronsLeft, IconChevronsRight, IconMenu2, IconSearch } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
+import { lazy, type ReactNode, Suspense, useState } from "react";
 import { config } from "../config";
 import { usePolling } from "../realtime/provider";
 import { Logo } from "./logo";
+import { type Entry, navigation } from "./navigation";
 import classes from "./shell.module.css";
 
-interface Entry {
-  to: string;
-  label: string;
-  icon: TablerIcon;
-}
-
-export const navigation: Entry[] = [
-  { to: "/", label: "Overview", icon: IconLayoutDashboard },
-  { to: "/flowcharts", label: "Flowcharts", icon: IconSchema },
-  { to: "/runs", label: "Runs", icon: IconActivity },
-  { to: "/models", label: "Models", icon: IconCpu },
-  { to: "/settings", label: "Settings", icon: IconSettings },
-];
+// Not needed before they are opened.
+const CommandPalette = lazy(async () => ({ default: (await import("./command-palette")).CommandPalette }));
+const Drawer = lazy(async () => ({ default: (await import("./dialogs")).Drawer }));
 
 function NavItem({
   entry,
@@ -108,8 +87,16 @@ export function Shell({ children }: { children: ReactNode }) {
   });
   const [opened, drawer] = useDisclosure(false);
   const drawered = useMediaQuery("(max-width: 1023px)", false, { getInitialValueInEffect: false });
+  const [searches, setSearches] = useState(0);
+  const search = () => setSearches((n) => n + 1);
+  useHotkeys([["mod+K", search]], [], true);
   return (
     <div className={classes.shell}>
+      {searches > 0 && (
+        <Suspense>
+          <CommandPalette asked={searches} />
+        </Suspense>
+      )}
       {!drawered && (
         <aside className={classes.side} data-collapsed={collapsed || undefined}>
           <Brand small={collapsed} />
@@ -132,20 +119,18 @@ export function Shell({ children }: { children: ReactNode }) {
           <ActionIcon className={classes.burger} size="lg" aria-label="Open navigation" onClick={drawer.open}>
             <IconMenu2 size={20} />
           </ActionIcon>
-          <Drawer opened={opened} onClose={drawer.close} size={260} title={<Brand small={false} />}>
-            <Navigation small={false} onFollow={drawer.close} />
-          </Drawer>
+          <Suspense>
+            <Drawer opened={opened} onClose={drawer.close} size={260} title={<Brand small={false} />}>
+              <Navigation small={false} onFollow={drawer.close} />
+            </Drawer>
+          </Suspense>
         </>
       )}
       <div className={classes.body}>
         <div className={classes.tools}>
           <ConnectionDot />
           <Tooltip label="Search and commands (Ctrl K)">
-            <UnstyledButton
-              className={classes.search}
-              onClick={() => spotlight.open()}
-              aria-label="Search and commands"
-            >
+            <UnstyledButton className={classes.search} onClick={search} aria-label="Search and commands">
               <IconSearch size={15} aria-hidden />
             </UnstyledButton>
           </Tooltip>

@@ -53,5 +53,7 @@ export function Elapsed({ from, to, open = true }: ElapsedProps) {
   const now = useNow(!to && open);
   if (!from || (!to && !open)) return <span>–</span>;
   const ms = (to ? Date.parse(to) : now) - Date.parse(from);
-  return <span>{duration(to ? ms : Math.floor(Math.max(0, ms) / 1_000) * 1_000)}</span>;
+  // What still runs is shown in whole seconds, so that it counts instead of flickering.
+  if (!to && ms < 1_000) return <span>0 s</span>;
+  return <span>{duration(to ? ms : Math.floor(ms / 1_000) * 1_000)}</span>;
 }

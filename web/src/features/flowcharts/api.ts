@@ -1,6 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { idempotencyKey, request, requestWithEtag } from "../../api/client";
-import type { Flowchart, FlowchartRun, Graph, GraphVersion, Json, Page, Validation } from "../../api/types";
+import type { Flowchart, FlowchartRun, Graph, GraphVersion, Validation } from "../../api/aliases";
+import { api, idempotencyKey, result, withEtag } from "../../api/client";
+import type { components } from "../../api/generated/schema";
 
 export const flowchartKeys = {
   all: ["flowcharts"] as const,
@@ -14,7 +15,7 @@ export const flowchartListQuery = (q: string) =>
   infiniteQueryOptions({
     queryKey: [...flowchartKeys.lists, q],
     queryFn: ({ pageParam, signal }) =>
-      request<Page<Flowchart>>("GET", "/flowcharts", { query: { q, limit: 50, cursor: pageParam }, signal }),
+      result(api.GET("/flowcharts", { params: { query: { q, limit: 50, cursor: pageParam } }, signal })),
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor ?? undefined,
   });
@@ -22,20 +23,17 @@ export const flowchartListQuery = (q: string) =>
 export const flowchartQuery = (id: number) =>
   queryOptions({
     queryKey: flowchartKeys.detail(id),
-    queryFn: ({ signal }) => request<Flowchart>("GET", `/flowcharts/${id}`, { signal }),
+    queryFn: ({ signal }) => result(api.GET("/flowcharts/{id}", { params: { path: { id } }, signal })),
   });
 
-export interface LoadedGraph extends GraphVersion {
-  etag: string | null;
-}
+export type LoadedGraph = GraphVersion & { etag: string | null };
 
 export const graphQuery = (id: number) =>
   queryOptions({
     queryKey: flowchartKeys.graph(id),
     queryFn: async ({ signal }): Promise<LoadedGraph> => {
-      const { data, etag } = await requestWithEtag<GraphVersion>("GET", `/flowcharts/${id}/graph`, {
-        signal,
-      });
+      const call = api.GET("/flowcharts/{id}/graph", { params: { path: { id } }, signal });
+      const { data, etag } = await withEtag(call);
       return { ...data, etag };
     },
   });
@@ -43,54 +41,52 @@ export const graphQuery = (id: number) =>
 export const versionQuery = (id: number, number: number) =>
   queryOptions({
     queryKey: flowchartKeys.version(id, number),
-    queryFn: ({ signal }) => request<GraphVersion>("GET", `/flowcharts/${id}/versions/${number}`, { signal }),
+    queryFn: ({ signal }) =>
+      result(api.GET("/flowcharts/{id}/versions/{number}", { params: { path: { id, number } }, signal })),
     staleTime: Number.POSITIVE_INFINITY, // a version never changes
   });
 
-export interface FlowchartDraft {
-  name: string;
-  description?: string;
-  graph?: Graph;
-}
-
-export interface FlowchartChange {
-  name?: string;
-  description?: string;
-  max_node_executions?: number | null;
-  max_runtime_minutes?: number | null;
-  max_parallel_nodes?: number | null;
-}
+export type FlowchartDraft = components["schemas"]["CreateFlowchartInputBody"];
+export type FlowchartChange = components["schemas"]["UpdateFlowchartInputBody"];
 
 export const createFlowchart = (body: FlowchartDraft): Promise<Flowchart> =>
-  request("POST", "/flowcharts", { body, headers: idempotencyKey() });
+  result(api.POST("/flowcharts", { params: { header: idempotencyKey() }, body }));
 
 export const updateFlowchart = (id: number, body: FlowchartChange): Promise<Flowchart> =>
-  request("PATCH", `/flowcharts/${id}`, { body });
+  result(api.PATCH("/flowcharts/{id}", { params: { path: { id } }, body }));
 
-export const deleteFlowchart = (id: number): Promise<void> => request("DELETE", `/flowcharts/${id}`);
+export const deleteFlowchart = (id: number): Promise<void> =>
+  result(api.DELETE("/flowcharts/{id}", { params: { path: { id } } }));
 
 export const restoreFlowchart = (id: number): Promise<Flowchart> =>
-  request("POST", `/flowcharts/${id}/restore`);
+  result(api.POST("/flowcharts/{id}/restore", { params: { path: { id } } }));
 
 export const duplicateFlowchart = (id: number): Promise<Flowchart> =>
-  request("POST", `/flowcharts/${id}/duplicate`, { headers: idempotencyKey() });
+  result(api.POST("/flowcharts/{id}/duplicate", { params: { path: { id }, header: idempotencyKey() } }));
+
+const bodyOf = ({ nodes, edges }: Graph): Graph => ({ nodes, edges });
 
 /** Stores a new version; with an etag only when nobody else has stored one since. */
 export async function saveGraph(id: number, graph: Graph, etag: string | null): Promise<LoadedGraph> {
-  const answer = await requestWithEtag<GraphVersion>("PUT", `/flowcharts/${id}/graph`, {
-    body: { nodes: graph.nodes, edges: graph.edges },
-    headers: etag ? { "If-Match": etag } : undefined,
-  });
+  const answer = await withEtag(
+    api.PUT("/flowcharts/{id}/graph", {
+      params: { path: { id }, ...(etag && { header: { "If-Match": etag } }) },
+      body: bodyOf(graph),
+    }),
+  );
   return { ...answer.data, etag: answer.etag };
 }
 
 export const validateGraph = (id: number, graph: Graph, signal?: AbortSignal): Promise<Validation> =>
-  request("POST", `/flowcharts/${id}/validate`, { body: { nodes: graph.nodes, edges: graph.edges }, signal });
+  result(
+    api.POST("/flowcharts/{id}/validate", {
+      params: { path: { id } },
+      body: bodyOf(graph),
+      ...(signal && { signal }),
+    }),
+  );
 
-export interface StartRun {
-  input?: Json;
-  start_node_id?: string;
-}
+export type StartRun = components["schemas"]["StartRunInputBody"];
 
 export const startRun = (id: number, body: StartRun): Promise<{ flowchart_run: FlowchartRun }> =>
-  request("POST", `/flowcharts/${id}/runs`, { body, headers: idempotencyKey() });
+  result(api.POST("/flowcharts/{id}/runs", { params: { path: { id }, header: idempotencyKey() }, body }));

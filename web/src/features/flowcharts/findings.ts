@@ -1,6 +1,6 @@
 // Which field of a node's form a finding is about. Pure.
 
-import type { Finding } from "../../api/types";
+import type { Finding } from "../../api/aliases";
 
 // Reasons that name their field by themselves; the others begin with its path.
 const fieldOfReason: Record<string, string> = {
@@ -23,10 +23,13 @@ export function fieldOf(finding: Finding): string | null {
   return fieldOfReason[finding.reason] ?? path.exec(finding.message)?.[1] ?? null;
 }
 
+/** A finding said without the path of the member that it is about. */
+export const messageOf = (finding: Finding): string => sentence(finding.message.replace(path, ""));
+
 /** What is wrong with one member, said without its path. */
 export function errorOf(findings: readonly Finding[], key: string): string | undefined {
   const found = findings.find((f) => fieldOf(f) === key);
-  return found && sentence(found.message.replace(path, ""));
+  return found && messageOf(found);
 }
 
 /** What is wrong with the condition of one edge; index is its place among the conditions. */
@@ -38,7 +41,7 @@ export function conditionError(
   const found = findings.find(
     (f) => f.edge_id === edgeId || (index >= 0 && f.message.startsWith(`config.conditions[${index}]`)),
   );
-  return found && sentence(found.message.replace(path, ""));
+  return found && messageOf(found);
 }
 
 /** Findings that no field of the form shows are said above it. */

@@ -13,7 +13,7 @@ import {
   IconWorld,
   type TablerIcon,
 } from "@tabler/icons-react";
-import type { NodeKind } from "../../api/types";
+import type { NodeKind } from "../../api/aliases";
 
 export interface KindLook {
   label: string;

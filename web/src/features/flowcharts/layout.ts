@@ -1,5 +1,5 @@
 import dagre from "@dagrejs/dagre";
-import type { Graph } from "../../api/types";
+import type { Graph } from "../../api/aliases";
 import { moveNodes, nodeSize, type Point } from "./model";
 
 /** Lays the graph out from left to right. */

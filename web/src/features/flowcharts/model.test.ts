@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { EdgeMode, Graph, NodeKind } from "../../api/types";
+import type { EdgeMode, Graph, NodeKind } from "../../api/aliases";
 import { autoLayout } from "./layout";
 import {
   addNode,

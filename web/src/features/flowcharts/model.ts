@@ -10,7 +10,7 @@ import type {
   Json,
   JsonObject,
   NodeKind,
-} from "../../api/types";
+} from "../../api/aliases";
 
 export const nodeSize = { width: 212, height: 62 };
 

@@ -1,6 +1,6 @@
 // A run's input as a form, for schemas that describe a flat object. Pure.
 
-import type { Json, JsonObject } from "../../api/types";
+import type { Json, JsonObject } from "../../api/aliases";
 
 export interface Field {
   name: string;

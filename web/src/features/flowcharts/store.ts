@@ -1,7 +1,7 @@
 // The state of the open flow editor. The server's copy lives in the query cache.
 
 import { create } from "zustand";
-import type { EdgeMode, Finding, Graph, Json, JsonObject, NodeKind, Validation } from "../../api/types";
+import type { EdgeMode, Finding, Graph, Json, JsonObject, NodeKind, Validation } from "../../api/aliases";
 import { autoLayout } from "./layout";
 import {
   addNode,

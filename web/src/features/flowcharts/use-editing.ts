@@ -1,7 +1,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { ApiError } from "../../api/client";
-import { notifyError } from "../../ui/feedback";
+import { notifyError } from "../../ui/notices";
 import { flowchartKeys, type LoadedGraph, saveGraph, validateGraph } from "./api";
 import { isDirty, useEditor } from "./store";
 

@@ -1,14 +1,7 @@
 import { queryOptions } from "@tanstack/react-query";
-import { request } from "../../api/client";
-import type {
-  JsonObject,
-  Model,
-  OfferedModel,
-  Page,
-  Provider,
-  ProviderKind,
-  ProviderTest,
-} from "../../api/types";
+import type { Model, Page, Provider, ProviderTest } from "../../api/aliases";
+import { api, result } from "../../api/client";
+import type { components } from "../../api/generated/schema";
 
 export const modelKeys = {
   providers: ["providers"] as const,
@@ -19,11 +12,13 @@ export const modelKeys = {
 const maxPages = 10;
 
 // Providers and models are few and are needed whole, for selects.
-async function everything<T>(path: string, signal: AbortSignal): Promise<T[]> {
+async function everything<T>(
+  read: (query: { limit: number; cursor: string }) => Promise<Page<T>>,
+): Promise<T[]> {
   const all: T[] = [];
   let cursor: string | null = "";
   for (let page = 0; page < maxPages && cursor !== null; page++) {
-    const answer: Page<T> = await request<Page<T>>("GET", path, { query: { limit: 200, cursor }, signal });
+    const answer: Page<T> = await read({ limit: 200, cursor });
     all.push(...answer.items);
     cursor = answer.next_cursor;
   }
@@ -32,51 +27,40 @@ async function everything<T>(path: string, signal: AbortSignal): Promise<T[]> {
 
 export const providersQuery = queryOptions({
   queryKey: modelKeys.providers,
-  queryFn: ({ signal }) => everything<Provider>("/providers", signal),
+  queryFn: ({ signal }) =>
+    everything((query) => result(api.GET("/providers", { params: { query }, signal }))),
 });
 
 export const modelsQuery = queryOptions({
   queryKey: modelKeys.models,
-  queryFn: ({ signal }) => everything<Model>("/models", signal),
+  queryFn: ({ signal }) => everything((query) => result(api.GET("/models", { params: { query }, signal }))),
 });
 
-export const offeredModelsQuery = (providerId: number) =>
+export const offeredModelsQuery = (id: number) =>
   queryOptions({
-    queryKey: modelKeys.offered(providerId),
+    queryKey: modelKeys.offered(id),
     queryFn: async ({ signal }) =>
-      (await request<Page<OfferedModel>>("GET", `/providers/${providerId}/models`, { signal })).items,
+      (await result(api.GET("/providers/{id}/models", { params: { path: { id } }, signal }))).items,
     staleTime: 60_000,
     retry: false,
   });
 
-export interface ProviderDraft {
-  name: string;
-  kind: ProviderKind;
-  base_url?: string;
-  api_key?: string;
-}
-
-export interface ProviderChange {
-  name?: string;
-  base_url?: string;
-  api_key?: string;
-}
+export type ProviderDraft = components["schemas"]["CreateProviderInputBody"];
+export type ProviderChange = components["schemas"]["UpdateProviderInputBody"];
 
 export const createProvider = (body: ProviderDraft): Promise<Provider> =>
-  request("POST", "/providers", { body });
+  result(api.POST("/providers", { body }));
 export const updateProvider = (id: number, body: ProviderChange): Promise<Provider> =>
-  request("PATCH", `/providers/${id}`, { body });
-export const deleteProvider = (id: number): Promise<void> => request("DELETE", `/providers/${id}`);
-export const testProvider = (id: number): Promise<ProviderTest> => request("POST", `/providers/${id}/test`);
+  result(api.PATCH("/providers/{id}", { params: { path: { id } }, body }));
+export const deleteProvider = (id: number): Promise<void> =>
+  result(api.DELETE("/providers/{id}", { params: { path: { id } } }));
+export const testProvider = (id: number): Promise<ProviderTest> =>
+  result(api.POST("/providers/{id}/test", { params: { path: { id } } }));
 
-export interface ModelDraft {
-  name: string;
-  provider_id: number;
-  model: string;
-  config?: JsonObject;
-}
+export type ModelDraft = components["schemas"]["CreateModelInputBody"];
 
-export const createModel = (body: ModelDraft): Promise<Model> => request("POST", "/models", { body });
+export const createModel = (body: ModelDraft): Promise<Model> => result(api.POST("/models", { body }));
 export const updateModel = (id: number, body: Partial<ModelDraft>): Promise<Model> =>
-  request("PATCH", `/models/${id}`, { body });
-export const deleteModel = (id: number): Promise<void> => request("DELETE", `/models/${id}`);
+  result(api.PATCH("/models/{id}", { params: { path: { id } }, body }));
+export const deleteModel = (id: number): Promise<void> =>
+  result(api.DELETE("/models/{id}", { params: { path: { id } } }));

@@ -1,7 +1,7 @@
 import { Tooltip } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
-import type { FlowchartRun, Worker } from "../../api/types";
+import type { FlowchartRun, Worker } from "../../api/aliases";
 import { duration } from "../../ui/format";
 import { Section } from "../../ui/page";
 import { lookOf } from "../../ui/status";

@@ -1,18 +1,10 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { idempotencyKey, request } from "../../api/client";
-import type {
-  Envelope,
-  FlowchartRun,
-  LogItem,
-  NodeDetail,
-  Page,
-  RunDetail,
-  TimelineAttempt,
-} from "../../api/types";
+import type { FlowchartRun, LogItem, RunStatus } from "../../api/aliases";
+import { api, idempotencyKey, result } from "../../api/client";
 
 export interface RunFilter {
   flowchart_id?: number | undefined;
-  status?: readonly string[] | undefined;
+  status?: RunStatus[] | undefined;
 }
 
 export const runKeys = {
@@ -25,14 +17,21 @@ export const runKeys = {
   logs: (id: number) => ["nodes", "logs", id] as const,
 };
 
+const runQueryOf = ({ flowchart_id, status }: RunFilter) => ({
+  ...(flowchart_id !== undefined && { flowchart_id }),
+  ...(status && status.length > 0 && { status }),
+});
+
 export const runListQuery = (filter: RunFilter, limit = 50) =>
   infiniteQueryOptions({
     queryKey: [...runKeys.lists, filter, limit],
     queryFn: ({ pageParam, signal }) =>
-      request<Page<FlowchartRun>>("GET", "/flowchart-runs", {
-        query: { flowchart_id: filter.flowchart_id, status: filter.status, limit, cursor: pageParam },
-        signal,
-      }),
+      result(
+        api.GET("/flowchart-runs", {
+          params: { query: { ...runQueryOf(filter), limit, cursor: pageParam } },
+          signal,
+        }),
+      ),
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor ?? undefined,
   });
@@ -40,20 +39,20 @@ export const runListQuery = (filter: RunFilter, limit = 50) =>
 export const runQuery = (id: number) =>
   queryOptions({
     queryKey: runKeys.detail(id),
-    queryFn: ({ signal }) => request<RunDetail>("GET", `/flowchart-runs/${id}`, { signal }),
+    queryFn: ({ signal }) => result(api.GET("/flowchart-runs/{id}", { params: { path: { id } }, signal })),
   });
 
 export const timelineQuery = (id: number) =>
   queryOptions({
     queryKey: runKeys.timeline(id),
     queryFn: ({ signal }) =>
-      request<{ attempts: TimelineAttempt[] }>("GET", `/flowchart-runs/${id}/timeline`, { signal }),
+      result(api.GET("/flowchart-runs/{id}/timeline", { params: { path: { id } }, signal })),
   });
 
 export const nodeQuery = (id: number) =>
   queryOptions({
     queryKey: runKeys.node(id),
-    queryFn: ({ signal }) => request<NodeDetail>("GET", `/nodes/${id}`, { signal }),
+    queryFn: ({ signal }) => result(api.GET("/nodes/{id}", { params: { path: { id } }, signal })),
   });
 
 const logPage = 1000;
@@ -64,10 +63,12 @@ export async function fetchLogs(id: number, after: number, signal?: AbortSignal)
   const all: LogItem[] = [];
   let last = after;
   for (let page = 0; page < maxLogPages; page++) {
-    const { items } = await request<Page<LogItem>>("GET", `/nodes/${id}/logs`, {
-      query: { after: last, limit: logPage },
-      signal,
-    });
+    const { items } = await result(
+      api.GET("/nodes/{id}/logs", {
+        params: { path: { id }, query: { after: last, limit: logPage } },
+        ...(signal && { signal }),
+      }),
+    );
     all.push(...items);
     const tail = items.at(-1);
     if (!tail || items.length < logPage) break;
@@ -87,17 +88,14 @@ const eventPage = 1000;
 export const eventsQuery = (runId: number) =>
   queryOptions({
     queryKey: runKeys.events(runId),
-    queryFn: async ({ signal }): Promise<Envelope[]> => {
-      const page = await request<Page<Envelope>>("GET", "/events", {
-        query: { stream: `flowchart_run:${runId}`, after: 0, limit: eventPage },
-        signal,
-      });
-      return page.items;
+    queryFn: async ({ signal }) => {
+      const query = { stream: `flowchart_run:${runId}`, after: 0, limit: eventPage };
+      return (await result(api.GET("/events", { params: { query }, signal }))).items;
     },
   });
 
 export const cancelRun = (id: number): Promise<{ flowchart_run: FlowchartRun }> =>
-  request("POST", `/flowchart-runs/${id}/cancel`);
+  result(api.POST("/flowchart-runs/{id}/cancel", { params: { path: { id } } }));
 
 export const retryRun = (id: number): Promise<{ flowchart_run: FlowchartRun }> =>
-  request("POST", `/flowchart-runs/${id}/retry`, { headers: idempotencyKey() });
+  result(api.POST("/flowchart-runs/{id}/retry", { params: { path: { id }, header: idempotencyKey() } }));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Envelope, JsonObject, LogItem, RunDetail } from "../../api/types";
+import type { Envelope, JsonObject, LogItem, RunDetail } from "../../api/aliases";
 import { headline, latestByNode, mergeLogs, reduceRun, streamedText, usageOf } from "./model";
 
 const stream = "flowchart_run:7";

@@ -1,15 +1,19 @@
 // What a run looks like, derived from what the server sent. Pure.
 
-import type {
-  Envelope,
-  FlowchartRun,
-  JsonObject,
-  LogItem,
-  NodeRun,
-  NodeStatus,
-  RunDetail,
-  RunStatus,
-} from "../../api/types";
+import {
+  type Envelope,
+  type FlowchartRun,
+  isObject,
+  type JsonObject,
+  type LogItem,
+  type NodeRun,
+  type NodeStatus,
+  type RunDetail,
+  type RunStatus,
+} from "../../api/aliases";
+
+export const panelTabs = ["output", "input", "logs", "events", "attempts"] as const;
+export type PanelTab = (typeof panelTabs)[number];
 
 const finalRun: ReadonlySet<RunStatus> = new Set<RunStatus>(["succeeded", "failed", "cancelled"]);
 const finalNode: ReadonlySet<NodeStatus> = new Set<NodeStatus>([
@@ -22,9 +26,6 @@ const finalNode: ReadonlySet<NodeStatus> = new Set<NodeStatus>([
 
 export const isFinalRun = (status: RunStatus): boolean => finalRun.has(status);
 export const isFinalNode = (status: NodeStatus): boolean => finalNode.has(status);
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The run that an event carries, if it carries one. */
 export function runOf(e: Envelope): FlowchartRun | null {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { TimelineAttempt } from "../../api/types";
+import type { TimelineAttempt } from "../../api/aliases";
 import { criticalPath, layoutWaterfall, tickLabel } from "./waterfall";
 
 const base = Date.parse("2026-01-01T00:00:00Z");
@@ -21,8 +21,9 @@ function attempt(
     attempt: number,
     status: end === null ? "running" : "succeeded",
     worker: "w",
-    queued_at: at(queued),
-    claimed_at: at(claimed),
+    executor: "inline",
+    queued_at: at(queued) ?? "",
+    claimed_at: at(claimed) ?? "",
     started_at: at(started),
     first_token_at: at(token),
     finished_at: at(end),
@@ -116,6 +117,14 @@ describe("criticalPath", () => {
   it("does not follow edges that start nothing", () => {
     const dotted = edges.map((e) => (e.source === "slow" ? { ...e, mode: "dotted" as const } : e));
     expect([...criticalPath(attempts, dotted, base + 1000)]).toEqual(["4/1", "2/1", "1/1"]);
+  });
+
+  it("passes through decisions, which have no attempts", () => {
+    const routed = edges.map((e) =>
+      e.source === "slow" ? solid("slow", "decide") : e.target === "join" ? solid("other", "join") : e,
+    );
+    const path = criticalPath(attempts, [...routed, solid("decide", "join")], base + 1000);
+    expect([...path]).toEqual(["4/1", "3/2", "3/1", "1/1"]);
   });
 
   it("ends in a loop too", () => {

@@ -1,6 +1,6 @@
 // Where the bars of a run's waterfall lie. Pure; times are epoch milliseconds.
 
-import type { GraphEdge, TimelineAttempt } from "../../api/types";
+import type { GraphEdge, TimelineAttempt } from "../../api/aliases";
 
 export type SegmentKind = "queued" | "dispatch" | "running" | "streaming";
 
@@ -52,7 +52,7 @@ const steps = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000,
   600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000,
 ];
-const wantedTicks = 5;
+const wantedTicks = 4;
 
 export function tickLabel(ms: number): string {
   if (ms === 0) return "0";
@@ -104,10 +104,32 @@ export function layoutWaterfall(
   return { bars, from, to, ticks: ticksOf(to - from) };
 }
 
+/** Gives a node's nearest predecessors that have attempts. */
+function workingParents(attempts: readonly TimelineAttempt[], edges: readonly GraphEdge[]) {
+  const working = new Set(attempts.map((a) => a.flowchart_node_id));
+  const sources = new Map<string, string[]>();
+  for (const edge of edges) {
+    if (edge.mode !== "solid") continue;
+    sources.set(edge.target, [...(sources.get(edge.target) ?? []), edge.source]);
+  }
+  return (node: string): Set<string> => {
+    const found = new Set<string>();
+    const seen = new Set<string>();
+    const open = [...(sources.get(node) ?? [])];
+    for (let id = open.pop(); id !== undefined; id = open.pop()) {
+      if (seen.has(id)) continue;
+      seen.add(id);
+      if (working.has(id)) found.add(id);
+      else open.push(...(sources.get(id) ?? []));
+    }
+    return found;
+  };
+}
+
 /**
  * The attempts that decided how long the run took: from the one that ended last
  * back over earlier tries of the same node, then over the parent that ended last
- * before it was queued.
+ * before it was queued. Decisions have no attempts: what is before them counts.
  */
 export function criticalPath(
   attempts: readonly TimelineAttempt[],
@@ -121,22 +143,17 @@ export function criticalPath(
       (best, a) => (!best || end(a) > end(best) ? a : best),
       undefined,
     );
-  const parents = new Map<string, Set<string>>();
-  for (const edge of edges) {
-    if (edge.mode !== "solid") continue;
-    const known = parents.get(edge.target);
-    if (known) known.add(edge.source);
-    else parents.set(edge.target, new Set([edge.source]));
-  }
+  const parents = workingParents(attempts, edges);
   const path = new Set<string>();
   let at = latest([...attempts]);
   while (at && !path.has(attemptKey(at))) {
     const current: TimelineAttempt = at;
     path.add(attemptKey(current));
     const before = attempts.filter((a) => end(a) <= begin(current) + 50 && !path.has(attemptKey(a)));
+    const leading = parents(current.flowchart_node_id);
     at =
       latest(before.filter((a) => a.node_run_id === current.node_run_id)) ??
-      latest(before.filter((a) => parents.get(current.flowchart_node_id)?.has(a.flowchart_node_id)));
+      latest(before.filter((a) => leading.has(a.flowchart_node_id)));
   }
   return path;
 }

@@ -1,10 +1,12 @@
-import { ActionIcon, Button, Group, Modal, Stack, TextInput, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Group, Stack, Tooltip } from "@mantine/core";
 import { IconKey, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import type { ApiKey } from "../../api/types";
+import type { ApiKey } from "../../api/aliases";
 import { Confirm } from "../../ui/confirm";
+import { Modal } from "../../ui/dialogs";
 import { CopyButton, Empty, ErrorNotice, Lines } from "../../ui/feedback";
+import { TextInput } from "../../ui/inputs";
 import { Section } from "../../ui/page";
 import table from "../../ui/table.module.css";
 import { Ago } from "../../ui/time";

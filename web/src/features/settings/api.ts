@@ -1,22 +1,22 @@
 import { queryOptions } from "@tanstack/react-query";
-import { request } from "../../api/client";
-import type { ApiKey, Page, Worker } from "../../api/types";
+import type { ApiKey } from "../../api/aliases";
+import { api, result } from "../../api/client";
 
 export const apiKeysKey = ["api-keys"] as const;
 
 export const apiKeysQuery = queryOptions({
   queryKey: apiKeysKey,
-  queryFn: async ({ signal }) =>
-    (await request<Page<ApiKey>>("GET", "/api-keys", { query: { limit: 200 }, signal })).items,
+  queryFn: async ({ signal }) => (await result(api.GET("/api-keys", { signal }))).items,
 });
 
 export const createApiKey = (name: string): Promise<{ api_key: ApiKey; key: string }> =>
-  request("POST", "/api-keys", { body: { name } });
+  result(api.POST("/api-keys", { body: { name } }));
 
-export const deleteApiKey = (id: number): Promise<void> => request("DELETE", `/api-keys/${id}`);
+export const deleteApiKey = (id: number): Promise<void> =>
+  result(api.DELETE("/api-keys/{id}", { params: { path: { id } } }));
 
 export const workersQuery = queryOptions({
   queryKey: ["workers"],
-  queryFn: async ({ signal }) => (await request<Page<Worker>>("GET", "/workers", { signal })).items,
+  queryFn: async ({ signal }) => (await result(api.GET("/workers", { signal }))).items,
   refetchInterval: 15_000,
 });

@@ -1,4 +1,4 @@
-import { Button, SegmentedControl, useMantineColorScheme } from "@mantine/core";
+import { Button, useMantineColorScheme } from "@mantine/core";
 import { IconLogout } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, useRouter } from "@tanstack/react-router";
@@ -6,7 +6,8 @@ import { config } from "../../config";
 import { signOut } from "../../features/auth/api";
 import { ApiKeys } from "../../features/settings/api-keys";
 import classes from "../../features/settings/settings.module.css";
-import { notifyError } from "../../ui/feedback";
+import { SegmentedControl } from "../../ui/inputs";
+import { notifyError } from "../../ui/notices";
 import { PageFrame, Section } from "../../ui/page";
 
 export const Route = createFileRoute("/_app/settings")({ component: Settings });

@@ -12,13 +12,14 @@ import {
   useReactFlow,
 } from "@xyflow/react";
 import { type DragEvent, type ReactNode, useCallback, useMemo, useRef } from "react";
-import type { Finding, GraphNode, NodeKind } from "../../../api/types";
+import type { Finding, GraphEdge, GraphNode, NodeKind } from "../../../api/aliases";
 import { findingsByNode, nodeSize, type Point } from "../model";
 import { useEditor } from "../store";
 import classes from "./flow.module.css";
 import { edgeLabels, toFlowEdge } from "./flow-edges";
 import { type FlowNode, nodeTypes } from "./flow-node";
 import { useFar } from "./use-far";
+import { useMoving } from "./use-moving";
 
 export const dragType = "application/x-studio-node";
 const noFindings: Finding[] = [];
@@ -64,12 +65,33 @@ function useFlowNodes(): FlowNode[] {
 const sameFindings = (a: Finding[], b: Finding[]): boolean =>
   a === b || (a.length === b.length && a.every((f, i) => f.message === b[i]?.message));
 
+interface MadeEdge {
+  edge: GraphEdge;
+  label: string | undefined;
+  flow: Edge;
+}
+
+// The same for edges: moving a node renders the edges at it, not all of them.
 function useFlowEdges(): Edge[] {
   const graph = useEditor((s) => s.history.present);
   const selected = useEditor((s) => s.selection.edges);
+  const made = useRef<{ list: Edge[]; byId: Map<string, MadeEdge> }>({ list: [], byId: new Map() });
   return useMemo(() => {
     const labels = edgeLabels(graph);
-    return graph.edges.map((e) => toFlowEdge(e, labels.get(e.id), { selected: selected.has(e.id) }));
+    const byId = new Map<string, MadeEdge>();
+    let same = graph.edges.length === made.current.list.length;
+    const list = graph.edges.map((edge, i) => {
+      const label = labels.get(edge.id);
+      const known = made.current.byId.get(edge.id);
+      const isSelected = selected.has(edge.id);
+      const keep = known?.edge === edge && known.label === label && known.flow.selected === isSelected;
+      const flow = keep ? known.flow : toFlowEdge(edge, label, { selected: isSelected });
+      byId.set(edge.id, { edge, label, flow });
+      if (made.current.list[i] !== flow) same = false;
+      return flow;
+    });
+    made.current = { list: same ? made.current.list : list, byId };
+    return made.current.list;
   }, [graph, selected]);
 }
 
@@ -123,6 +145,8 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
   const changes = useChanges();
   const flow = useReactFlow();
   const far = useFar();
+  const frame = useRef<HTMLDivElement>(null);
+  const moving = useMoving(frame);
 
   const onDrop = (event: DragEvent) => {
     const kind = event.dataTransfer.getData(dragType);
@@ -135,6 +159,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: a drop target; adding works by keyboard through the palette
     <div
+      ref={frame}
       className={classes.flow}
       data-far={far || undefined}
       onDragOver={(e) => {
@@ -147,6 +172,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
         edges={edges}
         nodeTypes={nodeTypes}
         {...changes}
+        {...moving}
         onConnect={({ source, target }) => {
           const why = useEditor.getState().connect(source, target);
           if (why) onRefused(why);
@@ -164,7 +190,7 @@ export function Canvas({ children, onRefused }: { children?: ReactNode; onRefuse
         onlyRenderVisibleElements={nodes.length > 150}
         elevateNodesOnSelect={false}
       >
-        <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />
+        {!far && <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />}
         <Controls showInteractive={false} position="top-right" orientation="horizontal" />
         <MiniMap
           pannable

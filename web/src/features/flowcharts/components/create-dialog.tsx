@@ -1,9 +1,11 @@
-import { Button, Group, Modal, Stack, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Stack } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
-import type { Graph } from "../../../api/types";
+import type { Graph } from "../../../api/aliases";
+import { Modal } from "../../../ui/dialogs";
 import { ErrorNotice } from "../../../ui/feedback";
+import { Textarea, TextInput } from "../../../ui/inputs";
 import { createFlowchart, flowchartKeys } from "../api";
 
 // A flowchart that can be saved at once and shows what to fill in.

@@ -1,6 +1,5 @@
-import { ActionIcon, Button, Group, Modal, Stack, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { notifications } from "@mantine/notifications";
 import {
   IconArrowBackUp,
   IconArrowForwardUp,
@@ -13,7 +12,9 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useBlocker } from "@tanstack/react-router";
 import { ReactFlowProvider, useReactFlow } from "@xyflow/react";
 import { useCallback, useRef, useState } from "react";
-import type { Flowchart } from "../../../api/types";
+import type { Flowchart } from "../../../api/aliases";
+import { Modal } from "../../../ui/dialogs";
+import { notify } from "../../../ui/notices";
 import { PageFrame } from "../../../ui/page";
 import { flowchartKeys } from "../api";
 import { isDirty, useEditor } from "../store";
@@ -167,11 +168,9 @@ function EditorInner({ flowchart }: { flowchart: Flowchart }) {
   const onRun = useCallback(() => {
     if (useEditor.getState().findings.length === 0) setRunning(true);
     else
-      notifications.show({
-        color: "orange",
-        message:
-          "The flowchart has problems and does not run. They are listed at the canvas; each leads to its node.",
-      });
+      notify(
+        "The flowchart has problems and does not run. They are listed at the canvas; each leads to its node.",
+      );
   }, []);
   useShortcuts({ save: onSave, run: onRun, help: help.open, search });
 
@@ -184,7 +183,7 @@ function EditorInner({ flowchart }: { flowchart: Flowchart }) {
     >
       <div className={classes.editor}>
         <Palette search={search} />
-        <Canvas onRefused={(message) => notifications.show({ color: "gray", message })}>
+        <Canvas onRefused={notify}>
           <Problems />
         </Canvas>
         {connectFrom && (

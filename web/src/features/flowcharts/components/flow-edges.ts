@@ -1,5 +1,5 @@
 import { type Edge, MarkerType } from "@xyflow/react";
-import type { EdgeMode, Graph, GraphEdge } from "../../../api/types";
+import type { EdgeMode, Graph, GraphEdge } from "../../../api/aliases";
 import { conditionsOf } from "../model";
 
 export const modeText: Record<EdgeMode, { label: string; text: string }> = {
@@ -9,7 +9,8 @@ export const modeText: Record<EdgeMode, { label: string; text: string }> = {
 };
 
 const dashes: Record<EdgeMode, string | undefined> = { solid: undefined, dotted: "1.5 5", dashed: "8 5" };
-const maxLabel = 28;
+// Between two nodes there is room for this much; the inspector has all of it.
+const maxLabel = 20;
 const clip = (text: string): string => (text.length > maxLabel ? `${text.slice(0, maxLabel - 1)}…` : text);
 
 /** What decisions say on the edges that leave them. */
@@ -33,6 +34,8 @@ interface Look {
 export function toFlowEdge(edge: GraphEdge, label: string | undefined, look: Look): Edge {
   const color = look.selected ? "var(--st-accent)" : (look.color ?? "var(--st-line-strong)");
   const dash = dashes[edge.mode];
+  // Other clients may have kept anything here.
+  const own = typeof edge.label === "string" && edge.label !== "" ? edge.label : label;
   return {
     id: edge.id,
     source: edge.source,
@@ -40,7 +43,7 @@ export function toFlowEdge(edge: GraphEdge, label: string | undefined, look: Loo
     selected: look.selected ?? false,
     animated: (look.animated ?? false) && edge.mode === "solid",
     interactionWidth: 18,
-    ...((edge.label ?? label) ? { label: edge.label || label } : {}),
+    ...(own ? { label: clip(own) } : {}),
     style: {
       stroke: color,
       strokeWidth: edge.mode === "solid" ? 1.8 : 1.6,

@@ -2,7 +2,7 @@ import { Tooltip } from "@mantine/core";
 import { IconAlertTriangleFilled } from "@tabler/icons-react";
 import { Handle, type Node, type NodeProps, Position } from "@xyflow/react";
 import { memo } from "react";
-import type { Finding, GraphNode } from "../../../api/types";
+import type { Finding, GraphNode } from "../../../api/aliases";
 import { lookOf, StatusIcon } from "../../../ui/status";
 import { kindLooks } from "../kinds";
 import { summary } from "../model";

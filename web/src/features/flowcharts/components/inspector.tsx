@@ -1,9 +1,10 @@
-import { Button, Select, TextInput } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { IconCopy, IconTrash } from "@tabler/icons-react";
-import type { ComponentType } from "react";
-import type { EdgeMode, Finding, GraphEdge, NodeKind } from "../../../api/types";
+import { type ComponentType, memo } from "react";
+import type { EdgeMode, Finding, GraphEdge, NodeKind } from "../../../api/aliases";
 import { JsonField } from "../../../ui/code-editor";
 import { Id } from "../../../ui/feedback";
+import { Select, TextInput } from "../../../ui/inputs";
 import { generalFindings } from "../findings";
 import { kindLooks } from "../kinds";
 import { useEditor } from "../store";
@@ -34,7 +35,16 @@ function Findings({ findings }: { findings: Finding[] }) {
   );
 }
 
-function NodeInspector({ node, findings }: FormProps) {
+// Where a node lies is not shown, so dragging it renders no form.
+const sameForm = (a: FormProps, b: FormProps): boolean =>
+  a.node.id === b.node.id &&
+  a.node.kind === b.node.kind &&
+  a.node.title === b.node.title &&
+  a.node.config === b.node.config &&
+  a.findings.length === b.findings.length &&
+  a.findings.every((f, i) => f === b.findings[i]);
+
+const NodeInspector = memo(function NodeInspector({ node, findings }: FormProps) {
   const setTitle = useEditor((s) => s.setTitle);
   const replace = useEditor((s) => s.replaceConfig);
   const duplicate = useEditor((s) => s.duplicateSelected);
@@ -87,7 +97,7 @@ function NodeInspector({ node, findings }: FormProps) {
       </div>
     </>
   );
-}
+}, sameForm);
 
 function EdgeInspector({ edge }: { edge: GraphEdge }) {
   const graph = useEditor((s) => s.history.present);

@@ -1,7 +1,8 @@
-import { TextInput, Tooltip } from "@mantine/core";
+import { Tooltip } from "@mantine/core";
 import { useReactFlow } from "@xyflow/react";
 import { type RefObject, useState } from "react";
-import type { EdgeMode, NodeKind } from "../../../api/types";
+import type { EdgeMode, NodeKind } from "../../../api/aliases";
+import { TextInput } from "../../../ui/inputs";
 import { kindLooks, paletteKinds } from "../kinds";
 import { nodeSize, type Point } from "../model";
 import { useEditor } from "../store";

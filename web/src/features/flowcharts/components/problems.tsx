@@ -1,7 +1,8 @@
 import { IconAlertTriangle, IconChevronDown, IconCircleCheck } from "@tabler/icons-react";
 import { useReactFlow } from "@xyflow/react";
 import { useState } from "react";
-import type { EdgeMode, Finding } from "../../../api/types";
+import type { EdgeMode, Finding } from "../../../api/aliases";
+import { messageOf } from "../findings";
 import { useEditor } from "../store";
 import classes from "./editor.module.css";
 import { modeText } from "./flow-edges";
@@ -35,7 +36,7 @@ export function Problems() {
             <li key={`${f.node_id} ${f.edge_id} ${f.reason} ${f.message}`}>
               <button type="button" onClick={() => jump(f)}>
                 {title(f) && <b>{title(f)}</b>}
-                <span>{f.message}</span>
+                <span>{messageOf(f)}</span>
               </button>
             </li>
           ))}

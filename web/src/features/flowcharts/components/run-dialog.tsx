@@ -1,22 +1,13 @@
-import {
-  Button,
-  Group,
-  Modal,
-  NumberInput,
-  SegmentedControl,
-  Select,
-  Stack,
-  Switch,
-  Text,
-  Textarea,
-} from "@mantine/core";
+import { Button, Group, Stack, Switch, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useMemo, useState } from "react";
+import type { Json } from "../../../api/aliases";
 import { ApiError } from "../../../api/client";
-import type { Json } from "../../../api/types";
 import { CodeField, parseJson } from "../../../ui/code-editor";
+import { Modal } from "../../../ui/dialogs";
 import { ErrorNotice } from "../../../ui/feedback";
+import { NumberInput, SegmentedControl, Select, Textarea } from "../../../ui/inputs";
 import { runKeys } from "../../runs/api";
 import { flowchartKeys, startRun } from "../api";
 import { type Field, fieldsOf, readInput } from "../schema";

@@ -1,6 +1,8 @@
-import { Kbd, Modal } from "@mantine/core";
+import "@mantine/core/styles/Kbd.css";
+import { Kbd } from "@mantine/core";
 import { useReactFlow } from "@xyflow/react";
 import { Fragment, type RefObject, useEffect } from "react";
+import { Modal } from "../../../ui/dialogs";
 import { useEditor } from "../store";
 import classes from "./editor.module.css";
 

@@ -1,8 +1,10 @@
-import { Autocomplete, Button, Group, Modal, NumberInput, Select, Stack, TextInput } from "@mantine/core";
+import { Button, Group, Stack } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import type { JsonObject, Model, Provider } from "../../../api/types";
+import type { JsonObject, Model, Provider } from "../../../api/aliases";
+import { Modal } from "../../../ui/dialogs";
 import { ErrorNotice } from "../../../ui/feedback";
+import { Autocomplete, NumberInput, Select, TextInput } from "../../../ui/inputs";
 import { createModel, modelKeys, offeredModelsQuery, updateModel } from "../api";
 
 interface Props {

@@ -2,7 +2,7 @@ import { ActionIcon, Button, Tooltip } from "@mantine/core";
 import { IconCpu, IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import type { Model } from "../../../api/types";
+import type { Model } from "../../../api/aliases";
 import { Confirm } from "../../../ui/confirm";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { Section } from "../../../ui/page";
@@ -28,11 +28,13 @@ function ModelTable({ models, onDialog }: { models: Model[]; onDialog: (dialog: 
       <tbody>
         {models.map((model) => (
           <tr key={model.id}>
-            <td>
+            <td className={table.clip} style={{ width: "36%" }} title={model.name}>
               <b>{model.name}</b>
             </td>
-            <td className={table.muted}>{model.provider_name}</td>
-            <td className={table.clip} style={{ width: "40%" }}>
+            <td className={table.clip} style={{ width: "26%" }} title={model.provider_name}>
+              <span className={table.muted}>{model.provider_name}</span>
+            </td>
+            <td className={table.clip} style={{ width: "26%" }} title={model.model}>
               <code>{model.model}</code>
             </td>
             <td className={table.muted}>

@@ -1,8 +1,10 @@
-import { Button, Group, Modal, PasswordInput, Select, Stack, TextInput } from "@mantine/core";
+import { Button, Group, Stack } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import type { Provider, ProviderKind } from "../../../api/types";
+import type { Provider, ProviderKind } from "../../../api/aliases";
+import { Modal } from "../../../ui/dialogs";
 import { ErrorNotice } from "../../../ui/feedback";
+import { PasswordInput, Select, TextInput } from "../../../ui/inputs";
 import { createProvider, modelKeys, type ProviderChange, updateProvider } from "../api";
 
 export const kinds: { value: ProviderKind; label: string; hint: string; url: string }[] = [

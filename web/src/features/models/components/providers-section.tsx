@@ -2,8 +2,8 @@ import { ActionIcon, Button, Tooltip } from "@mantine/core";
 import { IconPencil, IconPlugConnected, IconPlus, IconServer, IconTrash } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import type { Provider, ProviderTest } from "../../../api/aliases";
 import { ApiError } from "../../../api/client";
-import type { Provider, ProviderTest } from "../../../api/types";
 import { Confirm } from "../../../ui/confirm";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { Section } from "../../../ui/page";
@@ -37,18 +37,19 @@ function ProviderRow({
     ? {
         ok: false,
         latency_ms: 0,
+        models: 0,
         message: test.error instanceof ApiError ? test.error.detail : "The test could not be made.",
       }
     : null;
   const result = test.data ?? failed;
   return (
     <tr>
-      <td>
+      <td className={table.clip} style={{ width: "34%" }} title={provider.name}>
         <b>{provider.name}</b>
         {result && <TestResult test={result} />}
       </td>
       <td className={table.muted}>{kinds.find((k) => k.value === provider.kind)?.label ?? provider.kind}</td>
-      <td className={table.clip} style={{ width: "30%" }}>
+      <td className={table.clip} style={{ width: "26%" }} title={provider.base_url || undefined}>
         {provider.base_url || <span className={table.muted}>Provider's own</span>}
       </td>
       <td className={table.muted}>

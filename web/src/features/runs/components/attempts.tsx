@@ -1,4 +1,4 @@
-import type { Attempt } from "../../../api/types";
+import type { Attempt } from "../../../api/aliases";
 import { duration } from "../../../ui/format";
 import { Status } from "../../../ui/status";
 import table from "../../../ui/table.module.css";

@@ -1,24 +1,28 @@
-import { Select, Tabs } from "@mantine/core";
+import "@mantine/core/styles/Tabs.css";
+import { Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import type { FlowchartRun, Json, LogItem, NodeDetail, NodeRun } from "../../../api/types";
+import {
+  type FlowchartRun,
+  isObject,
+  type Json,
+  type LogItem,
+  type NodeDetail,
+  type NodeRun,
+} from "../../../api/aliases";
 import { ErrorNotice, Id, Lines } from "../../../ui/feedback";
 import { count, duration } from "../../../ui/format";
+import { Select } from "../../../ui/inputs";
 import { JsonView } from "../../../ui/json-view";
 import { lookOf, Status } from "../../../ui/status";
 import { Elapsed } from "../../../ui/time";
 import { eventsQuery, logsQuery, nodeQuery } from "../api";
-import { isFinalNode, streamedText } from "../model";
+import { isFinalNode, type PanelTab, panelTabs, streamedText } from "../model";
 import { Attempts } from "./attempts";
 import { Follow } from "./follow";
 import classes from "./panel.module.css";
 
-export const panelTabs = ["output", "input", "logs", "events", "attempts"] as const;
-export type PanelTab = (typeof panelTabs)[number];
-
 const textIn = (output: Json): string | null =>
-  typeof output === "object" && output !== null && !Array.isArray(output) && typeof output.text === "string"
-    ? output.text
-    : null;
+  isObject(output) && typeof output.text === "string" ? output.text : null;
 
 function RunFailure({ run }: { run: NodeRun }) {
   if (!run.error) return null;

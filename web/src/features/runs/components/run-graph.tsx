@@ -7,13 +7,14 @@ import {
   ReactFlow,
   ReactFlowProvider,
 } from "@xyflow/react";
-import { useMemo } from "react";
-import type { Graph, NodeRun } from "../../../api/types";
+import { useMemo, useRef } from "react";
+import type { Graph, NodeRun } from "../../../api/aliases";
 import { lookOf } from "../../../ui/status";
 import flow from "../../flowcharts/components/flow.module.css";
 import { edgeLabels, toFlowEdge } from "../../flowcharts/components/flow-edges";
 import { type FlowNode, nodeTypes } from "../../flowcharts/components/flow-node";
 import { useFar } from "../../flowcharts/components/use-far";
+import { useMoving } from "../../flowcharts/components/use-moving";
 import { nodeSize } from "../../flowcharts/model";
 import { latestByNode } from "../model";
 
@@ -97,17 +98,26 @@ export function RunGraph(props: Props) {
 
 function Graphic({ graph, nodeRuns, ended, selected, onSelect }: Props) {
   const far = useFar();
+  const frame = useRef<HTMLDivElement>(null);
+  const moving = useMoving(frame);
   const nodes = useMemo(
     () => toNodes({ graph, nodeRuns, ended, selected }),
     [graph, nodeRuns, ended, selected],
   );
   const edges = useMemo(() => toEdges(graph, nodeRuns), [graph, nodeRuns]);
   return (
-    <div className={flow.flow} data-readonly data-far={far || undefined} style={{ height: "100%" }}>
+    <div
+      ref={frame}
+      className={flow.flow}
+      data-readonly
+      data-far={far || undefined}
+      style={{ height: "100%" }}
+    >
       <ReactFlow
         nodes={nodes}
         edges={edges}
         nodeTypes={nodeTypes}
+        {...moving}
         nodesDraggable={false}
         nodesConnectable={false}
         edgesFocusable={false}
@@ -121,7 +131,7 @@ function Graphic({ graph, nodeRuns, ended, selected, onSelect }: Props) {
         fitViewOptions={{ padding: 0.06, maxZoom: 1 }}
         onlyRenderVisibleElements={nodes.length > 150}
       >
-        <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />
+        {!far && <Background variant={BackgroundVariant.Dots} gap={20} size={1.4} />}
         <Controls showInteractive={false} position="bottom-left" orientation="horizontal" />
       </ReactFlow>
     </div>

@@ -1,5 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import type { FlowchartRun } from "../../../api/types";
+import type { FlowchartRun } from "../../../api/aliases";
 import { Status } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 import { Ago, Elapsed } from "../../../ui/time";

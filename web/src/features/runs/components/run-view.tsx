@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import type { RunDetail } from "../../../api/types";
+import type { RunDetail } from "../../../api/aliases";
 import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
 import { JsonView } from "../../../ui/json-view";
@@ -7,9 +7,9 @@ import { Status } from "../../../ui/status";
 import { Ago, Elapsed } from "../../../ui/time";
 import { versionQuery } from "../../flowcharts/api";
 import { timelineQuery } from "../api";
-import { headline, isFinalRun, latestByNode, usageOf } from "../model";
+import { headline, isFinalRun, latestByNode, type PanelTab, usageOf } from "../model";
 import { Follow } from "./follow";
-import { NodePanel, type PanelTab } from "./node-panel";
+import { NodePanel } from "./node-panel";
 import classes from "./panel.module.css";
 import { RunGraph } from "./run-graph";
 import { WaterfallView } from "./waterfall-view";

@@ -1,6 +1,6 @@
 import { Tooltip } from "@mantine/core";
 import { useMemo } from "react";
-import type { GraphEdge, TimelineAttempt } from "../../../api/types";
+import type { GraphEdge, TimelineAttempt } from "../../../api/aliases";
 import { duration } from "../../../ui/format";
 import { lookOf, StatusIcon } from "../../../ui/status";
 import { useNow } from "../../../ui/time";
@@ -13,6 +13,9 @@ const segmentText: Record<SegmentKind, string> = {
   running: "Running",
   streaming: "Model streaming",
 };
+
+// A label further right would stick out; its line is there all the same.
+const lastLabel = 0.88;
 
 interface Props {
   attempts: TimelineAttempt[];
@@ -114,15 +117,13 @@ export function WaterfallView({ attempts, edges, from, live, selected, onSelect 
       <div className={classes.head}>
         <span>Attempts</span>
         <span className={classes.ticks}>
-          {fall.ticks.map((tick) => (
-            <i
-              key={tick.at}
-              style={{ left: `${(tick.at / span) * 100}%` }}
-              data-last={tick.at > span * 0.93 || undefined}
-            >
-              {tick.label}
-            </i>
-          ))}
+          {fall.ticks
+            .filter((tick) => tick.at <= span * lastLabel)
+            .map((tick) => (
+              <i key={tick.at} style={{ left: `${(tick.at / span) * 100}%` }}>
+                {tick.label}
+              </i>
+            ))}
         </span>
         <span />
       </div>

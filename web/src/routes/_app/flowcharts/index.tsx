@@ -1,4 +1,4 @@
-import { Button, TextInput } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useDebouncedCallback, useDisclosure } from "@mantine/hooks";
 import { IconPlus, IconSchema, IconSearch } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
@@ -8,6 +8,7 @@ import { flowchartListQuery } from "../../../features/flowcharts/api";
 import { CreateFlowchart } from "../../../features/flowcharts/components/create-dialog";
 import { FlowchartTable } from "../../../features/flowcharts/components/flowchart-table";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
+import { TextInput } from "../../../ui/inputs";
 import { PageFrame } from "../../../ui/page";
 import table from "../../../ui/table.module.css";
 

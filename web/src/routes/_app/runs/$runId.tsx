@@ -3,11 +3,11 @@ import { IconPlayerStop, IconRepeat } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, Link, notFound, useNavigate } from "@tanstack/react-router";
 import { cancelRun, retryRun, runKeys, runQuery } from "../../../features/runs/api";
-import { type PanelTab, panelTabs } from "../../../features/runs/components/node-panel";
 import { RunView } from "../../../features/runs/components/run-view";
-import { isFinalRun } from "../../../features/runs/model";
+import { isFinalRun, type PanelTab, panelTabs } from "../../../features/runs/model";
 import { useRoom } from "../../../realtime/provider";
-import { ErrorNotice, Lines, notifyError } from "../../../ui/feedback";
+import { ErrorNotice, Lines } from "../../../ui/feedback";
+import { notifyError } from "../../../ui/notices";
 import { PageFrame } from "../../../ui/page";
 
 interface Search {

@@ -1,20 +1,30 @@
-import { Button, MultiSelect, Select } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { IconActivity } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
+import type { RunStatus } from "../../../api/aliases";
 import { flowchartListQuery, flowchartQuery } from "../../../features/flowcharts/api";
 import { runListQuery } from "../../../features/runs/api";
 import { RunTable } from "../../../features/runs/components/run-table";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
+import { MultiSelect, Select } from "../../../ui/inputs";
 import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
 import { lookOf } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 
-const statuses = ["queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"];
+const statuses: RunStatus[] = [
+  "queued",
+  "running",
+  "paused",
+  "cancelling",
+  "succeeded",
+  "failed",
+  "cancelled",
+];
 
 interface Search {
-  status?: string[];
+  status?: RunStatus[];
   flowchart?: number;
 }
 

@@ -1,6 +1,6 @@
-import { NumberInput, Select, TextInput } from "@mantine/core";
 import type { ReactNode } from "react";
-import type { Finding, GraphNode, Json, JsonObject } from "../../../../api/types";
+import { type Finding, type GraphNode, isObject, type Json, type JsonObject } from "../../../../api/aliases";
+import { NumberInput, Select, TextInput } from "../../../../ui/inputs";
 import { errorOf } from "../../findings";
 import { useEditor } from "../../store";
 import classes from "../editor.module.css";
@@ -15,8 +15,7 @@ export const textOf = (node: GraphNode, key: string): string => {
   return typeof value === "string" ? value : "";
 };
 
-export const objectOf = (value: Json | undefined): JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? value : {};
+export const objectOf = (value: Json | undefined): JsonObject => (isObject(value) ? value : {});
 
 /** Sets a config member of the node; empty text removes it where emptyRemoves. */
 export function useSet(node: GraphNode): (key: string, value: Json | undefined) => void {

@@ -1,6 +1,6 @@
-import { Select } from "@mantine/core";
-import type { JsonObject } from "../../../../api/types";
+import type { JsonObject } from "../../../../api/aliases";
 import { CodeField } from "../../../../ui/code-editor";
+import { Select } from "../../../../ui/inputs";
 import { conditionError, errorOf } from "../../findings";
 import { conditionsOf } from "../../model";
 import { useEditor } from "../../store";

@@ -1,6 +1,6 @@
-import { SegmentedControl, Select, TextInput } from "@mantine/core";
-import type { Json } from "../../../../api/types";
+import type { Json } from "../../../../api/aliases";
 import { CodeField, JsonField } from "../../../../ui/code-editor";
+import { SegmentedControl, Select, TextInput } from "../../../../ui/inputs";
 import { errorOf } from "../../findings";
 import classes from "../editor.module.css";
 import { Fold, type FormProps, Pairs, textOf, useSet } from "./common";

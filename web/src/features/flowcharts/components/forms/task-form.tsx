@@ -1,8 +1,8 @@
-import { NumberInput, Select } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { JsonObject } from "../../../../api/types";
+import type { JsonObject } from "../../../../api/aliases";
 import { CodeField, JsonField } from "../../../../ui/code-editor";
+import { NumberInput, Select } from "../../../../ui/inputs";
 import { modelsQuery } from "../../../models/api";
 import { errorOf } from "../../findings";
 import { Fold, type FormProps, objectOf, textOf, useSet } from "./common";

@@ -1,0 +1,54 @@
+// Short names for the generated types. What is more than an alias says what the
+// page knows beyond the document.
+
+import type { components } from "./generated/schema";
+
+type Schemas = components["schemas"];
+
+/** Any JSON value; whoever reads it checks what it is. */
+export type Json = unknown;
+export type JsonObject = { [key: string]: unknown };
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}
+
+export type User = Schemas["UserView"];
+export type Me = Schemas["MeOutputBody"];
+export type ApiKey = Schemas["ApiKeyView"];
+export type Worker = Schemas["WorkerView"];
+
+export type Flowchart = Schemas["FlowchartView"];
+export type GraphNode = Schemas["GraphNode"];
+export type GraphEdge = Schemas["GraphEdge"];
+export type NodeKind = GraphNode["kind"];
+export type EdgeMode = GraphEdge["mode"];
+export type Graph = { nodes: GraphNode[]; edges: GraphEdge[] };
+export type GraphVersion = Schemas["GraphView"];
+export type Validation = Schemas["ValidationView"];
+export type Finding = Schemas["Finding"];
+
+export type FlowchartRun = Schemas["View"];
+export type RunStatus = FlowchartRun["status"];
+export type RunDetail = Schemas["RunDetailOutputBody"];
+export type NodeRun = Schemas["NodeRunView"];
+export type NodeStatus = NodeRun["status"];
+export type RunError = Schemas["Failure"];
+export type Usage = Schemas["Usage"];
+export type TimelineAttempt = Schemas["TimelineEntry"];
+export type Stage = Schemas["StageView"];
+export type Attempt = Schemas["AttemptView"];
+export type NodeTask = Schemas["TaskView"];
+export type NodeDetail = Schemas["NodeOutputBody"];
+export type LogItem = Schemas["LogItem"];
+export type Envelope = Schemas["Envelope"];
+
+export type Provider = Schemas["ProviderView"];
+export type ProviderKind = Provider["kind"];
+export type ProviderTest = Schemas["ProviderTest"];
+export type OfferedModel = Schemas["ProviderModel"];
+export type Model = Schemas["ModelView"];

@@ -1,0 +1,14 @@
+// The library's inputs with their styles, which the first paint does not need.
+import "./mantine-inputs.css";
+
+export {
+  Autocomplete,
+  Input,
+  MultiSelect,
+  NumberInput,
+  PasswordInput,
+  SegmentedControl,
+  Select,
+  Textarea,
+  TextInput,
+} from "@mantine/core";

@@ -1,0 +1,22 @@
+import {
+  IconActivity,
+  IconCpu,
+  IconLayoutDashboard,
+  IconSchema,
+  IconSettings,
+  type TablerIcon,
+} from "@tabler/icons-react";
+
+export interface Entry {
+  to: string;
+  label: string;
+  icon: TablerIcon;
+}
+
+export const navigation: Entry[] = [
+  { to: "/", label: "Overview", icon: IconLayoutDashboard },
+  { to: "/flowcharts", label: "Flowcharts", icon: IconSchema },
+  { to: "/runs", label: "Runs", icon: IconActivity },
+  { to: "/models", label: "Models", icon: IconCpu },
+  { to: "/settings", label: "Settings", icon: IconSettings },
+];
