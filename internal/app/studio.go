@@ -61,6 +61,9 @@ type studio struct {
 	metrics    *telemetry.Metrics
 }
 
+// revokedTopic tells the other processes that somebody has lost a right.
+const revokedTopic = "revoked"
+
 // newStudio connects everything; nothing runs yet.
 func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s := &studio{studioOptions: o, metrics: telemetry.New(buildVersion())}
@@ -69,6 +72,8 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	if s.auth, err = auth.NewService(ctx, o.db, o.now); err != nil {
 		return nil, err
 	}
+	s.auth.OnRevocation(func() { s.bus.Signal(revokedTopic, "") })
+	s.bus.OnSignal(revokedTopic, func(string) { s.auth.Forget() })
 	s.flowcharts = store.New(o.db, s.events, o.now)
 	s.catalog = catalog.New(o.db, s.events, o.box, secret.Fingerprint)
 	client := llm.NewClient(llm.ClientOptions{})

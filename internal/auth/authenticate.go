@@ -39,7 +39,11 @@ func (s *Service) Authenticate(ctx context.Context, r *http.Request) (Principal,
 
 // AuthenticateKey tells whose API key it is.
 func (s *Service) AuthenticateKey(ctx context.Context, key string) (Principal, error) {
-	row, err := s.q.APIKeyByHash(ctx, s.db, hashToken(key))
+	hash, asked := hashToken(key), s.now()
+	if p, ok := s.memory.recall(hash, asked); ok {
+		return p, nil
+	}
+	row, err := s.q.APIKeyByHash(ctx, s.db, hash)
 	if postgres.NotFound(err) {
 		return Principal{}, errs.E(errs.Unauthenticated, "auth.unknown_key", "The API key is not known or was revoked.")
 	}
@@ -51,11 +55,17 @@ func (s *Service) AuthenticateKey(ctx context.Context, key string) (Principal, e
 			return Principal{}, fmt.Errorf("note use of API key: %w", err)
 		}
 	}
-	return principal(row.AppUser, "api_key"), nil
+	p := principal(row.AppUser, "api_key")
+	s.memory.remember(hash, p, asked)
+	return p, nil
 }
 
 func (s *Service) session(ctx context.Context, token string) (Principal, error) {
-	row, err := s.q.SessionByHash(ctx, s.db, hashToken(token))
+	hash, asked := hashToken(token), s.now()
+	if p, ok := s.memory.recall(hash, asked); ok {
+		return p, nil
+	}
+	row, err := s.q.SessionByHash(ctx, s.db, hash)
 	if postgres.NotFound(err) {
 		return Principal{}, errs.E(errs.Unauthenticated, "auth.session_ended", "Your session has ended. Sign in again.")
 	}
@@ -67,7 +77,9 @@ func (s *Service) session(ctx context.Context, token string) (Principal, error) 
 			return Principal{}, fmt.Errorf("prolong session: %w", err)
 		}
 	}
-	return principal(row.AppUser, "session"), nil
+	p := principal(row.AppUser, "session")
+	s.memory.remember(hash, p, asked)
+	return p, nil
 }
 
 func principal(u User, via string) Principal {
@@ -108,6 +120,7 @@ func (s *Service) RevokeKey(ctx context.Context, user, id int64) error {
 		if n == 0 {
 			return errs.Ef(errs.NotFound, "auth.key_not_found", "You have no API key %d.", id)
 		}
+		s.revokes(tx)
 		return s.audit(ctx, tx, user, "api_key.revoked", "api_key", id)
 	})
 }

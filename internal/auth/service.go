@@ -40,16 +40,18 @@ type APIKey = dbsqlc.ApiKey
 
 // Service answers who somebody is. It is safe for concurrent use.
 type Service struct {
-	db    *postgres.DB
-	q     *dbsqlc.Queries
-	hash  *hasher
-	now   func() time.Time
-	dummy string // hash that is compared with for unknown users, so that they take as long
+	db      *postgres.DB
+	q       *dbsqlc.Queries
+	hash    *hasher
+	now     func() time.Time
+	memory  *memory
+	revoked func() // see OnRevocation
+	dummy   string // hash that is compared with for unknown users, so that they take as long
 }
 
 // NewService makes a service.
 func NewService(ctx context.Context, db *postgres.DB, now func() time.Time) (*Service, error) {
-	s := &Service{db: db, q: dbsqlc.New(), hash: newHasher(), now: now}
+	s := &Service{db: db, q: dbsqlc.New(), hash: newHasher(), now: now, memory: newMemory()}
 	var err error
 	if s.dummy, err = s.hash.hash(ctx, "nobody's password"); err != nil {
 		return nil, fmt.Errorf("prepare password hashing: %w", err)
@@ -278,6 +280,7 @@ func (s *Service) Logout(ctx context.Context, token string) error {
 		if err != nil {
 			return fmt.Errorf("delete session: %w", err)
 		}
+		s.revokes(tx)
 		return s.audit(ctx, tx, user, "session.closed", "user", user)
 	})
 }

@@ -97,6 +97,7 @@ func (s *Service) UpdateUser(ctx context.Context, by, id int64, c UserChange) (U
 		if err != nil {
 			return err
 		}
+		s.revokes(tx)
 		return s.audit(ctx, tx, by, "user.updated", "user", id)
 	})
 	return u, err
