@@ -2,7 +2,6 @@ package accesslog
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"strconv"
@@ -85,10 +84,10 @@ func (l *Log) Run(ctx context.Context, ready func()) error {
 	defer timer.Stop()
 	select {
 	case <-done:
-		return nil
-	case <-timer.C:
-		return errors.New("the access log could not be written to its end: nobody takes it")
+	case <-timer.C: // no reason to end with a failure
+		l.o.Logger.WarnContext(ctx, "access log is not written to its end: nobody takes it")
 	}
+	return nil
 }
 
 // writeLoop alternates two buffers between those who add and itself.
