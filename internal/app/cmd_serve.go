@@ -66,7 +66,7 @@ llmctl worker for that. The page is served by llmctl frontend, or here with --wi
 }
 
 func (c *command) runServe(ctx context.Context, f serveFlags) error {
-	cfg, log, err := c.load(config.RoleServe)
+	cfg, log, err := c.start(config.RoleServe)
 	if err != nil {
 		return err
 	}
@@ -149,13 +149,17 @@ func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.
 	if err != nil {
 		return nil, nil, err
 	}
+	access, err := c.accessLog(cfg, config.RoleServe, log)
+	if err != nil {
+		return nil, nil, err
+	}
 	db, err := postgres.Open(ctx, postgres.Options{URI: cfg.Database.URI.Reveal(), MaxConns: webConns, Application: "llmctl serve"})
 	if err != nil {
 		return nil, nil, err
 	}
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{web: true, page: page}, cfg: cfg, log: log, now: c.edge.Now, db: db, box: box,
-		bus: sharedBus(db, log), dataDir: dataDir, peers: peers,
+		bus: sharedBus(db, log), dataDir: dataDir, peers: peers, access: access,
 	})
 	if err != nil {
 		db.Close()

@@ -29,7 +29,7 @@ func (c *command) serveWorker() *cobra.Command {
 }
 
 func (c *command) runServeWorker(ctx context.Context, in serving.Inherited, page bool) error {
-	cfg, log, err := c.load(config.RoleServe)
+	cfg, log, err := c.start(config.RoleServe)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (c *command) runServeWorker(ctx context.Context, in serving.Inherited, page
 	defer closeAll()
 	var server *serving.Server
 	worker, err := serving.OpenWorker(serving.WorkerOptions{
-		ChannelFD: in.Channel, Log: log, Reopen: func() {},
+		ChannelFD: in.Channel, Log: log, Reopen: func() { c.logs.reopen(log) },
 		Stats: func(ctx context.Context) (serving.Stats, bool) { return s.figures(ctx, server) },
 	})
 	if err != nil {

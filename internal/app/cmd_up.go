@@ -48,7 +48,7 @@ under way go on with the next start.`,
 }
 
 func (c *command) runUp(ctx context.Context, f upFlags) error {
-	cfg, log, err := c.load(config.RoleUp)
+	cfg, log, err := c.start(config.RoleUp)
 	if err != nil {
 		return err
 	}
@@ -83,9 +83,13 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 	if err != nil {
 		return err
 	}
+	access, err := c.accessLog(cfg, config.RoleUp, log)
+	if err != nil {
+		return err
+	}
 	s, err := newStudio(ctx, studioOptions{
-		sides: sides{web: true, page: true, work: true},
-		cfg:   cfg, log: log, now: c.edge.Now, db: db, box: box, bus: busFor(cfg, db, log), dataDir: dataDir,
+		sides: sides{web: true, page: true, work: true}, access: access,
+		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: busFor(cfg, db, log), dataDir: dataDir,
 		owner: ownerOf(dataDir), scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",
 	})
 	if err != nil {

@@ -31,7 +31,7 @@ within a few seconds or hands it over to another worker. Serving is llmctl serve
 }
 
 func (c *command) runWorker(ctx context.Context) error {
-	cfg, log, err := c.load(config.RoleWorker)
+	cfg, log, err := c.start(config.RoleWorker)
 	if err != nil {
 		return err
 	}

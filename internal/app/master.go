@@ -66,6 +66,7 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 	defer endBeside()
 	m.arbiter = serving.New(serving.Options{
 		Load: m.settings, WorkerArgs: m.workerArgs, Log: m.log, Now: m.c.edge.Now, RunDir: m.runDir,
+		Reopen: func() { m.c.logs.reopen(m.log) },
 		Upgrade: serving.Upgrade{
 			Program: program, Args: m.successorArgs, Environ: m.c.edge.Environ, Sockets: from.Sockets, Channel: from.Channel,
 		},
@@ -146,6 +147,9 @@ func (m *master) settings() (serving.Settings, error) {
 	}
 	if _, err := certificates(context.Background(), cfg, m.log, m.c.edge.Now); err != nil {
 		return serving.Settings{}, err // before any worker stumbles over it
+	}
+	if err := m.c.checkLogs(cfg, config.RoleServe); err != nil {
+		return serving.Settings{}, err
 	}
 	environ, err := config.Environment(m.c.loadOptions(config.RoleServe, ""))
 	if err != nil {

@@ -17,6 +17,7 @@ type command struct {
 	edge    Edge
 	envFile string
 	flags   map[string]string // variable to value, from flags
+	logs    *logs             // of a process that stays
 }
 
 func newRoot(edge Edge) *cobra.Command {
@@ -60,7 +61,7 @@ func (c *command) load(role string) (*config.Config, *slog.Logger, error) {
 
 func (c *command) loadOptions(role, host string) config.LoadOptions {
 	return config.LoadOptions{
-		Environ: c.edge.Environ, EnvFile: c.envFile, Overrides: c.flags, Role: role, CPUs: runtime.NumCPU(), Hostname: host,
+		Environ: c.edge.Environ, EnvFile: c.envFile, Overrides: c.flags, Role: role, CPUs: runtime.NumCPU(), Hostname: host, Checks: checks(),
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/secret"
 	"github.com/llmctl/studio/internal/serving"
+	"github.com/llmctl/studio/internal/serving/accesslog"
 	"github.com/llmctl/studio/internal/telemetry"
 )
 
@@ -43,6 +44,7 @@ type studioOptions struct {
 	owner       string // of the worker registry: who else's workers are dead when this one starts
 	scriptNodes bool
 	peers       *serving.Forwarder // the web workers beside this one; nil: there are none
+	access      *accesslog.Log     // nil: lines of requests go to log
 }
 
 // studio is what a process has of the Studio.
@@ -115,7 +117,11 @@ func (s *studio) internal() []lifecycle.Service {
 
 // services in the order in which they start; serve are those that bring requests.
 func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
-	out := []lifecycle.Service{s.bus}
+	var out []lifecycle.Service
+	if s.access != nil {
+		out = append(out, s.access) // ends last, when no request is left
+	}
+	out = append(out, s.bus)
 	if s.worker != nil {
 		out = append(out, s.worker.recorder, s.worker.registry)
 	}

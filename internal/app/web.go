@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"io/fs"
+	"net/http"
 	"time"
 
 	"github.com/llmctl/studio/internal/httpapi"
@@ -23,11 +24,15 @@ func (s *studio) buildAPI() {
 			Logger: s.log,
 		})
 	}
+	var accessLog func(http.Handler) http.Handler
+	if s.access != nil {
+		accessLog = s.access.Middleware
+	}
 	s.handler = httpapi.New(httpapi.Deps{
 		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine,
 		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxy, Ready: s.ready,
 		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
-		Observe: s.metrics.Request, Version: buildVersion(), Logger: s.log, Now: s.now,
+		AccessLog: accessLog, Observe: s.metrics.Request, Version: buildVersion(), Logger: s.log, Now: s.now,
 	})
 }
 

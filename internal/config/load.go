@@ -37,6 +37,9 @@ type LoadOptions struct {
 	Role      string            // the command: up, serve, worker, ...; decides what is required
 	CPUs      int               // cores, for the default number of workers; 0 counts as 1
 	Hostname  string            // of this machine, for %h
+	// Checks are for values whose grammar belongs to another package: by variable,
+	// what is wanted instead of a value, or "" when it can be used.
+	Checks map[string]func(value string) (want string)
 }
 
 // Warning is about something that was given but does nothing, or not what it

@@ -28,6 +28,17 @@ func (l *loading) rules() {
 	l.ruleBus()
 	l.ruleSecrets()
 	l.ruleNodes()
+	l.ruleChecks()
+}
+
+// ruleChecks asks those who know a value's grammar.
+func (l *loading) ruleChecks() {
+	for name, check := range l.opts.Checks {
+		value, given := l.values[name]
+		if want := check(value); given && want != "" {
+			l.problem(name, want)
+		}
+	}
 }
 
 func (l *loading) ruleDatabase() {

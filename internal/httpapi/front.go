@@ -19,6 +19,8 @@ type FrontDeps struct {
 	Proxy   *proxyfix.Fix
 	Logger  *slog.Logger
 	Now     func() time.Time
+	// AccessLog is as in Deps.
+	AccessLog func(http.Handler) http.Handler
 }
 
 // NewFront gives the handler of such a process: the same route contract as [New],
@@ -40,7 +42,7 @@ func NewFront(d FrontDeps) http.Handler {
 	}))
 	mux.Handle(o.APIPrefix, nothing)
 	mux.Handle("/", nothing)
-	return around(d.Proxy, d.Logger, d.Now, withCanonicalPath(mux))
+	return around(d.Proxy, d.AccessLog, d.Logger, d.Now, withCanonicalPath(mux))
 }
 
 // withIDsPassedOn lets the backend use the ids of this request.

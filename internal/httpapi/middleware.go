@@ -65,7 +65,8 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
+	// 103 and the like come before the answer.
+	if r.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
 		r.status = status
 	}
 	r.ResponseWriter.WriteHeader(status)
@@ -83,8 +84,9 @@ func (r *recorder) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// withLog writes one line a request and turns a panic into a 500.
-func withLog(log *slog.Logger, now func() time.Time, next http.Handler) http.Handler {
+// withLog turns a panic into a 500 and writes one line a request: of each one, or,
+// with an access log around it, only of those that failed on our side, with why.
+func withLog(log *slog.Logger, now func() time.Time, failuresOnly bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := now()
 		rec := &recorder{ResponseWriter: w}
@@ -99,6 +101,9 @@ func withLog(log *slog.Logger, now func() time.Time, next http.Handler) http.Han
 				if rec.status == 0 {
 					writeProblem(rec, r, http.StatusInternalServerError, "")
 				}
+			}
+			if failuresOnly && v.err == nil {
+				return
 			}
 			level := slog.LevelInfo
 			attrs := []slog.Attr{

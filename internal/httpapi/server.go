@@ -43,6 +43,10 @@ type Deps struct {
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
 
+	// AccessLog is put around all requests and writes their lines; then Logger gets
+	// those of failures only. nil: Logger gets all.
+	AccessLog func(http.Handler) http.Handler
+
 	// Observe is told how each operation ended; nil: nobody counts.
 	Observe func(method, route string, status int, took time.Duration)
 
@@ -163,17 +167,21 @@ func (s *server) wrap() http.Handler {
 	h = withCanonicalPath(h)
 	h = s.withCrossOriginProtection(h)
 	h = withSecurityHeaders(s.deps.APIPrefix, h)
-	return around(s.deps.Proxy, s.deps.Logger, s.deps.Now, h)
+	return around(s.deps.Proxy, s.deps.AccessLog, s.deps.Logger, s.deps.Now, h)
 }
 
 // around is what every request passes before anything else looks at it. First of
 // all it is made what the browser sent: the log, the limits and the origin checks
 // are to see that.
-func around(proxy *proxyfix.Fix, log *slog.Logger, now func() time.Time, h http.Handler) http.Handler {
+func around(proxy *proxyfix.Fix, accessLog func(http.Handler) http.Handler, log *slog.Logger, now func() time.Time, h http.Handler) http.Handler {
 	if proxy == nil {
 		proxy = proxyfix.New(proxyfix.Options{}) // removes what nobody vouches for
 	}
-	return proxy.Wrap(withIDs(withLog(log, now, h)))
+	h = withIDs(withLog(log, now, accessLog != nil, h))
+	if accessLog != nil {
+		h = accessLog(h)
+	}
+	return proxy.Wrap(h)
 }
 
 // withCanonicalPath redirects to the path without "//", "." and "..", as the mux

@@ -128,7 +128,7 @@ func TestRotationUnderLoadLosesNoLine(t *testing.T) {
 }
 
 // TestHelperProcess is not a test: it is the other process of the one below.
-func TestHelperProcess(t *testing.T) {
+func TestHelperProcess(t *testing.T) { //nolint:paralleltest // it is a process of its own
 	path := os.Getenv("LLMCTL_TEST_LOGFILE")
 	if path == "" {
 		t.Skip("runs only as a child of another test")
