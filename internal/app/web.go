@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/httpapi"
-	"github.com/llmctl/studio/internal/serving/proxyfix"
 	"github.com/llmctl/studio/web"
 )
 
@@ -15,17 +14,9 @@ func (s *studio) buildAPI() {
 	if s.sides.page {
 		page, _ = fs.Sub(web.Dist, "dist")
 	}
-	var proxy *proxyfix.Fix
-	if p := s.cfg.Proxy; p.Enabled {
-		proxy = proxyfix.New(proxyfix.Options{
-			Hops:   proxyfix.Hops{For: p.For, Proto: p.Proto, Host: p.Host, Port: p.Port, Prefix: p.Prefix},
-			Own:    []string{p.APIPrefix, p.WebPrefix, s.cfg.SocketIO.Path},
-			Logger: s.log,
-		})
-	}
 	s.handler = httpapi.New(httpapi.Deps{
 		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine,
-		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxy, Ready: s.ready,
+		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxyFix(s.cfg, s.log), Ready: s.ready,
 		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
 		Observe: s.metrics.Request, Version: buildVersion(), Logger: s.log, Now: s.now,
 	})
