@@ -89,14 +89,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
+	ctx := context.WithValue(r.Context(), bodyKey{}, body)
 	if r.Header.Get("Upgrade") == "" {
-		p.reverse.ServeHTTP(w, r)
+		p.reverse.ServeHTTP(w, r.WithContext(ctx))
 		return
 	}
 	p.tunnels.Add(1)
 	defer p.tunnels.Done()
-	tunnel, end := context.WithCancel(r.Context())
+	tunnel, end := context.WithCancel(ctx)
 	defer end()
 	go p.cut(tunnel, end)
 	p.reverse.ServeHTTP(w, r.WithContext(tunnel))
