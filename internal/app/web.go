@@ -14,9 +14,11 @@ func (s *studio) buildAPI() {
 	if s.sides.page {
 		page, _ = fs.Sub(web.Dist, "dist")
 	}
+	proxy := proxyFix(s.cfg, s.log)
+	measureProxy(proxy, s.metrics)
 	s.handler = httpapi.New(httpapi.Deps{
 		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine,
-		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxyFix(s.cfg, s.log), Ready: s.ready,
+		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxy, Ready: s.ready,
 		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
 		Observe: s.metrics.Request, Version: buildVersion(), Logger: s.log, Now: s.now,
 	})
