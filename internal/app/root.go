@@ -37,7 +37,7 @@ the environment; see "llmctl config print" and "llmctl config doc".`,
 	}
 	root.PersistentFlags().StringVar(&c.envFile, "env-file", "", "file of NAME=value lines, weaker than the environment")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(c.up(), c.serve(), c.serveWorker(), c.worker(), c.db(), c.config(), c.executor(), c.version())
+	root.AddCommand(c.up(), c.serve(), c.serveWorker(), c.worker(), c.frontend(), c.db(), c.config(), c.executor(), c.version())
 	root.AddCommand(c.ctl())
 	return root
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/httpapi"
-	"github.com/llmctl/studio/internal/serving/proxyfix"
 	"github.com/llmctl/studio/web"
 )
 
@@ -16,14 +15,8 @@ func (s *studio) buildAPI() {
 	if s.sides.page {
 		page, _ = fs.Sub(web.Dist, "dist")
 	}
-	var proxy *proxyfix.Fix
-	if p := s.cfg.Proxy; p.Enabled {
-		proxy = proxyfix.New(proxyfix.Options{
-			Hops:   proxyfix.Hops{For: p.For, Proto: p.Proto, Host: p.Host, Port: p.Port, Prefix: p.Prefix},
-			Own:    []string{p.APIPrefix, p.WebPrefix, s.cfg.SocketIO.Path},
-			Logger: s.log,
-		})
-	}
+	proxy := proxyFix(s.cfg, s.log)
+	measureProxy(proxy, s.metrics)
 	var accessLog func(http.Handler) http.Handler
 	if s.access != nil {
 		accessLog = s.access.Middleware

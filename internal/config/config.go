@@ -13,6 +13,7 @@ type Config struct {
 	Healthcheck Healthcheck `section:"Database preflight"`
 	Server      Server      `section:"HTTP server"`
 	Proxy       Proxy       `section:"Reverse proxy and paths"`
+	Frontend    Frontend    `section:"Frontend (llmctl frontend)"`
 	SocketIO    SocketIO    `section:"Realtime (Socket.IO)"`
 	Redis       Redis       `section:"Redis"`
 	Worker      Worker      `section:"Worker"`
@@ -82,6 +83,15 @@ type Proxy struct {
 	Prefix    int    `env:"LLMCTL_STUDIO_PROXY_FIX_X_PREFIX" default:"0" min:"0" max:"32" doc:"Trusted hops of X-Forwarded-Prefix."`
 	APIPrefix string `env:"LLMCTL_STUDIO_API_PREFIX" default:"/api" doc:"Path of the API."`
 	WebPrefix string `env:"LLMCTL_STUDIO_WEB_PREFIX" default:"/web" doc:"Path of the user interface."`
+}
+
+// Frontend is a process that serves the page and has the API from a backend.
+type Frontend struct {
+	Bind       List   `env:"LLMCTL_STUDIO_FRONTEND_BIND" default:"127.0.0.1:8080" doc:"Addresses that llmctl frontend listens on, comma separated: host:port or unix:/path. With GUNICORN_CERTFILE it speaks TLS there."`
+	BackendURL string `env:"LLMCTL_STUDIO_BACKEND_URL" default:"http://127.0.0.1:5055" doc:"Address of the backend (llmctl serve) that llmctl frontend passes the API on to."`
+	CACerts    string `env:"LLMCTL_STUDIO_BACKEND_CA_CERTS" doc:"CA certificates that an https backend is checked against; the system's when empty."`
+	Certfile   string `env:"LLMCTL_STUDIO_BACKEND_CERTFILE" doc:"Client certificate to show to the backend; needs LLMCTL_STUDIO_BACKEND_KEYFILE."`
+	Keyfile    string `env:"LLMCTL_STUDIO_BACKEND_KEYFILE" doc:"Key of that certificate."`
 }
 
 // SocketIO is the realtime server.

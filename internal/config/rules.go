@@ -18,6 +18,8 @@ const (
 	RoleWorker = "worker"
 	RoleBeat   = "beat"
 	RoleDB     = "db"
+
+	RoleFrontend = "frontend"
 )
 
 // rules checks what one variable by itself cannot show.
@@ -25,6 +27,7 @@ func (l *loading) rules() {
 	l.ruleDatabase()
 	l.ruleServer()
 	l.rulePaths()
+	l.ruleFrontend()
 	l.ruleBus()
 	l.ruleSecrets()
 	l.ruleNodes()
@@ -120,8 +123,33 @@ func (l *loading) rulePaths() {
 			l.problem(name, "a path such as /studio, of letters, digits and . _ ~ -")
 		}
 	}
-	if l.cfg.Proxy.APIPrefix == l.cfg.Proxy.WebPrefix {
+	p := l.cfg.Proxy
+	if p.APIPrefix == p.WebPrefix {
 		l.problem("LLMCTL_STUDIO_WEB_PREFIX", "another path than LLMCTL_STUDIO_API_PREFIX")
+	}
+	// Neither may take everything: what nobody knows is answered with a 404.
+	if p.APIPrefix == "/" {
+		l.problem("LLMCTL_STUDIO_API_PREFIX", "a path below the root, such as /api")
+	}
+	if p.WebPrefix == "/" {
+		l.problem("LLMCTL_STUDIO_WEB_PREFIX", "a path below the root, such as /web")
+	}
+}
+
+func (l *loading) ruleFrontend() {
+	f := l.cfg.Frontend
+	for _, address := range f.Bind {
+		if !validBind(address) {
+			l.problem("LLMCTL_STUDIO_FRONTEND_BIND", "host:port or unix:/path, comma separated")
+			break
+		}
+	}
+	l.ruleHTTP("LLMCTL_STUDIO_BACKEND_URL", f.BackendURL)
+	if f.Certfile != "" && f.Keyfile == "" {
+		l.problem("LLMCTL_STUDIO_BACKEND_KEYFILE", "the key of LLMCTL_STUDIO_BACKEND_CERTFILE")
+	}
+	if f.Keyfile != "" && f.Certfile == "" {
+		l.problem("LLMCTL_STUDIO_BACKEND_CERTFILE", "the certificate of LLMCTL_STUDIO_BACKEND_KEYFILE")
 	}
 }
 

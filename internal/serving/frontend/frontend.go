@@ -47,8 +47,8 @@ type Proxy struct {
 	reverse *httputil.ReverseProxy
 	own     *http.Transport
 
-	leaving context.Context // ends when WebSockets are to be closed
-	leave   context.CancelFunc
+	leaving chan struct{} // closed when WebSockets are to be
+	leave   sync.Once
 	tunnels sync.WaitGroup
 }
 
@@ -67,8 +67,7 @@ func New(o Options) *Proxy {
 	if o.AnswerTimeout == 0 {
 		o.AnswerTimeout = defaultAnswer
 	}
-	p := &Proxy{opts: o}
-	p.leaving, p.leave = context.WithCancel(context.Background())
+	p := &Proxy{opts: o, leaving: make(chan struct{})}
 	p.own = &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:     o.TLS,
@@ -90,22 +89,41 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
-	if r.Header.Get("Upgrade") != "" {
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer context.AfterFunc(p.leaving, cancel)()
-		p.tunnels.Add(1)
-		defer p.tunnels.Done()
-		r = r.WithContext(ctx)
+	ctx := context.WithValue(r.Context(), bodyKey{}, body)
+	if r.Header.Get("Upgrade") == "" {
+		p.reverse.ServeHTTP(w, r.WithContext(ctx))
+		return
 	}
-	p.reverse.ServeHTTP(w, r)
+	p.tunnels.Add(1)
+	defer p.tunnels.Done()
+	tunnel, end := context.WithCancel(ctx)
+	defer end()
+	go p.cut(tunnel, end)
+	p.reverse.ServeHTTP(w, r.WithContext(tunnel))
+}
+
+// cut ends a tunnel when the process leaves.
+func (p *Proxy) cut(ctx context.Context, end func()) {
+	select {
+	case <-p.leaving:
+		end()
+	case <-ctx.Done():
+	}
+}
+
+func (p *Proxy) left() bool {
+	select {
+	case <-p.leaving:
+		return true
+	default:
+		return false
+	}
 }
 
 // Leave closes the WebSockets, whose clients come back to the next process, and
 // returns when they are closed or ctx ends.
 func (p *Proxy) Leave(ctx context.Context) {
-	p.leave()
+	p.leave.Do(func() { close(p.leaving) })
 	done := make(chan struct{})
 	go func() { p.tunnels.Wait(); close(done) }()
 	select {
@@ -134,7 +152,7 @@ func modify(res *http.Response) error {
 // fail answers for a backend that does not, or ends the answer of one that stopped.
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
-	case p.leaving.Err() != nil && r.Header.Get("Upgrade") != "":
+	case p.left() && r.Header.Get("Upgrade") != "":
 		p.opts.Fail(w, r, http.StatusServiceUnavailable, errs.E(errs.Unavailable, "frontend.leaving", "This process ends. Connect again.").Retry(0))
 	case r.Context().Err() != nil && !errors.Is(err, errBody):
 		w.WriteHeader(statusClientGone) // for the log; nobody reads it

@@ -321,7 +321,7 @@ func TestClientThatLeavesLetsGoOfTheBackend(t *testing.T) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/api/poll", nil)
 	require.NoError(t, err)
 	go func() { <-began; cancel() }()
-	_, err = (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req) //nolint:bodyclose // there is none
+	_, err = (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	require.ErrorIs(t, err, context.Canceled)
 	select {
 	case <-gone:
