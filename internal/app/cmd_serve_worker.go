@@ -48,7 +48,7 @@ func (c *command) runServeWorker(ctx context.Context, in serving.Inherited, page
 	defer closeAll()
 	var server *serving.Server
 	worker, err := serving.OpenWorker(serving.WorkerOptions{
-		ChannelFD: in.Channel, Log: log, Reopen: func() { c.logs.reopen(log) },
+		ChannelFD: in.Channel, Log: log, Reopen: func() { c.logs.reopen(log) }, Beat: cfg.Server.Timeout / 4,
 		Stats: func(ctx context.Context) (serving.Stats, bool) { return s.figures(ctx, server) },
 	})
 	if err != nil {

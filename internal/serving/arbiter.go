@@ -89,6 +89,7 @@ type Arbiter struct {
 	// Everything below belongs to the goroutine of Run.
 	settings   Settings
 	listeners  []*Listener
+	surplus    []*Listener // inherited, but not asked for; an earlier master still uses them
 	target     int
 	workers    map[int]*worker
 	age        int
@@ -121,6 +122,9 @@ func (a *Arbiter) Run(ctx context.Context) error {
 	defer runtime.UnlockOSThread()
 	defer close(a.done)
 	a.started = a.o.Now()
+	// From here on signals wait for the loop; before it they would end or be lost.
+	signals, stopSignals := watchSignals()
+	defer stopSignals()
 	var err error
 	if a.settings, err = a.o.Load(); err != nil {
 		return err
@@ -130,11 +134,19 @@ func (a *Arbiter) Run(ctx context.Context) error {
 	}
 	a.target = a.settings.Workers
 	a.generation = 1
-	a.loop(ctx)
-	for _, l := range a.listeners {
-		l.close(!a.upgrade.handed) // the paths are the new master's
-	}
+	a.loop(ctx, signals)
 	return a.bootErr
+}
+
+// closeSockets has the kernel refuse further connections, once the workers have let
+// go as well: a client is to go elsewhere at once rather than wait for nobody.
+func (a *Arbiter) closeSockets() {
+	// The paths belong to the newest master that serves.
+	ours := !a.upgrade.handed && (a.o.Upgrade.Channel == 0 || a.everReady)
+	for _, l := range slices.Concat(a.listeners, a.surplus) {
+		l.close(ours)
+	}
+	a.listeners, a.surplus = nil, nil
 }
 
 // open takes the sockets from an earlier master, or opens them.
@@ -143,8 +155,15 @@ func (a *Arbiter) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.listeners, err = a.reopenSockets(ctx, a.settings.Bind, inherited)
-	return err
+	if a.listeners, err = a.reopenSockets(ctx, a.settings.Bind, inherited); err != nil {
+		return err
+	}
+	for _, l := range inherited {
+		if !slices.Contains(a.listeners, l) {
+			a.surplus = append(a.surplus, l)
+		}
+	}
+	return nil
 }
 
 // reopenSockets gives the sockets of bind: those of have that it still names, and new
@@ -168,9 +187,7 @@ func (a *Arbiter) reopenSockets(ctx context.Context, bind []string, have []*List
 	return out, nil
 }
 
-func (a *Arbiter) loop(ctx context.Context) {
-	signals, stopSignals := watchSignals()
-	defer stopSignals()
+func (a *Arbiter) loop(ctx context.Context, signals <-chan os.Signal) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	a.lastTick = a.o.Now()
@@ -320,7 +337,7 @@ func (a *Arbiter) resize(delta int) (previous, total int, err error) {
 	if previous+delta > maxWorkers {
 		return previous, previous, errs.Ef(errs.Invalid, "serving.too_many", "That would be %d workers; at most %d are kept.", previous+delta, maxWorkers)
 	}
-	a.target = max(previous+delta, 1)
+	a.target = max(previous+delta, min(previous, 1)) // none only while WINCH has ended them
 	a.failures, a.spawnAfter = 0, time.Time{}
 	return previous, a.target, nil
 }
@@ -340,8 +357,10 @@ func (a *Arbiter) stop(mode stopMode) {
 	case stopQuick:
 		a.stopBy = a.o.Now().Add(quickGrace)
 	}
+	a.closeSockets()
 	for _, w := range a.workers {
 		if mode == stopQuick {
+			w.state, w.reason = draining, "stop"
 			w.tell(msgQuit)
 			w.killAt = a.stopBy
 			continue

@@ -4,26 +4,67 @@ import (
 	"context"
 	"net"
 	"sync"
-	"sync/atomic"
 )
 
 // gate bounds how many connections are open at once. While it is full nobody
 // accepts, so further connections wait in the kernel's backlog, where another worker
-// may take them.
+// may take them. A listener takes no place while it waits for a connection, or one
+// without clients would keep the last place from the others; so with several of them
+// the limit may be exceeded by one for each further listener.
 type gate struct {
-	slots  chan struct{}
-	taken  atomic.Int64 // connections; a slot may also be held by somebody who waits for one
+	limit  int
 	closed chan struct{}
 	once   sync.Once
+
+	mu    sync.Mutex
+	count int
+	freed chan struct{} // closed when a full gate has a place again
 }
 
 func newGate(limit int) *gate {
-	return &gate{slots: make(chan struct{}, max(limit, 1)), closed: make(chan struct{})}
+	return &gate{limit: max(limit, 1), closed: make(chan struct{}), freed: make(chan struct{})}
 }
 
-func (g *gate) open() int { return int(g.taken.Load()) }
+func (g *gate) open() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.count
+}
 
 func (g *gate) close() { g.once.Do(func() { close(g.closed) }) }
+
+// wait returns when there is a place; false: the gate is closed.
+func (g *gate) wait() bool {
+	for {
+		g.mu.Lock()
+		full, freed := g.count >= g.limit, g.freed
+		g.mu.Unlock()
+		if !full {
+			return true
+		}
+		select {
+		case <-freed:
+		case <-g.closed:
+			return false
+		}
+	}
+}
+
+func (g *gate) enter() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.count++
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.count--
+	if g.count == g.limit-1 {
+		close(g.freed)
+		g.freed = make(chan struct{})
+	}
+}
 
 func (g *gate) listen(ln net.Listener) net.Listener { return &gatedListener{Listener: ln, gate: g} }
 
@@ -34,18 +75,15 @@ type gatedListener struct {
 
 // Accept waits for a place before it takes a connection out of the backlog.
 func (l *gatedListener) Accept() (net.Conn, error) {
-	select {
-	case l.gate.slots <- struct{}{}:
-	case <-l.gate.closed:
+	if !l.gate.wait() {
 		return nil, net.ErrClosed
 	}
 	c, err := l.Listener.Accept()
 	if err != nil {
-		<-l.gate.slots
 		return nil, err
 	}
-	l.gate.taken.Add(1)
-	leave := sync.OnceFunc(func() { l.gate.taken.Add(-1); <-l.gate.slots })
+	l.gate.enter()
+	leave := sync.OnceFunc(l.gate.leave)
 	// The concrete types stay reachable through the embedding: writing several
 	// buffers in one system call depends on it.
 	switch conn := c.(type) {

@@ -98,18 +98,18 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		return err
 	case <-ctx.Done():
 	}
-	s.drain(context.WithoutCancel(ctx))
-	<-stopped
-	return nil
-}
-
-// drain ends what there is without failing a request.
-func (s *Server) drain(ctx context.Context) {
 	s.draining.Store(true)
 	for _, ln := range s.o.Listeners {
 		_ = ln.Close()
 	}
 	s.gate.close()
+	<-stopped // a connection that was just being accepted counts
+	s.drain(context.WithoutCancel(ctx))
+	return nil
+}
+
+// drain ends what there is without failing a request. Nothing is accepted any more.
+func (s *Server) drain(ctx context.Context) {
 	grace, cancel := context.WithTimeout(ctx, s.o.Grace)
 	defer cancel()
 	var leaving sync.WaitGroup

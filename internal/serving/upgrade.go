@@ -71,6 +71,10 @@ func (a *Arbiter) announce() {
 			}()
 		}
 	}
+	for _, l := range a.surplus {
+		l.close(true)
+	}
+	a.surplus = nil
 	if a.o.Started != nil {
 		a.o.Started(a.listeners)
 	}

@@ -16,7 +16,7 @@ import (
 // WorkerTitle begins the command line of a worker, for people who list processes.
 const WorkerTitle = "llmctl: web worker"
 
-// beatEvery is how often a worker says that it lives.
+// beatEvery is how often a worker says that it lives, unless the time-out is short.
 const beatEvery = time.Second
 
 // WorkerOptions connect a worker process with its arbiter.
@@ -27,6 +27,9 @@ type WorkerOptions struct {
 	// something that serving needs does not move.
 	Stats  func(ctx context.Context) (Stats, bool)
 	Reopen func() // log files
+	// Beat is the pause between beats, if a second is too long: several must fit into
+	// the arbiter's time-out.
+	Beat time.Duration
 }
 
 // Worker is this process as the arbiter's worker.
@@ -81,7 +84,8 @@ func (w *Worker) Run(ctx context.Context, serve func(ctx context.Context, ready 
 	w.stop, w.quit = stop, quit
 
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGWINCH)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGUSR2,
+		syscall.SIGWINCH, syscall.SIGTTIN, syscall.SIGTTOU)
 	defer signal.Stop(signals)
 	go w.obey(quitting, signals)
 	go func() {
@@ -108,10 +112,14 @@ func (w *Worker) ready(ctx context.Context) {
 // beat runs on while the worker drains: the arbiter must see that it lives.
 func (w *Worker) beat(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	ticker := time.NewTicker(beatEvery)
+	every := beatEvery
+	if w.o.Beat > 0 {
+		every = min(every, w.o.Beat)
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for range ticker.C {
-		ask, cancel := context.WithTimeout(ctx, beatEvery)
+		ask, cancel := context.WithTimeout(ctx, every)
 		stats, alive := w.o.Stats(ask)
 		cancel()
 		if !alive {

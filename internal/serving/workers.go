@@ -29,8 +29,8 @@ type worker struct {
 	age        int    // place in the order of starts
 	generation int
 	state      workerState
-	was        workerState // before leaving: whether it serves
-	reason     string      // why it is to go
+	ready      bool   // it has said that it accepts
+	reason     string // why it is to go
 	channel    *channel
 	started    time.Time
 	heard      time.Time // last message
@@ -41,7 +41,7 @@ type worker struct {
 
 // accepts tells whether the worker takes connections.
 func (w *worker) accepts() bool {
-	return w.state == serving || (w.state == leaving && w.was == serving)
+	return w.ready && (w.state == serving || w.state == leaving)
 }
 
 // tell sends an order without waiting for a worker that does not read.
@@ -56,42 +56,50 @@ func (a *Arbiter) manage() {
 	if a.mode != running {
 		return
 	}
-	for a.staying() < a.target && !a.o.Now().Before(a.spawnAfter) {
+	for a.staying() < a.target && a.discarded() <= a.target && !a.o.Now().Before(a.spawnAfter) {
 		if err := a.spawn(); err != nil {
 			a.o.Log.Error("worker could not be started", "error", err)
 			a.crashed()
 		}
 	}
 	a.shrink()
-	for {
-		w := a.oldest(func(w *worker) bool { return w.state == leaving })
-		// One that does not serve is missed by nobody; one that does may go when the
-		// others are enough.
-		if w == nil || (w.was == serving && a.serving()-1 < a.target) {
-			break
-		}
-		a.drain(w, w.reason)
-	}
+	a.release()
 	if !a.everReady && a.serving() >= a.target && a.target > 0 {
 		a.everReady = true
 		a.announce()
 	}
 }
 
-// shrink lets the oldest go when there are more than asked for.
+// release drains those that are to leave. One that does not serve is missed by
+// nobody; one that does may go when the others are enough.
+func (a *Arbiter) release() {
+	for _, w := range a.byAge() {
+		if w.state == leaving && (!w.ready || a.serving() > a.target) {
+			a.drain(w, w.reason)
+		}
+	}
+}
+
+// shrink has the oldest leave when there are more than asked for.
 func (a *Arbiter) shrink() {
 	for a.staying() > a.target {
 		w := a.oldest(func(w *worker) bool { return w.state == starting || w.state == serving })
 		if w == nil {
 			return
 		}
-		a.drain(w, "resize")
+		a.replace(w, "resize")
 	}
 }
 
 // staying counts the workers that are not on their way out.
 func (a *Arbiter) staying() int {
 	return a.count(func(w *worker) bool { return w.state == starting || w.state == serving })
+}
+
+// discarded counts the workers that were to go before they served. They bound how
+// fast reload may follow reload.
+func (a *Arbiter) discarded() int {
+	return a.count(func(w *worker) bool { return w.state == draining && !w.ready })
 }
 
 // serving counts the workers that accept.
@@ -130,7 +138,7 @@ func (a *Arbiter) byAge() []*worker {
 // replace marks a worker to go once another one serves in its place.
 func (a *Arbiter) replace(w *worker, reason string) {
 	if w.state == starting || w.state == serving {
-		w.was, w.state, w.reason = w.state, leaving, reason
+		w.state, w.reason = leaving, reason
 	}
 }
 
@@ -140,10 +148,20 @@ func (a *Arbiter) drain(w *worker, reason string) {
 		return
 	}
 	w.state, w.reason = draining, reason
-	if a.mode != stopDrain {
-		w.killAt = a.o.Now().Add(a.settings.Grace + drainMargin)
-	}
 	w.tell(msgDrain)
+	if a.mode != stopDrain {
+		a.limitDrain(w)
+	}
+}
+
+// limitDrain says when a draining worker is killed. One that has never said that it
+// serves has nothing to lose.
+func (a *Arbiter) limitDrain(w *worker) {
+	grace := quickGrace
+	if w.ready {
+		grace = a.settings.Grace + drainMargin
+	}
+	w.killAt = a.o.Now().Add(grace)
 }
 
 // spawn starts a worker. It must be called on the arbiter's own thread.
@@ -220,12 +238,15 @@ func (a *Arbiter) hear(w *worker, m message) {
 	w.heard = a.o.Now()
 	switch m.Type {
 	case msgReady:
+		w.ready = true
 		switch w.state {
 		case starting:
 			w.state = serving
-		case leaving:
-			w.was = serving
-		case serving, draining:
+		case draining: // the order to go crossed this message
+			if a.mode == running && !w.aborted {
+				a.limitDrain(w)
+			}
+		case serving, leaving:
 		}
 		a.o.Log.Info("worker serves", "pid", w.pid, "age", w.age, "after", w.heard.Sub(w.started))
 	case msgBeat:
