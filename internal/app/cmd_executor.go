@@ -14,6 +14,7 @@ import (
 func (c *command) executor() *cobra.Command {
 	var keepAlive int
 	var scripts bool
+	var fence string
 	cmd := &cobra.Command{
 		Use: "executor", Short: "Run one node payload (started by workers)", Args: cobra.NoArgs, Hidden: true,
 		Long: `Reads a payload as JSON from standard input, or from the file that
@@ -36,6 +37,11 @@ descriptor 3. Exit codes: 0 succeeded, 1 failed, 2 bad payload, 124 timeout, 130
 				Payload: payload, Stderr: c.edge.Stderr, Runner: kind.Runner(handlers), Workspace: workspace, Now: c.edge.Now,
 				Events: executor.OpenInherited(executor.EventsFD, "events"),
 			}
+			if fence != "" {
+				if o.Fence, err = executor.ParseFence(fence); err != nil {
+					return err
+				}
+			}
 			if keepAlive > 0 {
 				o.KeepAlive = executor.OpenInherited(uintptr(keepAlive), "keep-alive")
 			}
@@ -46,6 +52,7 @@ descriptor 3. Exit codes: 0 succeeded, 1 failed, 2 bad payload, 124 timeout, 130
 		},
 	}
 	cmd.Flags().IntVar(&keepAlive, "keep-alive-fd", 0, "descriptor on which the parent shows that it lives")
+	cmd.Flags().StringVar(&fence, "fence", "", "uid:gid to become, in the namespaces that the parent made")
 	cmd.Flags().BoolVar(&scripts, "script-nodes", true, "whether script nodes may run")
 	return cmd
 }

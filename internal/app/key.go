@@ -12,8 +12,12 @@ import (
 )
 
 // secretBox opens the key that encrypts secrets at rest: the configured one, else
-// one that is made in the data dir.
+// one that is made in the data dir. From then on this process is closed to others
+// of the same user.
 func secretBox(cfg *config.Config, dataDir string) (*secret.Box, error) {
+	if err := secret.HideMemory(); err != nil {
+		return nil, err
+	}
 	if key := cfg.Studio.SecretKey.Reveal(); key != "" {
 		raw, err := secret.ParseKey(key)
 		if err != nil {

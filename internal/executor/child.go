@@ -44,9 +44,23 @@ type ChildOptions struct {
 	KeepAlive io.Reader // the pipe from the parent; nil if there is no parent to watch
 	Stderr    io.Writer // one line for people when the payload is refused
 	Runner    Runner
+	Fence     *Fence // set if the process was started in namespaces of its own
 	Workspace string // emptied when the parent is gone, which then cannot; may be ""
 	Silence   time.Duration
 	Now       func() time.Time
+}
+
+// Fence says who a process is to be that was started, as root, as the first one of
+// a process namespace.
+type Fence struct{ UID, GID int } // 0: stay as it is
+
+// ParseFence reads "uid:gid".
+func ParseFence(text string) (*Fence, error) {
+	var f Fence
+	if n, err := fmt.Sscanf(text, "%d:%d", &f.UID, &f.GID); err != nil || n != 2 || f.UID < 0 || f.GID < 0 {
+		return nil, fmt.Errorf("%q is not uid:gid", text)
+	}
+	return &f, nil
 }
 
 var errOrphaned = errors.New("the parent process is gone")
@@ -72,6 +86,15 @@ func RunChild(ctx context.Context, o ChildOptions) int {
 		o.Silence = MaxSilence
 	}
 	parent := os.Getppid()
+	offerMemory()
+	if o.Fence != nil {
+		if err := raiseFence(*o.Fence); err != nil {
+			if o.Stderr != nil {
+				_, _ = fmt.Fprintf(o.Stderr, "executor: %v\n", err)
+			}
+			return ExitFailed
+		}
+	}
 	hardenProcess()
 	defer killDescendants(2 * time.Second)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -118,9 +141,9 @@ func supervise(ctx context.Context, p Payload, o ChildOptions, parent int) int {
 		case <-grace.C:
 		}
 	}
-	// The signal that the kernel sends for a dead parent may come before the end of
-	// its pipe, and looks like any other.
-	if errors.Is(context.Cause(ctx), errOrphaned) || o.KeepAlive != nil && os.Getppid() != parent {
+	// The signal that the kernel sends for a dead parent may be noticed before the end
+	// of its pipe, and looks like any other.
+	if errors.Is(context.Cause(ctx), errOrphaned) || o.KeepAlive != nil && (os.Getppid() != parent || hungUp(o.KeepAlive)) {
 		killDescendants(2 * time.Second)
 		emptyDir(o.Workspace)
 		return ExitCancelled

@@ -50,18 +50,33 @@ func (e *Executor) start(ws string, payload []byte) (*child, error) {
 		pp.closeOurs()
 		return nil, pp.err
 	}
-	args := append(append([]string{}, e.o.Command[1:]...), "--keep-alive-fd="+strconv.Itoa(executor.KeepAliveFD))
-	// No context: the child is ended in steps, see follow.
-	cmd := exec.Command(e.o.Command[0], args...) //nolint:gosec,noctx // the command is this program
-	cmd.Dir, cmd.Env = ws, e.environ(ws)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdinR, stderrW, stderrW
-	cmd.ExtraFiles = []*os.File{eventsW, keepR} // descriptors 3 and 4
-	cmd.SysProcAttr = e.attributes()
+	command := func(fenced bool) *exec.Cmd {
+		args := append(append([]string{}, e.o.Command[1:]...), "--keep-alive-fd="+strconv.Itoa(executor.KeepAliveFD))
+		if fenced {
+			args = append(args, fmt.Sprintf("--fence=%d:%d", e.o.UID, e.o.GID))
+		}
+		// No context: the child is ended in steps, see follow.
+		cmd := exec.Command(e.o.Command[0], args...) //nolint:gosec,noctx // the command is this program
+		cmd.Dir, cmd.Env = ws, e.environ(ws)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdinR, stderrW, stderrW
+		cmd.ExtraFiles = []*os.File{eventsW, keepR} // descriptors 3 and 4
+		cmd.SysProcAttr = e.attributes(fenced)
+		return cmd
+	}
+	fenced := e.mayFence()
 	c := &child{
-		cmd: cmd, mark: workspaceEntry(ws), payload: payload, every: e.o.KeepAlive,
+		cmd: command(fenced), mark: workspaceEntry(ws), payload: payload, every: e.o.KeepAlive,
 		stdin: stdinW, events: eventsR, keepAlive: keepW, stderr: stderrR, exited: make(chan struct{}),
 	}
-	if err := c.spawn(); err != nil {
+	err := c.spawn()
+	if err != nil && fenced && fenceRefused(err) {
+		e.unfenced.Store(true)
+		e.o.Log.Warn("scripts get no process namespace of their own here; if this worker and a script's executor are killed at the same "+ //nolint:sloglint // no request is being served
+			"instant, what the script started goes on until the next start of a worker", "error", err)
+		c.cmd = command(false)
+		err = c.spawn()
+	}
+	if err != nil {
 		pp.closeOurs()
 		return nil, err
 	}

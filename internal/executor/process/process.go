@@ -6,16 +6,22 @@
 // while the attempt runs; no process of the attempt outlives Execute; a child that
 // vanishes without a result is a retryable failure with code infra that tells how
 // it ended. Should this process die, the child ends its tree by itself.
+//
+// Should both be killed at the same instant, nobody is left to end the tree. As
+// root on Linux the kernel does it: the child is the first process of a process
+// namespace of its own. Elsewhere what the script started goes on until the next
+// New on the same Root, which ends it. (User namespaces would need no root, but
+// inside them ssh refuses root's configuration and sudo does not work.)
 package process
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/llmctl/studio/internal/errs"
@@ -34,7 +40,8 @@ type Options struct {
 	Env       []string // added to the child's environment
 	Root      string   // folder below which workspaces are made
 	Path      string
-	UID, GID  int // who children run as; needs root, 0 leaves the user as it is
+	UID, GID  int  // who children run as; needs root, 0 leaves the user as it is
+	Unfenced  bool // never use process namespaces
 	KeepAlive time.Duration
 	Log       *slog.Logger
 	Now       func() time.Time
@@ -42,7 +49,8 @@ type Options struct {
 
 // Executor runs every attempt in a child process.
 type Executor struct {
-	o Options
+	o        Options
+	unfenced atomic.Bool // the kernel refused namespaces
 }
 
 // New checks the options and makes the folder for workspaces.
@@ -77,7 +85,10 @@ func New(o Options) (*Executor, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Executor{o: o}, nil
+	e := &Executor{o: o}
+	e.unfenced.Store(o.Unfenced)
+	e.endSurvivors()
+	return e, nil
 }
 
 // Name is "process".
@@ -102,7 +113,8 @@ func (e *Executor) Execute(ctx context.Context, p executor.Payload, sink executo
 	if err != nil {
 		return infra("The workspace of this attempt could not be made: %v.", err)
 	}
-	defer e.removeWorkspace(ctx, ws)
+	defer e.removeWorkspace(ctx, ws.dir)
+	defer ws.release()
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -111,30 +123,23 @@ func (e *Executor) Execute(ctx context.Context, p executor.Payload, sink executo
 		defer stop()
 		ctx = timed
 	}
-	c, err := e.start(ws, data)
+	c, err := e.start(ws.dir, data)
 	if err != nil {
 		return infra("The executor process could not be started: %v.", err)
 	}
 	return c.follow(ctx, sink, cancel, executor.GraceOf(p)+killMargin)
 }
 
-func (e *Executor) makeWorkspace(p executor.Payload) (string, error) {
-	dir, err := os.MkdirTemp(e.o.Root, fmt.Sprintf("node-%d-%d-", p.NodeRunID, p.Attempt))
-	if err != nil {
-		return "", err
+func (e *Executor) removeWorkspace(ctx context.Context, dir string) {
+	if err := removeAll(dir); err != nil {
+		e.o.Log.WarnContext(ctx, "workspace not removed", "path", dir, "error", err)
 	}
-	if e.o.UID != 0 || e.o.GID != 0 {
-		if err := os.Chown(dir, e.o.UID, e.o.GID); err != nil {
-			return "", errors.Join(err, os.Remove(dir))
-		}
-	}
-	return dir, nil
 }
 
-// removeWorkspace also gets rid of folders that the script made read-only.
-func (e *Executor) removeWorkspace(ctx context.Context, dir string) {
+// removeAll also gets rid of folders that the script made read-only.
+func removeAll(dir string) error {
 	if os.RemoveAll(dir) == nil {
-		return
+		return nil
 	}
 	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
@@ -142,9 +147,7 @@ func (e *Executor) removeWorkspace(ctx context.Context, dir string) {
 		}
 		return nil
 	})
-	if err := os.RemoveAll(dir); err != nil {
-		e.o.Log.WarnContext(ctx, "workspace not removed", "path", dir, "error", err)
-	}
+	return os.RemoveAll(dir)
 }
 
 func (e *Executor) environ(ws string) []string {

@@ -28,6 +28,8 @@ import (
 const (
 	roleChild  = "executor"
 	roleWorker = "worker"
+	unfenced   = "unfenced"
+	fenced     = "fenced"
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +38,7 @@ func TestMain(m *testing.M) {
 		case roleChild:
 			os.Exit(childMain())
 		case roleWorker:
-			os.Exit(workerMain(os.Args[2], os.Args[3]))
+			os.Exit(workerMain(os.Args[2], os.Args[3], os.Args[4] == unfenced))
 		}
 	}
 	goleak.VerifyTestMain(m)
@@ -51,8 +53,17 @@ func childMain() int {
 	if err != nil {
 		return 9
 	}
+	var fence *executor.Fence
+	for _, arg := range os.Args[2:] {
+		if text, ok := strings.CutPrefix(arg, "--fence="); ok {
+			if fence, err = executor.ParseFence(text); err != nil {
+				return 9
+			}
+		}
+	}
 	run := kind.Runner(handlers)
 	return executor.RunChild(context.Background(), executor.ChildOptions{
+		Fence:   fence,
 		Payload: os.Stdin, Events: executor.OpenInherited(executor.EventsFD, "events"),
 		KeepAlive: executor.OpenInherited(executor.KeepAliveFD, "keep-alive"), Stderr: os.Stderr, Workspace: dir,
 		Silence: 4 * time.Second, // a busy machine may take one of them
@@ -84,8 +95,8 @@ func childMain() int {
 }
 
 // workerMain runs one script until it is killed.
-func workerMain(root, script string) int {
-	e, err := process.New(process.Options{Root: root, Command: []string{"/proc/self/exe", roleChild}})
+func workerMain(root, script string, unfenced bool) int {
+	e, err := process.New(process.Options{Root: root, Command: []string{"/proc/self/exe", roleChild}, Unfenced: unfenced})
 	if err != nil {
 		return 9
 	}
@@ -111,8 +122,15 @@ type bench struct {
 
 func setup(t *testing.T) *bench {
 	t.Helper()
+	return setupMode(t, fenced)
+}
+
+func setupMode(t *testing.T, mode string) *bench {
+	t.Helper()
 	root := filepath.Join(t.TempDir(), "ws")
-	e, err := process.New(process.Options{Root: root, Command: []string{"/proc/self/exe", roleChild}, KeepAlive: 200 * time.Millisecond})
+	e, err := process.New(process.Options{
+		Root: root, Command: []string{"/proc/self/exe", roleChild}, KeepAlive: 200 * time.Millisecond, Unfenced: mode == unfenced,
+	})
 	require.NoError(t, err)
 	return &bench{e: e, root: root, line: make(chan string, 1024)}
 }
@@ -146,15 +164,55 @@ func (b *bench) requireClean(t *testing.T) {
 	require.Empty(t, entries, "the workspace is removed")
 }
 
-func pids(t *testing.T, line string) []int {
+// pids reads the ids that a script below root printed. In a namespace they are
+// those of the namespace, and are translated, while the processes live.
+func pids(t *testing.T, root, line string) []int {
 	t.Helper()
+	host := hostPIDs(t, root)
 	var out []int
 	for f := range strings.FieldsSeq(line) {
 		n, err := strconv.Atoi(f)
 		require.NoError(t, err, line)
+		if os.Geteuid() == 0 {
+			require.Contains(t, host, n, line)
+			n = host[n]
+		}
 		out = append(out, n)
 	}
 	return out
+}
+
+// hostPIDs gives what works below root: ids here by ids in the innermost namespace.
+func hostPIDs(t *testing.T, root string) map[int]int {
+	t.Helper()
+	out := map[int]int{}
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	require.NoError(t, err)
+	for _, dir := range dirs {
+		environ, err := os.ReadFile(filepath.Join(dir, "environ"))
+		status, err2 := os.ReadFile(filepath.Join(dir, "status"))
+		if err != nil || err2 != nil || !strings.Contains(string(environ), "LLMCTL_STUDIO_WORKSPACE="+root+"/") {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(status), "NSpid:")
+		line, _, _ := strings.Cut(rest, "\n")
+		ids := strings.Fields(line)
+		if len(ids) == 0 {
+			continue
+		}
+		outer, err := strconv.Atoi(ids[0])
+		require.NoError(t, err)
+		inner, err := strconv.Atoi(ids[len(ids)-1])
+		require.NoError(t, err)
+		out[inner] = outer
+	}
+	return out
+}
+
+// requireNobody fails if anything works below root.
+func requireNobody(t *testing.T, root string) {
+	t.Helper()
+	require.Empty(t, hostPIDs(t, root))
 }
 
 // alive is whether a process exists and is more than a zombie.
@@ -301,24 +359,37 @@ func TestScriptsDoNotInheritTheEventPipe(t *testing.T) {
 	require.Equal(t, "done", b.nextLine(t), "no descriptor beyond the standard ones")
 }
 
+func bothModes(t *testing.T, f func(t *testing.T, mode string)) {
+	t.Helper()
+	for _, mode := range []string{fenced, unfenced} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			f(t, mode)
+		})
+	}
+}
+
 func TestCancelEndsTheWholeFamily(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	done := make(chan executor.Result, 1)
-	go func() { done <- b.e.Execute(ctx, payload(kind.Script, map[string]any{"script": family}), b.sink) }()
-	members := pids(t, b.nextLine(t))
-	require.Len(t, members, 5)
-	for _, pid := range members {
-		require.True(t, alive(pid))
-	}
-	cancel(executor.ErrCancelled)
-	res := <-done
-	require.Equal(t, executor.Cancelled, res.Status)
-	for _, pid := range members {
-		require.False(t, alive(pid), "%d outlived Execute", pid)
-	}
-	b.requireClean(t)
+	bothModes(t, func(t *testing.T, mode string) {
+		t.Helper()
+		b := setupMode(t, mode)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan executor.Result, 1)
+		go func() { done <- b.e.Execute(ctx, payload(kind.Script, map[string]any{"script": family}), b.sink) }()
+		members := pids(t, b.root, b.nextLine(t))
+		require.Len(t, members, 5)
+		for _, pid := range members {
+			require.True(t, alive(pid))
+		}
+		cancel(executor.ErrCancelled)
+		res := <-done
+		require.Equal(t, executor.Cancelled, res.Status)
+		for _, pid := range members {
+			require.False(t, alive(pid), "%d outlived Execute", pid)
+		}
+		b.requireClean(t)
+	})
 }
 
 func TestTimeoutIsToldFromCancel(t *testing.T) {
@@ -329,7 +400,7 @@ func TestTimeoutIsToldFromCancel(t *testing.T) {
 	res := b.e.Execute(t.Context(), p, b.sink)
 	require.Equal(t, executor.TimedOut, res.Status)
 	require.Equal(t, executor.CodeTimeout, res.Error.Code)
-	requireGone(t, pids(t, b.nextLine(t)))
+	requireNobody(t, b.root)
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(executor.ErrTimeout)
@@ -338,32 +409,60 @@ func TestTimeoutIsToldFromCancel(t *testing.T) {
 
 func TestAScriptThatEndsLeavesNobodyBehind(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	script := strings.TrimSuffix(family, "wait") + "exit 0"
-	res := b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": script}), b.sink)
-	require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
-	for _, pid := range pids(t, b.nextLine(t)) {
-		require.False(t, alive(pid), "%d outlived Execute", pid)
-	}
+	bothModes(t, func(t *testing.T, mode string) {
+		t.Helper()
+		b := setupMode(t, mode)
+		script := strings.TrimSuffix(family, "wait") + "exit 0"
+		res := b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": script}), b.sink)
+		require.Equal(t, executor.Succeeded, res.Status, "%+v", res.Error)
+		requireNobody(t, b.root)
+	})
 }
 
 func TestAKilledChildLeavesNobodyBehind(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	done := make(chan executor.Result, 1)
-	go func() {
-		done <- b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": "echo $PPID; " + family}), b.sink)
-	}()
-	supervisor := pids(t, b.nextLine(t))[0]
-	members := pids(t, b.nextLine(t))
-	require.NoError(t, syscall.Kill(supervisor, syscall.SIGKILL))
-	res := <-done
-	require.Equal(t, executor.Failed, res.Status)
-	require.Equal(t, executor.CodeInfra, res.Error.Code)
-	require.True(t, res.Error.Retryable)
-	require.Contains(t, res.Error.Message, "killed")
-	requireGone(t, members)
-	b.requireClean(t)
+	bothModes(t, func(t *testing.T, mode string) {
+		t.Helper()
+		b := setupMode(t, mode)
+		done := make(chan executor.Result, 1)
+		go func() {
+			done <- b.e.Execute(t.Context(), payload(kind.Script, map[string]any{"script": "echo $PPID; " + family}), b.sink)
+		}()
+		supervisor := pids(t, b.root, b.nextLine(t))[0]
+		members := pids(t, b.root, b.nextLine(t))
+		require.Greater(t, supervisor, 1)
+		require.NoError(t, syscall.Kill(supervisor, syscall.SIGKILL))
+		res := <-done
+		require.Equal(t, executor.Failed, res.Status)
+		require.Equal(t, executor.CodeInfra, res.Error.Code)
+		require.True(t, res.Error.Retryable)
+		require.Contains(t, res.Error.Message, "killed")
+		requireGone(t, members)
+		b.requireClean(t)
+	})
+}
+
+// startWorker runs a worker with a family; it gives the ids of the executor and of
+// the family's members.
+func startWorker(t *testing.T, mode string) (worker *exec.Cmd, root string, members []int) {
+	t.Helper()
+	dir := t.TempDir()
+	ready := filepath.Join(dir, "ready")
+	script := strings.Replace(family, "echo $$ $a", "echo $PPID $$ $a", 1)
+	script = strings.Replace(script, "$(cat s); wait", "$(cat s) > "+ready+".tmp; mv "+ready+".tmp "+ready+"; wait", 1)
+	root = filepath.Join(dir, "ws")
+	worker = exec.CommandContext(t.Context(), "/proc/self/exe", roleWorker, root, script, mode)
+	require.NoError(t, worker.Start())
+	t.Cleanup(func() {
+		_ = worker.Process.Kill()
+		_ = worker.Wait()
+	})
+	require.Eventually(t, func() bool { _, err := os.Stat(ready); return err == nil }, 20*time.Second, 10*time.Millisecond)
+	line, err := os.ReadFile(ready)
+	require.NoError(t, err)
+	members = pids(t, root, string(line))
+	require.Len(t, members, 6)
+	return worker, root, members
 }
 
 func TestADeadOrFrozenWorkerTakesItsChildrenAlong(t *testing.T) {
@@ -371,27 +470,52 @@ func TestADeadOrFrozenWorkerTakesItsChildrenAlong(t *testing.T) {
 	for name, signal := range map[string]syscall.Signal{"dead": syscall.SIGKILL, "frozen": syscall.SIGSTOP} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			ready := filepath.Join(dir, "ready")
-			script := strings.Replace(family, "echo $$ $a", "echo $PPID $$ $a", 1)
-			script = strings.Replace(script, "$(cat s); wait", "$(cat s) > "+ready+".tmp; mv "+ready+".tmp "+ready+"; wait", 1)
-			worker := exec.CommandContext(t.Context(), "/proc/self/exe", roleWorker, filepath.Join(dir, "ws"), script)
-			require.NoError(t, worker.Start())
-			t.Cleanup(func() {
-				_ = worker.Process.Kill()
-				_ = worker.Wait()
+			bothModes(t, func(t *testing.T, mode string) {
+				t.Helper()
+				worker, root, members := startWorker(t, mode)
+				require.NoError(t, worker.Process.Signal(signal))
+				requireGone(t, members)
+				left, err := filepath.Glob(filepath.Join(root, "*", "*"))
+				require.NoError(t, err)
+				require.Empty(t, left, "the orphan empties its workspace")
 			})
-			require.Eventually(t, func() bool { _, err := os.Stat(ready); return err == nil }, 20*time.Second, 10*time.Millisecond)
-			line, err := os.ReadFile(ready)
-			require.NoError(t, err)
-			members := pids(t, string(line))
-			require.Len(t, members, 6)
-			require.NoError(t, worker.Process.Signal(signal))
-			requireGone(t, members)
-			left, err := filepath.Glob(filepath.Join(dir, "ws", "*", "*"))
-			require.NoError(t, err)
-			require.Empty(t, left, "the orphan empties its workspace")
 		})
+	}
+}
+
+func TestNobodySurvivesWorkerAndExecutorKilledAtTheSameInstant(t *testing.T) {
+	t.Parallel()
+	bothModes(t, func(t *testing.T, mode string) {
+		t.Helper()
+		worker, root, members := startWorker(t, mode)
+		supervisor := members[0]
+		require.Greater(t, supervisor, 1)
+		// Stopped first, neither can do anything about the other's end.
+		for _, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} {
+			require.NoError(t, syscall.Kill(worker.Process.Pid, signal))
+			require.NoError(t, syscall.Kill(supervisor, signal))
+		}
+		_ = worker.Wait()
+		if mode == fenced && os.Geteuid() == 0 {
+			requireGone(t, members) // by the kernel, with nobody's help
+		}
+		// Without a namespace it is the next worker on the same folder.
+		_, err := process.New(process.Options{Root: root, Unfenced: true})
+		require.NoError(t, err)
+		requireGone(t, members)
+		left, err := os.ReadDir(root)
+		require.NoError(t, err)
+		require.Empty(t, left, "abandoned workspaces are removed")
+	})
+}
+
+func TestANewWorkerLeavesTheWorkspacesOfOthersAlone(t *testing.T) {
+	t.Parallel()
+	_, root, members := startWorker(t, fenced)
+	_, err := process.New(process.Options{Root: root})
+	require.NoError(t, err)
+	for _, pid := range members {
+		require.True(t, alive(pid))
 	}
 }
 
@@ -400,7 +524,7 @@ func TestEndsWithoutAResultAreInfra(t *testing.T) {
 	for kind, want := range map[string]string{"vanish": "exit status 7", "suicide": "killed", "garbage": "protocol", "stopped": "stopped from outside"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
+			b := setupMode(t, unfenced) // the first process of a namespace cannot kill itself
 			res := b.e.Execute(t.Context(), payload(kind, nil), b.sink)
 			require.Equal(t, executor.Failed, res.Status)
 			require.Equal(t, executor.CodeInfra, res.Error.Code)

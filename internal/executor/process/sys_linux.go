@@ -17,12 +17,28 @@ func selfPath() string { return "/proc/self/exe" }
 
 // attributes give the child its own session and have the kernel tell it when this
 // process dies. It is SIGTERM, not SIGKILL, for the child has a tree to end.
-func (e *Executor) attributes() *syscall.SysProcAttr {
+// A fenced child is the first process of a process namespace: when it ends, however
+// that is, the kernel ends all others in it. It changes its user by itself, since it
+// has to show the namespace in /proc before.
+func (e *Executor) attributes(fenced bool) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
+	if fenced {
+		a.Cloneflags = unix.CLONE_NEWPID | unix.CLONE_NEWNS
+		return a
+	}
 	if e.o.UID != 0 || e.o.GID != 0 {
 		a.Credential = &syscall.Credential{Uid: uint32(e.o.UID), Gid: uint32(e.o.GID)}
 	}
 	return a
+}
+
+// mayFence reports whether this process may make process namespaces, as far as is
+// known.
+func (e *Executor) mayFence() bool { return os.Geteuid() == 0 && !e.unfenced.Load() }
+
+// fenceRefused tells a refused namespace from other reasons not to start.
+func fenceRefused(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ENOSYS)
 }
 
 // awaitExit blocks until pid has exited and leaves it to be reaped.

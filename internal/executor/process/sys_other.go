@@ -15,7 +15,11 @@ func selfPath() string {
 	return path
 }
 
-func (e *Executor) attributes() *syscall.SysProcAttr {
+func (e *Executor) mayFence() bool { return false }
+
+func fenceRefused(error) bool { return false }
+
+func (e *Executor) attributes(bool) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setsid: true}
 	if e.o.UID != 0 || e.o.GID != 0 {
 		a.Credential = &syscall.Credential{Uid: uint32(e.o.UID), Gid: uint32(e.o.GID)} //nolint:gosec // checked when configured

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package secret
+
+// HideMemory has no counterpart here.
+func HideMemory() error { return nil }
