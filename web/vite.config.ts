@@ -26,5 +26,7 @@ export default defineConfig({
     environment: "happy-dom",
     include: ["src/**/*.test.{ts,tsx}"],
     restoreMocks: true,
+    testTimeout: 30_000,
+    setupFiles: ["src/test/setup.ts"],
   },
 });

@@ -9,6 +9,7 @@ export {
   PasswordInput,
   SegmentedControl,
   Select,
+  Switch,
   Textarea,
   TextInput,
 } from "@mantine/core";

@@ -39,6 +39,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/artifacts/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The content of an artifact, as a download */
+        get: operations["get-artifact-content"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit-events": {
         parameters: {
             query?: never;
@@ -186,6 +203,23 @@ export interface paths {
         put?: never;
         /** Ask a run to stop; it is cancelling until everything that runs has confirmed */
         post: operations["cancel-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/flowchart-runs/{id}/output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The whole output of a run, whatever its size */
+        get: operations["get-run-output"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -471,6 +505,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/nodes/{id}/artifacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The files that the attempts of a node run left behind */
+        get: operations["list-node-artifacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/nodes/{id}/logs": {
         parameters: {
             query?: never;
@@ -480,6 +531,23 @@ export interface paths {
         };
         /** Stage logs and streamed text, in order */
         get: operations["get-node-logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/{id}/output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The whole output of a node run, whatever its size */
+        get: operations["get-node-output"];
         put?: never;
         post?: never;
         delete?: never;
@@ -689,6 +757,27 @@ export interface components {
             last_used_at: string | null;
             name: string;
             prefix: string;
+        };
+        ArtifactsOutputBody: {
+            items: components["schemas"]["ArtifactView"][];
+        };
+        ArtifactView: {
+            /** Format: int32 */
+            attempt: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
+            kind: string;
+            media_type: string;
+            name: string;
+            sha256: string;
+            /** Format: int64 */
+            size: number;
+            /** Format: int64 */
+            task_id: number;
         };
         AsOf: {
             /**
@@ -964,6 +1053,13 @@ export interface components {
             id: number;
             /** @enum {string} */
             kind: "start" | "end" | "task" | "decision" | "rag" | "memory" | "plan" | "milestone" | "flowchart" | "approval" | "http" | "script";
+            /**
+             * Format: int64
+             * @description Of a large output
+             */
+            output_bytes?: number;
+            /** @description The output is too large for this answer; get-node-output gives it */
+            output_omitted?: boolean;
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
@@ -1035,6 +1131,13 @@ export interface components {
             id: number;
             /** @enum {string} */
             kind: "start" | "end" | "task" | "decision" | "rag" | "memory" | "plan" | "milestone" | "flowchart" | "approval" | "http" | "script";
+            /**
+             * Format: int64
+             * @description Of a large output
+             */
+            output_bytes?: number;
+            /** @description The output is too large for this answer; get-node-output gives it */
+            output_omitted?: boolean;
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
@@ -1241,6 +1344,13 @@ export interface components {
             input_context: unknown;
             /** @enum {string} */
             kind: "start" | "end" | "task" | "decision" | "rag" | "memory" | "plan" | "milestone" | "flowchart" | "approval" | "http" | "script";
+            /**
+             * Format: int64
+             * @description Of a large output
+             */
+            output_bytes?: number;
+            /** @description The output is too large for this answer; get-node-output gives it */
+            output_omitted?: boolean;
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
@@ -1283,6 +1393,12 @@ export interface components {
         };
         TimelineOutputBody: {
             attempts: components["schemas"]["TimelineEntry"][];
+        };
+        UpdatedProviderOutputBody: {
+            /** @description base_url moved to another origin without a new key, so the stored one was removed */
+            api_key_removed: boolean;
+            /** @description For people: what happened to the key and what to do */
+            notice?: string;
         };
         UpdateFlowchartInputBody: {
             description?: string;
@@ -1361,6 +1477,13 @@ export interface components {
             id: number;
             input: unknown;
             output: unknown;
+            /**
+             * Format: int64
+             * @description Of a large output
+             */
+            output_bytes?: number;
+            /** @description The output is too large for this answer; it has an address of its own */
+            output_omitted?: boolean;
             /** Format: int64 */
             retry_of: number | null;
             /** Format: date-time */
@@ -1529,6 +1652,64 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-artifact-content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
             };
             /** @description Unauthorized */
             401: {
@@ -2031,6 +2212,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-run-output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
                 };
             };
             /** @description Unauthorized */
@@ -3455,6 +3694,64 @@ export interface operations {
             };
         };
     };
+    "list-node-artifacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArtifactsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-node-logs": {
         parameters: {
             query?: {
@@ -3478,6 +3775,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageLogItem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-node-output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
                 };
             };
             /** @description Unauthorized */
@@ -3839,7 +4194,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProviderView"];
+                    "application/json": components["schemas"]["UpdatedProviderOutputBody"];
                 };
             };
             /** @description Unauthorized */

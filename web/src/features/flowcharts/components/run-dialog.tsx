@@ -1,4 +1,4 @@
-import { Button, Group, Stack, Switch, Text } from "@mantine/core";
+import { Button, Group, Stack, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useMemo, useState } from "react";
@@ -7,7 +7,7 @@ import { ApiError } from "../../../api/client";
 import { CodeField, parseJson } from "../../../ui/code-editor";
 import { Modal } from "../../../ui/dialogs";
 import { ErrorNotice } from "../../../ui/feedback";
-import { NumberInput, SegmentedControl, Select, Textarea } from "../../../ui/inputs";
+import { NumberInput, SegmentedControl, Select, Switch, Textarea } from "../../../ui/inputs";
 import { runKeys } from "../../runs/api";
 import { flowchartKeys, startRun } from "../api";
 import { type Field, fieldsOf, readInput } from "../schema";
