@@ -36,7 +36,7 @@ func target() []*pendingTable {
 		{name: "flowchart", columns: []string{"id", "name", "description", "version", "max_node_executions", "max_runtime_minutes", "max_parallel_nodes", "created_at", "updated_at"}},
 		{name: "flowchart_version", columns: []string{"id", "flowchart_id", "number", "graph", "findings", "node_count", "created_at"}},
 		{name: "flowchart_run", columns: []string{
-			"id", "flowchart_id", "flowchart_version_id", "version", "status", "output", "error", "start_node_id", "request_id",
+			"id", "flowchart_id", "flowchart_version_id", "version", "status", "output", "error", "marking", "start_node_id",
 			"node_executions", "max_node_executions", "max_parallel_nodes", "created_at", "started_at", "finished_at",
 		}},
 		{name: "node_run", columns: []string{

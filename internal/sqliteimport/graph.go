@@ -83,8 +83,8 @@ func (s *sheet) addNode(r row) (refused string) {
 	n := sheetNode{id: id, kind: kind, row: r, config: map[string]any{}}
 	if c, ok := r.object("config_json"); ok {
 		n.config = c
-	} else if r.trimmed("config_json") != "" {
-		s.find(nodeID(id), "", findingConfig, "The node's configuration could not be read from the original's file; it began with %q. Set it anew.", short(r.trimmed("config_json"), 60))
+	} else if text := r.trimmed("config_json"); text != "" && text != "null" {
+		s.find(nodeID(id), "", findingConfig, "The node's configuration could not be read from the original's file; it began with %q. Set it anew.", short(text, 60))
 		s.note("flowchart_nodes", "its configuration is no JSON object; the node has an empty one and a finding", id)
 	}
 	n.title = cmp.Or(r.trimmed("title"), textOf(n.config["task_name"]), strings.ToUpper(string(kind[:1]))+string(kind[1:]))

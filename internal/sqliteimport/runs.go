@@ -3,6 +3,7 @@ package sqliteimport
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,6 +18,9 @@ const (
 	cancelled = "cancelled"
 	skipped   = "skipped"
 )
+
+// nothingLive is the marking of a run in which nothing is outstanding.
+const nothingLive = `{}`
 
 // unfinished is why something that had not ended is cancelled now.
 const unfinished = "imported while it was running"
@@ -125,7 +129,7 @@ func (im *importer) writeRun(ctx context.Context, r row, id, chartID int64, fact
 	}
 	created, _ := im.created(table, sid, r)
 	started, finished := im.times(r, created)
-	return im.out.add(ctx, "flowchart_run", id, chartID, chartID, 1, status, nil, problem, c.start, "",
+	return im.out.add(ctx, "flowchart_run", id, chartID, chartID, 1, status, nil, problem, json.RawMessage(nothingLive), c.start,
 		facts.executions[id], c.maxExecutions, c.maxParallel, created, started, finished)
 }
 

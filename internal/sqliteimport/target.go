@@ -186,13 +186,6 @@ func (im *importer) finishTarget(ctx context.Context) error {
 			return fmt.Errorf("reset the ids of %s: %w", name, err)
 		}
 	}
-	for _, name := range []string{"provider", "model", "setting", "flowchart", "flowchart_version", "flowchart_run", "node_run", "node_attempt", "event", "imported_row"} {
-		var n int64
-		if err := im.tx.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&n); err != nil {
-			return fmt.Errorf("count %s: %w", name, err)
-		}
-		im.rep.Target = append(im.rep.Target, Written{name, n})
-	}
 	if im.o.Removed != nil {
 		var xid uint64
 		if err := im.tx.QueryRow(ctx, `SELECT pg_current_xact_id()::text::bigint`).Scan(&xid); err != nil {
@@ -201,6 +194,13 @@ func (im *importer) finishTarget(ctx context.Context) error {
 		if err := im.o.Removed(ctx, im.tx, xid); err != nil {
 			return err
 		}
+	}
+	for _, name := range []string{"provider", "model", "setting", "flowchart", "flowchart_version", "flowchart_run", "node_run", "node_attempt", "event", "imported_row"} {
+		var n int64
+		if err := im.tx.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&n); err != nil {
+			return fmt.Errorf("count %s: %w", name, err)
+		}
+		im.rep.Target = append(im.rep.Target, Written{name, n})
 	}
 	return auth.Audit(ctx, im.tx, auth.AuditEntry{
 		Action: "db.import_sqlite", EntityKind: "database", Detail: im.auditDetail(),

@@ -219,16 +219,16 @@ func (w *writer) ugly() {
 		r["id"] = id
 		w.add("flowchart_run_nodes", r)
 	}
-	add(5000, row{"flowchart_run_id": 5000, "flowchart_node_id": 31, "status": "succeeded"})
-	add(5001, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": "succeeded", "execution_index": 1, "degraded_status": "true", "degraded_reason": "fell back",
+	add(9_000_00, row{"flowchart_run_id": 5000, "flowchart_node_id": 31, "status": "succeeded"})
+	add(9_000_01, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": "succeeded", "execution_index": 1, "degraded_status": "true", "degraded_reason": "fell back",
 		"output_state_json": `{"n": 1e999, "nan": NaN}`, "input_context_json": `[1, 2]`})
-	add(5002, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": "succeeded", "execution_index": 1, "output_state_json": "{\"raw_output\": \"x\\u0000y\\ud800z\", \"big\": 1e999}"})
-	add(5003, row{"flowchart_run_id": 5001, "flowchart_node_id": 32, "status": "running", "agent_task_id": 4242, "execution_index": "many"})
-	add(5004, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": nil, "error": "bad \x00 bytes \xff\xfe", "output_state_json": []byte("{\"blob\": true}")})
-	add(5005, row{"flowchart_run_id": 5001, "flowchart_node_id": 777, "status": "failed", "error": "gone", "output_state_json": `{"node_type": "memory"}`})
-	add(5006, row{"flowchart_run_id": 5001, "flowchart_node_id": 778, "status": "failed"})
-	add(5007, row{"flowchart_run_id": "none", "flowchart_node_id": nil, "status": "failed"})
-	add(5008, row{"flowchart_run_id": 5001, "flowchart_node_id": 32, "status": "succeeded", "agent_task_id": 1})
+	add(9_000_02, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": "succeeded", "execution_index": 1, "output_state_json": "{\"raw_output\": \"x\\u0000y\\ud800z\", \"big\": 1e999}"})
+	add(9_000_03, row{"flowchart_run_id": 5001, "flowchart_node_id": 32, "status": "running", "agent_task_id": 4242, "execution_index": "many"})
+	add(9_000_04, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": nil, "error": "bad \x00 bytes \xff\xfe", "output_state_json": []byte("{\"blob\": true}")})
+	add(9_000_05, row{"flowchart_run_id": 5001, "flowchart_node_id": 777, "status": "failed", "error": "gone", "output_state_json": `{"node_type": "memory"}`})
+	add(9_000_06, row{"flowchart_run_id": 5001, "flowchart_node_id": 778, "status": "failed"})
+	add(9_000_07, row{"flowchart_run_id": "none", "flowchart_node_id": nil, "status": "failed"})
+	add(9_000_08, row{"flowchart_run_id": 5001, "flowchart_node_id": 32, "status": "succeeded", "agent_task_id": 1})
 
 	w.add("agent_tasks", row{"id": 20_000, "status": "running", "kind": nil, "prompt": nil, "output": "half", "stage_logs": "not json at all", "created_at": "yesterday"})
 	w.add("agent_tasks", row{"id": 20_001, "status": "succeeded", "kind": "task", "flowchart_run_id": 31337, "output": "\xff\xfe", "dispatch_status": "lost", "dispatch_uncertain": "YES"})
