@@ -174,28 +174,23 @@ func busy(err error) error {
 func printImport(w io.Writer, r *sqliteimport.Report, noKey bool) error {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "Source: %s\n", r.Source)
-	for _, e := range r.Truncated {
-		fmt.Fprintf(b, "Removed from the target: %s, %d rows\n", e.Table, e.Rows)
+	if len(r.Truncated) > 0 {
+		removed := make([]string, len(r.Truncated))
+		for i, e := range r.Truncated {
+			removed[i] = fmt.Sprintf("%s %d", e.Table, e.Rows)
+		}
+		fmt.Fprintf(b, "Removed from the target first: %s.\n", strings.Join(removed, ", "))
 	}
-	b.WriteString("\n")
-	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "TABLE\tREAD\tWRITTEN\tSKIPPED\tKEPT IN imported_row\t")
-	var sum sqliteimport.TableReport
-	for _, t := range r.Tables {
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t\n", t.Table, t.Read, t.Written, t.Skipped, t.Archived)
-		sum.Read, sum.Written, sum.Skipped, sum.Archived = sum.Read+t.Read, sum.Written+t.Written, sum.Skipped+t.Skipped, sum.Archived+t.Archived
-	}
-	fmt.Fprintf(tw, "total\t%d\t%d\t%d\t%d\t\n", sum.Read, sum.Written, sum.Skipped, sum.Archived)
-	if err := tw.Flush(); err != nil {
+	if err := printTables(b, r.Tables); err != nil {
 		return err
 	}
-	printReasons(b, "Skipped:", r.Tables, func(t *sqliteimport.TableReport) []*sqliteimport.Reason { return t.Reasons })
-	printReasons(b, "Changed on the way, or to be looked at:", r.Tables, func(t *sqliteimport.TableReport) []*sqliteimport.Reason { return t.Notes })
-	b.WriteString("\nThe target holds:")
+	printReasons(b, "Not taken over", r.Tables, func(t *sqliteimport.TableReport) []*sqliteimport.Reason { return t.Reasons })
+	printReasons(b, "Changed on the way, or to be looked at", r.Tables, func(t *sqliteimport.TableReport) []*sqliteimport.Reason { return t.Notes })
+	holds := make([]string, len(r.Target))
 	for i, t := range r.Target {
-		fmt.Fprintf(b, "%s %d %s", map[bool]string{true: ","}[i > 0], t.Rows, t.Table)
+		holds[i] = fmt.Sprintf("%s %d", t.Table, t.Rows)
 	}
-	b.WriteString(".\n")
+	fmt.Fprintf(b, "\nThe target %s: %s.\n", map[bool]string{false: "holds", true: "would hold"}[r.DryRun], strings.Join(holds, ", "))
 	if noKey {
 		b.WriteString("No secret key is configured, so credentials were not copied.\n")
 	}
@@ -208,23 +203,62 @@ func printImport(w io.Writer, r *sqliteimport.Report, noKey bool) error {
 	return err
 }
 
-func printReasons(b *strings.Builder, title string, tables []*sqliteimport.TableReport, of func(*sqliteimport.TableReport) []*sqliteimport.Reason) {
-	began := false
+// printTables shows what became of the rows of each table.
+func printTables(b *strings.Builder, tables []*sqliteimport.TableReport) error {
+	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	line := func(name string, read, written, skipped, kept any) {
+		fmt.Fprintf(tw, "%s\t%8v\t%8v\t%8v\t%8v\n", name, read, written, skipped, kept)
+	}
+	b.WriteString("\n")
+	line("TABLE", "READ", "WRITTEN", "SKIPPED", "ARCHIVED")
+	var sum sqliteimport.TableReport
+	var empty []string
 	for _, t := range tables {
-		for _, reason := range of(t) {
-			if !began {
-				fmt.Fprintf(b, "\n%s\n", title)
-				began = true
-			}
-			fmt.Fprintf(b, "  %s (%d): %s", t.Table, reason.Rows, reason.Text)
-			if len(reason.Examples) > 0 {
-				more := ""
-				if int64(len(reason.Examples)) < reason.Rows {
-					more = ", …"
+		if t.Read == 0 {
+			empty = append(empty, t.Table)
+			continue
+		}
+		line(t.Table, t.Read, t.Written, t.Skipped, t.Archived)
+		sum.Read, sum.Written, sum.Skipped, sum.Archived = sum.Read+t.Read, sum.Written+t.Written, sum.Skipped+t.Skipped, sum.Archived+t.Archived
+	}
+	line("total", sum.Read, sum.Written, sum.Skipped, sum.Archived)
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	b.WriteString("Archived rows are kept whole in the table imported_row.\n")
+	if len(empty) > 0 {
+		fmt.Fprintf(b, "Empty in the file: %s.\n", strings.Join(empty, ", "))
+	}
+	return nil
+}
+
+// printReasons shows why rows are not what they were: what concerns whole tables
+// first, then what concerns single rows.
+func printReasons(b *strings.Builder, title string, tables []*sqliteimport.TableReport, of func(*sqliteimport.TableReport) []*sqliteimport.Reason) {
+	whole, order := map[string][]string{}, []string{}
+	single := &strings.Builder{}
+	for _, t := range tables {
+		for _, r := range of(t) {
+			if len(r.Examples) == 0 {
+				if whole[r.Text] == nil {
+					order = append(order, r.Text)
 				}
-				fmt.Fprintf(b, " [id %s%s]", strings.Join(reason.Examples, ", "), more)
+				whole[r.Text] = append(whole[r.Text], fmt.Sprintf("%s %d", t.Table, r.Rows))
+				continue
 			}
-			b.WriteString("\n")
+			more := ""
+			if int64(len(r.Examples)) < r.Rows {
+				more = ", …"
+			}
+			fmt.Fprintf(single, "  %s, %d: %s (id %s%s)\n", t.Table, r.Rows, r.Text, strings.Join(r.Examples, ", "), more)
 		}
 	}
+	if len(order)+single.Len() == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%s:\n", title)
+	for _, text := range order {
+		fmt.Fprintf(b, "  %s: %s\n", text, strings.Join(whole[text], ", "))
+	}
+	b.WriteString(single.String())
 }

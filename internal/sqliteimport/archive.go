@@ -2,7 +2,6 @@ package sqliteimport
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,7 +58,7 @@ func (im *importer) importRest(ctx context.Context) error {
 }
 
 func (im *importer) skipTable(ctx context.Context, name, reason string) error {
-	return im.src.each(ctx, name, func(r row) error {
+	return im.src.each(ctx, name, func(row) error {
 		im.read(name)
 		im.rep.table(name).skipped(reason, "")
 		return ctx.Err()
@@ -88,7 +87,7 @@ func (im *importer) skip(ctx context.Context, name string, r row, reason string)
 		id = "" // all of them: examples say nothing
 	}
 	im.rep.table(name).skipped(reason, id)
-	return im.out.turn(ctx)
+	return nil
 }
 
 // archive writes a row into imported_row. lost says why it could not be kept.
@@ -156,5 +155,5 @@ func orNull(v any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.RawMessage(raw), nil
+	return raw, nil
 }

@@ -3,7 +3,6 @@ package sqliteimport
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -66,7 +65,7 @@ func (im *importer) writeAttempt(ctx context.Context, a *activity, e ended) erro
 	}
 	executor := cmp.Or(a.task.trimmed("final_provider"), a.task.trimmed("selected_provider"), "imported")
 	err = im.out.add(ctx, "node_attempt", a.id, 1, workerID, status, executor, dispatchID, dispatch, a.task.boolean("dispatch_uncertain"),
-		json.RawMessage(stages), e.fault, e.created, claimed, e.started, e.finished, e.finished)
+		stages, e.fault, e.created, claimed, e.started, e.finished, e.finished)
 	if err != nil {
 		return err
 	}
@@ -181,7 +180,7 @@ func (im *importer) writeLogs(ctx context.Context, a *activity, logs map[string]
 			return fmt.Errorf("make an event id: %w", err)
 		}
 		sequence := last - int64(len(chunks)-1-i)
-		err = im.out.add(ctx, "event", stream, sequence, event, "node:task:log", "task", id, rooms, json.RawMessage(payload), at)
+		err = im.out.add(ctx, "event", stream, sequence, event, "node:task:log", "task", id, rooms, payload, at)
 		if err != nil {
 			return err
 		}

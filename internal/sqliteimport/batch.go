@@ -58,7 +58,9 @@ func target() []*pendingTable {
 
 func newBatch(tx *postgres.Tx, size int) *batch { return &batch{tx: tx, size: size, tables: target()} }
 
-// add collects a row. Values are in the order of the table's columns.
+// add collects a row, and copies what was collected once it is enough. Values are
+// in the order of the table's columns. A row must come after those that it refers
+// to.
 func (b *batch) add(ctx context.Context, table string, values ...any) error {
 	for _, t := range b.tables {
 		if t.name != table {
@@ -72,18 +74,12 @@ func (b *batch) add(ctx context.Context, table string, values ...any) error {
 		}
 		b.rows++
 		t.rows = append(t.rows, values)
-		return nil
+		if b.rows < b.size && b.bytes < maxBatchBytes {
+			return nil
+		}
+		return b.flush(ctx)
 	}
 	return fmt.Errorf("no table %s is written", table)
-}
-
-// turn copies what was collected once it is enough. It is called where all rows
-// of one thing are in.
-func (b *batch) turn(ctx context.Context) error {
-	if b.rows < b.size && b.bytes < maxBatchBytes {
-		return nil
-	}
-	return b.flush(ctx)
 }
 
 func (b *batch) flush(ctx context.Context) error {

@@ -127,9 +127,9 @@ func mapPath(text string, oneParent bool) (path, fidelity) {
 	case joined == "flowchart.run_id":
 		return path{value: "run.id"}, exact
 	case joined == "latest_upstream.routing_state.route_key":
-		return member("upstream", []string{"json", "route_key"}), exact
+		return member([]string{"json", "route_key"}), exact
 	case len(segments) > 2 && segments[0] == "latest_upstream" && segments[1] == "output_state":
-		return member("upstream", outputMember(segments[2:])), exact
+		return member(outputMember(segments[2:])), exact
 	case slices.Contains(contextKeys(), segments[0]):
 		return path{}, untranslated
 	default:
@@ -148,10 +148,10 @@ func outputMember(segments []string) []string {
 	return segments
 }
 
-// member reads a member path step by step. Like the original, it finds nothing
+// member reads a member path of the upstream output step by step. Like the original, it finds nothing
 // where a step is missing or is no object.
-func member(root string, segments []string) path {
-	p := path{value: root}
+func member(segments []string) path {
+	p := path{value: "upstream"}
 	for i, s := range segments {
 		if i > 0 {
 			kind := "map"
@@ -175,7 +175,9 @@ func member(root string, segments []string) path {
 	return p
 }
 
-func isIndex(s string) bool { return strings.Trim(s, "0123456789") == "" && len(s) <= 6 && (s == "0" || s[0] != '0') }
+func isIndex(s string) bool {
+	return strings.Trim(s, "0123456789") == "" && len(s) <= 6 && (s == "0" || s[0] != '0')
+}
 
 func reserved(s string) bool {
 	return slices.Contains([]string{
@@ -184,7 +186,9 @@ func reserved(s string) bool {
 	}, s)
 }
 
-func (p path) all(more ...string) string { return strings.Join(append(slices.Clone(p.guards), more...), " && ") }
+func (p path) all(more ...string) string {
+	return strings.Join(append(slices.Clone(p.guards), more...), " && ")
+}
 
 // structured are the types that have no text of their own.
 const structured = "[map, list, null_type]"
@@ -225,13 +229,13 @@ func (p path) truthy() string {
 // routeOrText is fulfilled by a route key of that name, or by the word in the
 // answer. The original looked for it in the whole of the node's context.
 func routeOrText(word string) string {
-	text := member("upstream", []string{"text"})
+	text := member([]string{"text"})
 	return "(" + routeIs(word, true) + ") || (" + text.all("type("+text.value+") == string", found(text.value, word)) + ")"
 }
 
 // routeIs is fulfilled by a route key.
 func routeIs(key string, anyCase bool) string {
-	p := member("upstream", []string{"json", "route_key"})
+	p := member([]string{"json", "route_key"})
 	if anyCase && strings.IndexFunc(key, func(r rune) bool { return r > 127 }) < 0 {
 		return p.all("type("+p.value+") == string", p.value+".lowerAscii() == "+strconv.Quote(strings.ToLower(key)))
 	}

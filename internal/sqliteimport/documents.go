@@ -1,7 +1,6 @@
 package sqliteimport
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -35,7 +34,7 @@ func (im *importer) documents(a *activity) (documents, error) {
 		if err != nil {
 			return d, fmt.Errorf("encode a document: %w", err)
 		}
-		*part.into = json.RawMessage(raw)
+		*part.into = raw
 	}
 	return d, nil
 }

@@ -3,7 +3,6 @@ package sqliteimport
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -70,7 +69,7 @@ func (im *importer) importFlowchart(ctx context.Context, r row, refs references)
 	}
 	im.charts[id] = c
 	im.rep.table(table).written()
-	return im.out.turn(ctx)
+	return nil
 }
 
 // readParts reads the nodes and edges of a flowchart.
@@ -119,7 +118,7 @@ func (im *importer) writeFlowchart(ctx context.Context, r row, s *sheet, g *flow
 	if err != nil {
 		return nil, err
 	}
-	err = im.out.add(ctx, "flowchart_version", s.id, s.id, 1, json.RawMessage(graph), json.RawMessage(findings), len(g.Nodes), updated)
+	err = im.out.add(ctx, "flowchart_version", s.id, s.id, 1, graph, findings, len(g.Nodes), updated)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +150,7 @@ func (im *importer) limit(r row, column string, most int64) *int32 {
 		t.note(fmt.Sprintf("its %s is above %d and was set to that", column, most), sid)
 		n = most
 	}
-	out := int32(n) //nolint:gosec // most is far below the type's limit
+	out := int32(n)
 	return &out
 }
 
@@ -175,7 +174,7 @@ func (im *importer) countParts(ctx context.Context, table string) error {
 		if _, err := im.archive(ctx, table, r, "the original's row of a part of a graph"); err != nil {
 			return err
 		}
-		return im.out.turn(ctx)
+		return nil
 	})
 }
 

@@ -285,7 +285,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	require.Equal(t, sum, fileSum(t, b.path))
 	// The same import in earnest says the same.
 	again := b.run(b.options())
-	require.Equal(t, len(rep.Tables), len(again.Tables))
+	require.Len(t, again.Tables, len(rep.Tables))
 	for i := range rep.Tables {
 		require.Equal(t, rep.Tables[i], again.Tables[i])
 	}
@@ -340,7 +340,7 @@ func TestRunningStudioIsRefused(t *testing.T) {
 
 func TestEveryTableIsEitherEmptiedOrKept(t *testing.T) {
 	t.Parallel()
-	b := &testBundle{t: t, db: pgtest.DB(t)}
+	b := &testBundle{db: pgtest.DB(t)}
 	known := append(sqliteimport.OwnTables(), sqliteimport.KeptTables()...)
 	rows, err := b.db.Query(t.Context(), `SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname !~ '^(river_|goose_)'`)
 	require.NoError(t, err)

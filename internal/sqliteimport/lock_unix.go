@@ -29,7 +29,7 @@ func inUse(path string) (pid int, used bool, err error) {
 }
 
 func lockedBy(path string, start, length int64) (int, bool, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, false, nil
 	}

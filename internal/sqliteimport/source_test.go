@@ -164,4 +164,3 @@ func TestMissingSchemaSaysHowToGetIt(t *testing.T) {
 	b.exec(`DROP TABLE imported_row`)
 	require.Contains(t, b.fails(b.options(), "import.schema_too_old").Message, "llmctl db migrate")
 }
-

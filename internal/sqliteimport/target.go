@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/llmctl/studio/internal/auth"
@@ -17,7 +16,7 @@ import (
 const importLock = 0x6c6c6d63746c03
 
 // workerID is the worker of all imported attempts. It has always been stopped.
-var workerID = uuid.MustParse("00000000-0000-7000-8000-000000000001")
+const workerID = "00000000-0000-7000-8000-000000000001"
 
 // ownTables are the tables that an import empties and fills.
 func ownTables() []string {

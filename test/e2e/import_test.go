@@ -101,7 +101,9 @@ func TestImportedFlowchartOpensAndRuns(t *testing.T) {
 	for _, path := range []string{"/api/flowcharts", "/api/flowchart-runs", "/api/flowchart-runs/5001", "/api/flowchart-runs/1/timeline", "/api/nodes", "/api/nodes/2", "/api/nodes/2/status", "/api/nodes/10000", "/api/models", "/api/providers"} {
 		require.Equal(t, 200, s.call("GET", path, nil, nil), path)
 	}
-	var logs struct{ Items []struct{ Text, Stage string } }
+	var logs struct {
+		Items []struct{ Text, Stage string }
+	}
 	require.Equal(t, 200, s.call("GET", "/api/nodes/2/logs?stage=llm_query", nil, &logs))
 	require.Equal(t, "line one\nline two\n", logs.Items[0].Text)
 	require.Equal(t, 409, s.call("POST", "/api/flowchart-runs/5001/cancel", nil, nil), "an imported run has ended")

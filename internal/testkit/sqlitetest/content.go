@@ -3,6 +3,7 @@ package sqlitetest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -41,16 +42,16 @@ func (w *writer) models() {
 func (w *writer) node(id, chart int, kind, title, config string, more ...row) {
 	r := row{"id": id, "flowchart_id": chart, "node_type": kind, "title": title, "x": float64(id * 100), "y": 80.5, "config_json": config}
 	for _, m := range more {
-		for k, v := range m {
-			r[k] = v
-		}
+		maps.Copy(r, m)
 	}
 	w.add("flowchart_nodes", r)
 }
 
 func (w *writer) edge(id, chart, source, target int, mode, key string) {
-	r := row{"id": id, "flowchart_id": chart, "source_node_id": source, "target_node_id": target, "edge_mode": mode,
-		"source_handle_id": "right", "target_handle_id": "left", "control_points_json": `[{"x": 1, "y": 2}]`}
+	r := row{
+		"id": id, "flowchart_id": chart, "source_node_id": source, "target_node_id": target, "edge_mode": mode,
+		"source_handle_id": "right", "target_handle_id": "left", "control_points_json": `[{"x": 1, "y": 2}]`,
+	}
 	if key != "" {
 		r["condition_key"], r["label"] = key, key
 	}
@@ -101,8 +102,10 @@ func (w *writer) history() {
 	for i := range runs {
 		id, begin := i+1, i*10
 		status := []string{"completed", "failed", "stopped", "canceled", "completed"}[i%5]
-		w.add("flowchart_runs", row{"id": id, "flowchart_id": Triage, "status": status, "celery_task_id": fmt.Sprint("c", id),
-			"started_at": at(begin), "finished_at": at(begin + 5), "created_at": at(begin), "updated_at": at(begin + 5)})
+		w.add("flowchart_runs", row{
+			"id": id, "flowchart_id": Triage, "status": status, "celery_task_id": fmt.Sprint("c", id),
+			"started_at": at(begin), "finished_at": at(begin + 5), "created_at": at(begin), "updated_at": at(begin + 5),
+		})
 		for n, node := range []int{1, 2, 3} {
 			w.nodeRun(task, id, node, begin+n, status == "failed" && node == 3)
 			task++
@@ -111,10 +114,12 @@ func (w *writer) history() {
 	for i := range 40 {
 		id := 10_000 + i
 		kind := []string{"task", "quick", "rag_quick_index", "rag_quick_delta_index"}[i%4]
-		w.add("agent_tasks", row{"id": id, "status": "succeeded", "kind": kind, "prompt": fmt.Sprintf("Quick question %d\nwith a second line", i),
+		w.add("agent_tasks", row{
+			"id": id, "status": "succeeded", "kind": kind, "prompt": fmt.Sprintf("Quick question %d\nwith a second line", i),
 			"output": "An answer.", "model_id": 1, "current_stage": "llm_query", "stage_logs": `{"llm_query": "asked\nanswered\n"}`,
 			"final_provider": "kubernetes", "provider_dispatch_id": fmt.Sprintf("kubernetes:llmctl/quick-%d", i), "dispatch_status": "dispatch_confirmed",
-			"dispatch_uncertain": "false", "started_at": at(i), "finished_at": at(i + 1)})
+			"dispatch_uncertain": "false", "started_at": at(i), "finished_at": at(i + 1),
+		})
 	}
 }
 
@@ -132,17 +137,23 @@ func (w *writer) nodeRun(task, run, node, minute int, bad bool) {
 		}
 		output = `{"node_type": "task", "raw_output": "` + text + `", "structured_output": {"route_key": "urgent"}, "task_stage_logs": {}}`
 	}
-	w.add("agent_tasks", row{"id": task, "status": status, "kind": "flowchart_" + kind, "flowchart_id": Triage, "flowchart_run_id": run, "flowchart_node_id": node,
+	w.add("agent_tasks", row{
+		"id": task, "status": status, "kind": "flowchart_" + kind, "flowchart_id": Triage, "flowchart_run_id": run, "flowchart_node_id": node,
 		"prompt": "the rendered prompt", "output": "kept in the node run", "error": problem, "current_stage": "post_run",
 		"stage_logs":     `{"integration": "no integrations\n", "llm_query": "line one\nline two\n", "post_run": "done\n"}`,
 		"final_provider": "kubernetes", "dispatch_status": "dispatch_confirmed", "provider_dispatch_id": fmt.Sprintf("kubernetes:llmctl/job-%d", task),
-		"dispatch_uncertain": false, "started_at": at(minute), "finished_at": at(minute + 1), "created_at": at(minute), "updated_at": at(minute + 1)})
-	w.add("flowchart_run_nodes", row{"id": task, "flowchart_run_id": run, "flowchart_node_id": node, "execution_index": 1, "agent_task_id": task, "status": status,
+		"dispatch_uncertain": false, "started_at": at(minute), "finished_at": at(minute + 1), "created_at": at(minute), "updated_at": at(minute + 1),
+	})
+	w.add("flowchart_run_nodes", row{
+		"id": task, "flowchart_run_id": run, "flowchart_node_id": node, "execution_index": 1, "agent_task_id": task, "status": status,
 		"input_context_json": `{"latest_upstream": null, "node": {"id": 2}}`, "output_state_json": output, "routing_state_json": `{"route_key": "urgent"}`,
 		"degraded_status": false, "error": problem, "idempotency_key": fmt.Sprintf("flowchart_run:%d:flowchart_node:%d:execution:1", run, node),
-		"started_at": at(minute), "finished_at": at(minute + 1), "created_at": at(minute), "updated_at": at(minute + 1)})
-	w.add("node_artifacts", row{"id": task, "flowchart_id": Triage, "flowchart_node_id": node, "flowchart_run_id": run, "flowchart_run_node_id": task,
-		"node_type": kind, "artifact_type": kind, "execution_index": 1, "retention_mode": "ttl", "payload_json": `{"node_type": "x"}`})
+		"started_at": at(minute), "finished_at": at(minute + 1), "created_at": at(minute), "updated_at": at(minute + 1),
+	})
+	w.add("node_artifacts", row{
+		"id": task, "flowchart_id": Triage, "flowchart_node_id": node, "flowchart_run_id": run, "flowchart_run_node_id": task,
+		"node_type": kind, "artifact_type": kind, "execution_index": 1, "retention_mode": "ttl", "payload_json": `{"node_type": "x"}`,
+	})
 }
 
 // rest fills the tables for which only their rows matter.
@@ -151,8 +162,10 @@ func (w *writer) rest() {
 	w.add("agents", row{"id": 1, "name": "Sorter", "role_id": 1, "prompt_json": "{}", "prompt_text": "Sort with care.", "is_system": "false"})
 	w.add("agent_priorities", row{"id": 1, "agent_id": 1, "position": 1, "content": "Speed"})
 	w.add("runs", row{"id": 1, "agent_id": 1, "status": "stopped"})
-	w.add("mcp_servers", row{"id": 1, "name": "Files", "server_key": "files", "server_type": "custom",
-		"config_json": `{"url": "https://mcp.example/mcp", "headers": {"Authorization": "Bearer ` + MCPToken + `"}}`})
+	w.add("mcp_servers", row{
+		"id": 1, "name": "Files", "server_key": "files", "server_type": "custom",
+		"config_json": `{"url": "https://mcp.example/mcp", "headers": {"Authorization": "Bearer ` + MCPToken + `"}}`,
+	})
 	w.add("mcp_servers", row{"id": 2, "name": "llmctl", "server_key": "llmctl-mcp", "server_type": "integrated", "config_json": `{}`})
 	w.add("flowchart_node_mcp_servers", row{"flowchart_node_id": 2, "mcp_server_id": 1})
 	w.add("scripts", row{"id": 1, "file_name": "a.sh", "content": "echo hi", "script_type": "init"})
@@ -220,8 +233,10 @@ func (w *writer) ugly() {
 		w.add("flowchart_run_nodes", r)
 	}
 	add(9_000_00, row{"flowchart_run_id": 5000, "flowchart_node_id": 31, "status": "succeeded"})
-	add(9_000_01, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": "succeeded", "execution_index": 1, "degraded_status": "true", "degraded_reason": "fell back",
-		"output_state_json": `{"n": 1e999, "nan": NaN}`, "input_context_json": `[1, 2]`})
+	add(9_000_01, row{
+		"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": "succeeded", "execution_index": 1, "degraded_status": "true", "degraded_reason": "fell back",
+		"output_state_json": `{"n": 1e999, "nan": NaN}`, "input_context_json": `[1, 2]`,
+	})
 	add(9_000_02, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": "succeeded", "execution_index": 1, "output_state_json": "{\"raw_output\": \"x\\u0000y\\ud800z\", \"big\": 1e999}"})
 	add(9_000_03, row{"flowchart_run_id": 5001, "flowchart_node_id": 32, "status": "running", "agent_task_id": 4242, "execution_index": "many"})
 	add(9_000_04, row{"flowchart_run_id": 5001, "flowchart_node_id": 31, "status": nil, "error": "bad \x00 bytes \xff\xfe", "output_state_json": []byte("{\"blob\": true}")})
