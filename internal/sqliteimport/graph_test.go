@@ -167,3 +167,24 @@ func TestLoopsJoinsAndOversizedConfigs(t *testing.T) {
 	require.Equal(t, []string{"flow.missing_prompt", "flow.missing_model", "import.config"}, s.reasons("n505", ""))
 	require.Equal(t, `{}`, string(s.node(t, "n505").Config))
 }
+
+// What refers to a flowchart that cannot be stored is told so, and all of it is kept.
+func TestOversizedFlowchartIsLeftOutWithAllThatRefersToIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sqlitetest.Options{Runs: 1})
+	sqlitetest.Exec(t, b.path,
+		`INSERT INTO flowcharts (id, name) VALUES (60, 'Huge')`,
+		`INSERT INTO flowchart_nodes (id, flowchart_id, node_type) SELECT 60000 + value, 60, 'task' FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 1001) SELECT value FROM n)`,
+		`INSERT INTO flowchart_runs (id, flowchart_id, status) VALUES (600, 60, 'completed')`,
+		`INSERT INTO flowchart_run_nodes (id, flowchart_run_id, flowchart_node_id, status, agent_task_id) VALUES (600, 600, 60001, 'succeeded', 60000)`,
+		`INSERT INTO agent_tasks (id, flowchart_run_id, flowchart_node_id, status, kind, output) VALUES (60000, 600, 60001, 'succeeded', 'flowchart_task', 'still here')`)
+	o := b.options()
+	o.BatchSize = 1
+	rep := b.run(o)
+	require.Contains(t, table(t, rep, "flowcharts").Reasons[0].Text, "nodes has 1001 entries, the limit is 1000")
+	require.Equal(t, map[string]int64{"its flowchart was not taken over": 1001}, reasons(table(t, rep, "flowchart_nodes").Reasons))
+	require.Equal(t, map[string]int64{"its flowchart was not taken over": 1}, reasons(table(t, rep, "flowchart_runs").Reasons))
+	require.Equal(t, map[string]int64{"its run was not taken over": 1}, reasons(table(t, rep, "flowchart_run_nodes").Reasons))
+	require.Equal(t, "Huge", one[string](b, `SELECT document->>'name' FROM imported_row WHERE source_table = 'flowcharts'`))
+	require.Equal(t, "still here", one[string](b, `SELECT output_state->>'text' FROM node_run WHERE id = 60000 AND flowchart_run_id IS NULL`))
+}
