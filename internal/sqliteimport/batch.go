@@ -41,7 +41,7 @@ func target() []*pendingTable {
 		}},
 		{name: "node_run", columns: []string{
 			"id", "flowchart_run_id", "flowchart_id", "flowchart_node_id", "kind", "title", "status", "attempt", "failures", "timeout_seconds",
-			"execution_index", "config", "input_context", "output_state", "routing_state", "execution_mode", "current_stage", "error",
+			"execution_index", "config", "input_context", "output_state", "output_blob", "output_bytes", "routing_state", "execution_mode", "current_stage", "error",
 			"run_after", "created_at", "queued_at", "started_at", "finished_at",
 		}},
 		{name: "node_attempt", columns: []string{

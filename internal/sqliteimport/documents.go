@@ -1,17 +1,26 @@
 package sqliteimport
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/llmctl/studio/internal/blob"
 )
 
 // documents are the JSON columns of a node run; nil is null.
 type documents struct {
 	config, input, output, routing any
+	blob                           []byte // of a large output, which is null then
+	bytes                          *int64
 	mode                           *string
 }
 
-func (im *importer) documents(a *activity) (documents, error) {
+// inlineBytes is how large an output may be to lie in its row, as for new ones.
+const inlineBytes = 64 << 10
+
+func (im *importer) documents(ctx context.Context, a *activity) (documents, error) {
 	output := im.output(a)
 	d := documents{mode: mode(a, output)}
 	input := im.objectOf(a, a.main, "input_context_json")
@@ -36,7 +45,22 @@ func (im *importer) documents(a *activity) (documents, error) {
 		}
 		*part.into = raw
 	}
-	return d, nil
+	return d, im.moveOut(ctx, &d)
+}
+
+// moveOut puts a large output where the engine puts them.
+func (im *importer) moveOut(ctx context.Context, d *documents) error {
+	raw, _ := d.output.(json.RawMessage)
+	if len(raw) <= inlineBytes || len(raw) > blob.MaxBytes {
+		return nil
+	}
+	hash, err := blob.Put(ctx, im.tx, raw)
+	if err != nil {
+		return err
+	}
+	size := int64(len(raw))
+	d.output, d.blob, d.bytes = nil, hash, &size
+	return nil
 }
 
 func (a *activity) promptOf() string {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/llmctl/studio/internal/blob"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/llm/catalog"
@@ -162,7 +163,12 @@ func TestOutputsErrorsAndLogsAreKept(t *testing.T) {
 	b := setup(t, sqlitetest.Options{Ugly: true, Big: 5 << 20})
 	rep := b.run(b.options())
 	// Outputs carry the names that ours have.
-	require.Equal(t, 5<<20, one[int](b, `SELECT length(output_state->>'text') FROM node_run WHERE id = 2`))
+	raw, err := blob.Get(t.Context(), b.db, one[[]byte](b, `SELECT output_blob FROM node_run WHERE id = 2 AND output_state IS NULL`))
+	require.NoError(t, err)
+	require.Equal(t, int64(len(raw)), one[int64](b, `SELECT output_bytes FROM node_run WHERE id = 2`))
+	var large struct{ Text string }
+	require.NoError(t, json.Unmarshal(raw, &large))
+	require.Len(t, large.Text, 5<<20)
 	require.Equal(t, "urgent", one[string](b, `SELECT output_state->'json'->>'route_key' FROM node_run WHERE id = 5`))
 	require.Equal(t, "urgent", one[string](b, `SELECT routing_state->>'route_key' FROM node_run WHERE id = 5`))
 	require.Equal(t, "the rendered prompt", one[string](b, `SELECT input_context->'config'->>'prompt' FROM node_run WHERE id = 5`))

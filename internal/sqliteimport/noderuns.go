@@ -199,7 +199,7 @@ func (im *importer) writeActivity(ctx context.Context, a *activity) error {
 	status, problem := im.verdict(a)
 	created, _ := im.created(a.table, a.sid, a.main)
 	started, finished := im.activityTimes(a, created)
-	docs, err := im.documents(a)
+	docs, err := im.documents(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (im *importer) writeActivity(ctx context.Context, a *activity) error {
 		failures = attempt
 	}
 	err = im.out.add(ctx, "node_run", a.id, a.run, a.chart, a.node, a.kind, short(a.title, flowchart.MaxTitleLength), status, attempt, failures, 0.0,
-		a.index, docs.config, docs.input, docs.output, docs.routing, docs.mode, stageOrNil(a.task), fault,
+		a.index, docs.config, docs.input, docs.output, docs.blob, docs.bytes, docs.routing, docs.mode, stageOrNil(a.task), fault,
 		created, created, created, started, finished)
 	if err != nil || a.task == nil {
 		return err

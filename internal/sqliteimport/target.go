@@ -194,7 +194,7 @@ func (im *importer) finishTarget(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{"provider", "model", "setting", "flowchart", "flowchart_version", "flowchart_run", "node_run", "node_attempt", "event", "imported_row"} {
+	for _, name := range []string{"provider", "model", "setting", "flowchart", "flowchart_version", "flowchart_run", "node_run", "node_attempt", "blob", "event", "imported_row"} {
 		var n int64
 		if err := im.tx.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&n); err != nil {
 			return fmt.Errorf("count %s: %w", name, err)
