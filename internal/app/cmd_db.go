@@ -48,7 +48,7 @@ LLMCTL_STUDIO_DB_HEALTHCHECK_TIMEOUT_SECONDS.`,
 	for _, sub := range []*cobra.Command{check, migrate} {
 		c.flag(sub, "database-uri", "LLMCTL_STUDIO_DATABASE_URI", "address of the database")
 	}
-	cmd.AddCommand(check, migrate, c.withTest())
+	cmd.AddCommand(check, migrate, c.withTest(), c.importSQLite())
 	return cmd
 }
 

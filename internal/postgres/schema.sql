@@ -194,6 +194,18 @@ table idempotency_key
     constraint idempotency_key_pkey PRIMARY KEY (principal, key)
     CREATE INDEX idempotency_key_created_at ON public.idempotency_key USING btree (created_at)
     CREATE UNIQUE INDEX idempotency_key_pkey ON public.idempotency_key USING btree (principal, key)
+table imported_row
+    id bigint not null identity
+    source_table text not null
+    source_id text not null
+    reason text not null
+    document jsonb
+    sealed bytea
+    imported_at timestamp with time zone not null default now()
+    constraint imported_row_check CHECK (((document IS NULL) <> (sealed IS NULL)))
+    constraint imported_row_pkey PRIMARY KEY (id)
+    CREATE INDEX imported_row_source ON public.imported_row USING btree (source_table, source_id)
+    CREATE UNIQUE INDEX imported_row_pkey ON public.imported_row USING btree (id)
 table login_failure
     id bigint not null identity
     subject text not null
