@@ -11,7 +11,7 @@ import (
 )
 
 func (c *command) db() *cobra.Command {
-	cmd := &cobra.Command{Use: "db", Short: "Check and migrate the database"}
+	cmd := &cobra.Command{Use: "db", Short: "Check, migrate, back up and restore the database"}
 	check := &cobra.Command{
 		Use: "check", Short: "Connect, check the schema and the core tables; exit code 1 with the reason if not ready", Args: cobra.NoArgs,
 		Long: `Does what a start does before serving, without changing anything: SELECT 1, a schema
@@ -42,7 +42,7 @@ LLMCTL_STUDIO_DB_HEALTHCHECK_TIMEOUT_SECONDS.`,
 	for _, sub := range []*cobra.Command{check, migrate} {
 		c.flag(sub, "database-uri", "LLMCTL_STUDIO_DATABASE_URI", "address of the database")
 	}
-	cmd.AddCommand(check, migrate, c.withTest())
+	cmd.AddCommand(check, migrate, c.backup(), c.restore(), c.withTest())
 	return cmd
 }
 
