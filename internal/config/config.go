@@ -23,6 +23,8 @@ type Config struct {
 	Payload     Payload     `section:"Executor process"`
 	Studio      Studio      `section:"Studio"`
 	Hub         Hub         `section:"Model downloads"`
+	Operator    Operator    `section:"Operator commands"`
+	Test        Test        `section:"Disposable database (llmctl db with-test)"`
 
 	entries []Entry
 }
@@ -186,4 +188,21 @@ type Studio struct {
 type Hub struct {
 	Endpoint string `env:"HF_ENDPOINT" default:"https://huggingface.co" doc:"Address of the model hub."`
 	Token    Secret `env:"HF_TOKEN" doc:"Token for the model hub."`
+}
+
+// Operator is what commands for operators take from the environment.
+type Operator struct {
+	BackupPassphrase Secret `env:"LLMCTL_STUDIO_BACKUP_PASSPHRASE" doc:"Passphrase that encrypts the secret key in a backup; the flag --passphrase-file of llmctl db backup and restore stands above it."`
+	DoctorAPIKey     Secret `env:"LLMCTL_STUDIO_DOCTOR_API_KEY" doc:"API key with which llmctl doctor makes its signed-in checks."`
+}
+
+// Test is the server that llmctl db with-test starts.
+type Test struct {
+	Port         int           `env:"LLMCTL_TEST_POSTGRES_PORT" default:"15432" min:"1" max:"65535" doc:"Port that is tried first; when it is taken, the next free one is."`
+	StrictPort   bool          `env:"LLMCTL_TEST_POSTGRES_STRICT_PORT" default:"false" doc:"Fail when that port is taken."`
+	Keep         bool          `env:"LLMCTL_TEST_POSTGRES_KEEP_CONTAINER" default:"false" doc:"Leave the server running afterwards, as --keep does."`
+	Name         string        `env:"LLMCTL_TEST_POSTGRES_DB" default:"llmctl_studio" doc:"Name of the database."`
+	User         string        `env:"LLMCTL_TEST_POSTGRES_USER" default:"llmctl" doc:"User of the database."`
+	Password     Secret        `env:"LLMCTL_TEST_POSTGRES_PASSWORD" auto:"generated" doc:"Password of that user."`
+	ReadyTimeout time.Duration `env:"LLMCTL_TEST_POSTGRES_READY_TIMEOUT_SECONDS" default:"60" min:"1" doc:"How long the server may take to start."`
 }

@@ -31,6 +31,7 @@ func (l *loading) rules() {
 	l.ruleBus()
 	l.ruleSecrets()
 	l.ruleNodes()
+	l.ruleTest()
 	l.ruleChecks()
 }
 
@@ -208,6 +209,19 @@ func (l *loading) ruleNodes() {
 	}
 	for _, address := range l.cfg.MCP.RequiredEndpoints {
 		l.ruleHTTP("LLMCTL_STUDIO_MCP_REQUIRED_ENDPOINTS", address)
+	}
+}
+
+// namePattern keeps names of databases and roles readable in addresses.
+var namePattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+func (l *loading) ruleTest() {
+	for name, value := range map[string]string{
+		"LLMCTL_TEST_POSTGRES_DB": l.cfg.Test.Name, "LLMCTL_TEST_POSTGRES_USER": l.cfg.Test.User,
+	} {
+		if !namePattern.MatchString(value) {
+			l.problem(name, "a small letter or _, then at most 62 of a-z, 0-9 and _")
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ type Options struct {
 	Application string        // application_name, visible in pg_stat_activity
 	IdleInTx    time.Duration // 0: 10 s; a transaction that stands still longer is ended by the server
 	LockTimeout time.Duration // 0: 10 s
+	Schema      string        // search_path; empty: the role's, where everything normally lies
 }
 
 // Open makes a pool. It does not connect yet; Preflight or the first query does.
@@ -52,6 +53,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	params["idle_in_transaction_session_timeout"] = millis(o.IdleInTx, 10*time.Second)
 	params["lock_timeout"] = millis(o.LockTimeout, 10*time.Second)
 	params["timezone"] = "UTC"
+	if o.Schema != "" {
+		params["search_path"] = o.Schema
+	}
 	if o.Application != "" {
 		params["application_name"] = o.Application
 	}

@@ -40,6 +40,55 @@ func Migrations() fs.FS {
 // first ours, then the queue library's. It is idempotent and forward only.
 // It refuses a schema whose min_binary is above BinaryLevel.
 func (db *DB) Migrate(ctx context.Context, log *slog.Logger) error {
+	return db.MigrateTo(ctx, Versions{}, log)
+}
+
+// Versions are the migrations that a schema has: ours and the queue library's.
+type Versions struct {
+	Schema int64 `json:"schema"`
+	Queue  int   `json:"queue"`
+}
+
+// ReadVersions tells what the schema that q sees was migrated to.
+func ReadVersions(ctx context.Context, q Querier) (Versions, error) {
+	var v Versions
+	err := q.QueryRow(ctx, `SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied),
+		(SELECT coalesce(max(version), 0) FROM river_migration)`).Scan(&v.Schema, &v.Queue)
+	if e := pgError(err); e != nil && e.Code == stateUndefinedTable {
+		return v, errNoSchema
+	}
+	if err != nil {
+		return v, fmt.Errorf("read schema versions: %w", err)
+	}
+	return v, nil
+}
+
+// Newest are the versions that this binary migrates to.
+func Newest() (Versions, error) {
+	var v Versions
+	names, err := fs.Glob(Migrations(), "*.sql")
+	if err != nil {
+		return v, fmt.Errorf("list migrations: %w", err)
+	}
+	for _, name := range names {
+		n, err := goose.NumericComponent(name)
+		if err != nil {
+			return v, fmt.Errorf("list migrations: %w", err)
+		}
+		v.Schema = max(v.Schema, n)
+	}
+	migrator, err := rivermigrate.New(riverpgxv5.New(nil), nil)
+	if err != nil {
+		return v, fmt.Errorf("list queue migrations: %w", err)
+	}
+	for _, m := range migrator.AllVersions() {
+		v.Queue = max(v.Queue, m.Version)
+	}
+	return v, nil
+}
+
+// MigrateTo is Migrate up to certain versions; a version of 0 is the newest.
+func (db *DB) MigrateTo(ctx context.Context, to Versions, log *slog.Logger) error {
 	conn, err := db.Pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to migrate: %w", err)
@@ -60,20 +109,25 @@ func (db *DB) Migrate(ctx context.Context, log *slog.Logger) error {
 	if err := db.CheckLevel(ctx); err != nil && !errors.Is(err, errNoSchema) {
 		return err
 	}
-	if err := db.migrateOurs(ctx, log); err != nil {
+	if err := db.migrateOurs(ctx, to.Schema, log); err != nil {
 		return err
 	}
-	return migrateQueue(ctx, db.Pool, log)
+	return migrateQueue(ctx, db.Pool, to.Queue, log)
 }
 
-func (db *DB) migrateOurs(ctx context.Context, log *slog.Logger) error {
+func (db *DB) migrateOurs(ctx context.Context, to int64, log *slog.Logger) error {
 	sqlDB := stdlib.OpenDBFromPool(db.Pool)
 	defer func() { _ = sqlDB.Close() }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, sqlDB, Migrations())
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	results, err := provider.Up(ctx)
+	var results []*goose.MigrationResult
+	if to == 0 {
+		results, err = provider.Up(ctx)
+	} else {
+		results, err = provider.UpTo(ctx, to)
+	}
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -83,7 +137,7 @@ func (db *DB) migrateOurs(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-func migrateQueue(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+func migrateQueue(ctx context.Context, pool *pgxpool.Pool, to int, log *slog.Logger) error {
 	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: log})
 	if err != nil {
 		return fmt.Errorf("read queue migrations: %w", err)
@@ -96,7 +150,7 @@ func migrateQueue(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) err
 	if len(existing) == len(migrator.AllVersions()) {
 		return nil
 	}
-	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: to}); err != nil {
 		return fmt.Errorf("migrate queue: %w", err)
 	}
 	return nil

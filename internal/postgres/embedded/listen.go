@@ -21,6 +21,10 @@ const (
 
 // listenOn decides on socket or port.
 func (s *Server) listenOn(context.Context) error {
+	if s.opts.Port != 0 {
+		s.port = s.opts.Port
+		return nil
+	}
 	s.port = socketPort
 	dir := filepath.Join(s.place.root, "run")
 	name := ".s.PGSQL." + strconv.Itoa(socketPort)

@@ -21,6 +21,7 @@ const (
 	ReasonMajorMissing = "postgres.major_missing"
 	ReasonNoAccount    = "postgres.no_account"
 	ReasonStart        = "postgres.start_failed"
+	ReasonNotRunning   = "postgres.not_running"
 )
 
 // dataDirMode lets other accounts pass through to folders of their own, but not

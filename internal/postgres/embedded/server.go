@@ -36,6 +36,7 @@ type Options struct {
 	SystemDir    string        // folder with <major>/bin, as on Debian
 	FallbackDir  string        // for data and programs that the server's account cannot reach
 	Database     string        // made when it does not exist
+	Port         int           // of 127.0.0.1; 0: a unix socket, or a free port where it cannot be used
 	Settings     []string      // further "name=value" of the server; they win over this package's
 	StartTimeout time.Duration // recovery after a crash included
 	Logger       *slog.Logger
