@@ -21,7 +21,7 @@ import (
 )
 
 func large(n int) run.Result {
-	return ok(fmt.Sprintf(`{"stdout":%q,"exit_code":0}`, strings.Repeat("x", n)))
+	return ok(`{"stdout":"` + strings.Repeat("x", n) + `","exit_code":0}`)
 }
 
 func (b *bundle) nodeRun(t *testing.T, runID int64, node string) run.NodeRun {
@@ -133,7 +133,7 @@ func TestEvaluationsAreBoundedTogether(t *testing.T) {
 	i := 0
 	b.work(t, true, func(run.NodeRun, run.Work) run.Result {
 		i++
-		return ok(fmt.Sprintf(`{"stdout":%q,"exit_code":%d}`, strings.Repeat("x", 24<<20), i))
+		return ok(fmt.Sprintf(`{"exit_code":%d,"stdout":"`, i) + strings.Repeat("x", 24<<20) + `"}`)
 	})
 	got, _ := b.statuses(t, r.ID)
 	require.Equal(t, run.Failed, got.Status)
