@@ -93,8 +93,8 @@ func startProgram(b *testing.B, bus string) *program {
 	if bus == "postgres" {
 		args = append(args, "--database-uri", pgtest.URI(b))
 	}
-	cmd := exec.Command(binary, args...) //nolint:noctx // ended by SIGTERM, see Cleanup
-	for _, pair := range os.Environ() {  // a server for tests is not this program's
+	cmd := exec.Command(binary, args...)
+	for _, pair := range os.Environ() { // a server for tests is not this program's
 		if !strings.HasPrefix(pair, "LLMCTL_") {
 			cmd.Env = append(cmd.Env, pair)
 		}

@@ -32,6 +32,7 @@ func TestContentComesBackWholeAndInSlices(t *testing.T) {
 		"incompressible, several slices": random(t, 3<<20+17), "the most": random(t, blob.MaxBytes),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			hash, err := blob.Put(t.Context(), db, content)
 			require.NoError(t, err)
 			again, err := blob.Put(t.Context(), db, content)
@@ -130,10 +131,11 @@ func TestATransactionThatIsSlowerThanTheAgeKeepsItsContent(t *testing.T) {
 	t.Parallel()
 	db := pgtest.DB(t)
 	hash := put(t, db, "slow")
+	collect := func() (int64, error) { return blob.Collect(t.Context(), db, time.Hour) }
 	err := db.InTx(t.Context(), func(ctx context.Context, tx *postgres.Tx) error {
 		require.NoError(t, refer(ctx, t, tx, hash))
 		// The reference is not visible to the clean-up, which must neither wait nor delete.
-		n, err := blob.Collect(t.Context(), db, time.Hour)
+		n, err := collect()
 		require.NoError(t, err)
 		require.Zero(t, n)
 		return nil

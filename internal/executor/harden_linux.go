@@ -65,7 +65,7 @@ func hungUp(r io.Reader) bool {
 	}
 	hup := false
 	_ = conn.Control(func(fd uintptr) {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor fits
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		_, err := unix.Poll(fds, 0)
 		hup = err == nil && fds[0].Revents&unix.POLLHUP != 0
 	})

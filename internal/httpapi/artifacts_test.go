@@ -55,6 +55,7 @@ func TestANodesOutputIsGivenWholeUpToASize(t *testing.T) {
 		"the largest":   {output: text(32 << 20), omitted: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := "/api/nodes/" + b.endedNode(t, c.output)
 			res := b.admin(t, http.StatusOK, http.MethodGet, path, nil)
 			if c.omitted {
@@ -67,11 +68,10 @@ func TestANodesOutputIsGivenWholeUpToASize(t *testing.T) {
 			}
 			whole := b.admin(t, http.StatusOK, http.MethodGet, path+"/output", nil)
 			require.Equal(t, "application/json", whole.header.Get("Content-Type"))
-			require.Equal(t, len(c.output), len(whole.raw))
-			require.Equal(t, c.output, whole.raw)
+			require.True(t, c.output == whole.raw, "%d bytes of %d", len(whole.raw), len(c.output)) //nolint:testifylint // the texts would fill the screen
+			require.Less(t, len(b.admin(t, http.StatusOK, http.MethodGet, "/api/nodes", nil).raw), 8<<10, "a list has no outputs")
 		})
 	}
-	require.Less(t, len(b.admin(t, http.StatusOK, http.MethodGet, "/api/nodes", nil).raw), 8<<10, "a list has no outputs")
 }
 
 func TestWhatHasNoOutputSaysSo(t *testing.T) {

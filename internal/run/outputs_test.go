@@ -70,8 +70,8 @@ func TestALargeOutputLiesInABlobAndIsReadEverywhere(t *testing.T) {
 		require.NoError(t, err)
 		raw, err := io.ReadAll(content)
 		require.NoError(t, err)
-		require.EqualValues(t, *n.OutputBytes, len(raw))
-		require.EqualValues(t, content.Size, len(raw))
+		require.Len(t, raw, int(*n.OutputBytes))
+		require.Len(t, raw, int(content.Size))
 		require.NoError(t, b.engine.FillOutput(t.Context(), &n))
 		require.JSONEq(t, string(raw), string(n.OutputState))
 	}
@@ -175,12 +175,15 @@ func TestABlobThatWasCollectedTooEarlyIsStoredAgain(t *testing.T) {
 	claim, err := b.engine.Claim(t.Context(), j.NodeRunID, b.worker)
 	require.NoError(t, err)
 	tries := 0
+	collect := func() error { // what the clean-up would do if this took longer than its age
+		_, err := b.db.Exec(t.Context(), `DELETE FROM blob`)
+		return err
+	}
 	_, err = b.engine.Finish(t.Context(), claim.NodeRun.ID, claim.Attempt, large(100_000), run.FinishOptions{
 		Before: func(context.Context, *postgres.Tx) error {
 			tries++
-			if tries == 1 { // what the clean-up would do if this took longer than its age
-				_, err := b.db.Exec(t.Context(), `DELETE FROM blob`)
-				return err
+			if tries == 1 {
+				return collect()
 			}
 			return nil
 		},
@@ -221,7 +224,7 @@ func TestArtifactsAreKeptWithTheEndOfTheirAttempt(t *testing.T) {
 	require.Equal(t, "text/html", a.MediaType)
 	raw, err := io.ReadAll(content)
 	require.NoError(t, err)
-	require.EqualValues(t, a.Size, len(raw))
+	require.Len(t, raw, int(a.Size))
 
 	var persisted []event.Stored
 	for _, e := range b.requireStream(t, r.ID) {

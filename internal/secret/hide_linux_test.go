@@ -38,24 +38,24 @@ func TestMain(m *testing.M) {
 func holder(hide bool) int {
 	if hide {
 		if err := secret.HideMemory(); err != nil {
-			fmt.Println(err)
+			fmt.Fprintln(os.Stdout, err)
 			return 1
 		}
 	}
 	started := exec.Command("/proc/self/exe", roleStarted, "-")
 	started.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setsid: true}
-	fmt.Println("started:", started.Run())
+	fmt.Fprintln(os.Stdout, "started:", started.Run())
 	_, err := os.Readlink("/proc/self/exe")
-	fmt.Println("own exe:", err)
+	fmt.Fprintln(os.Stdout, "own exe:", err)
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
 	return 0
 }
 
 func reader(pid string) int {
 	environ, err := os.ReadFile("/proc/" + pid + "/environ")
-	fmt.Println("environ:", strings.Contains(string(environ), "THE_SECRET"), err)
+	fmt.Fprintln(os.Stdout, "environ:", strings.Contains(string(environ), "THE_SECRET"), err)
 	f, err := os.Open("/proc/" + pid + "/mem")
-	fmt.Println("mem:", f != nil, err)
+	fmt.Fprintln(os.Stdout, "mem:", f != nil, err)
 	return 0
 }
 

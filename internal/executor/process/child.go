@@ -71,7 +71,7 @@ func (e *Executor) start(ws string, payload []byte) (*child, error) {
 	err := c.spawn()
 	if err != nil && fenced && fenceRefused(err) {
 		e.unfenced.Store(true)
-		e.o.Log.Warn("scripts get no process namespace of their own here; if this worker and a script's executor are killed at the same "+ //nolint:sloglint // no request is being served
+		e.o.Log.Warn("scripts get no process namespace of their own here; if this worker and a script's executor are killed at the same "+
 			"instant, what the script started goes on until the next start of a worker", "error", err)
 		c.cmd = command(false)
 		err = c.spawn()

@@ -54,7 +54,7 @@ func (e *Executor) makeWorkspace(p executor.Payload) (*workspace, error) {
 func (e *Executor) endSurvivors() {
 	root, err := lockDir(e.o.Root, syscall.LOCK_EX)
 	if err != nil {
-		e.o.Log.Warn("abandoned workspaces are not looked for", "error", err) //nolint:sloglint // no request is being served
+		e.o.Log.Warn("abandoned workspaces are not looked for", "error", err)
 		return
 	}
 	defer func() { _ = root.Close() }()
@@ -72,8 +72,8 @@ func (e *Executor) endSurvivors() {
 			continue
 		}
 		endMarked(workspaceEntry(dir))
-		e.o.Log.Info("removed an abandoned workspace and ended what worked in it", "path", dir) //nolint:sloglint // no request is being served
-		_ = removeAll(dir)                                                                      // what cannot be removed holds nothing up
+		e.o.Log.Info("removed an abandoned workspace and ended what worked in it", "path", dir)
+		_ = removeAll(dir) // what cannot be removed holds nothing up
 		_ = lock.Close()
 	}
 }
