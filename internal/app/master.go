@@ -57,13 +57,16 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 			_ = os.RemoveAll(m.runDir)
 		}
 	}()
-	// What accompanies the arbiter begins when it serves and ends with it, or when a
-	// new master needs the same addresses.
+	// What accompanies the arbiter begins with it, so that workers that do not start
+	// can be looked at; after an upgrade it waits until this master is the one that
+	// serves, since the earlier one has the same addresses. It ends with the arbiter, or
+	// when a new master takes over.
 	beside, endBeside := context.WithCancel(ctx)
 	defer endBeside()
 	var besides sync.WaitGroup
 	defer besides.Wait()
 	defer endBeside()
+	accompany := func() { besides.Go(func() { m.beside(beside) }) }
 	m.arbiter = serving.New(serving.Options{
 		Load: m.settings, WorkerArgs: m.workerArgs, Log: m.log, Now: m.c.edge.Now, RunDir: m.runDir,
 		Reopen: func() { m.c.logs.reopen(m.log) },
@@ -71,11 +74,19 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 			Program: program, Args: m.successorArgs, Environ: m.c.edge.Environ, Sockets: from.Sockets, Channel: from.Channel,
 		},
 		Started: func(listeners []*serving.Listener) {
-			besides.Go(func() { m.beside(beside) })
+			if m.upgraded {
+				accompany()
+			}
 			m.c.announce(baseURL(m.cfg.Load(), listeners, m.flags.page), m.setup)
 		},
 		HandedOver: func() { handedOver = true; endBeside() },
 	})
+	if !m.upgraded {
+		if _, err := m.settings(); err != nil { // what accompanies it is configured, too
+			return err
+		}
+		accompany()
+	}
 	err = m.arbiter.Run(ctx)
 	if errors.Is(err, serving.ErrBoot) {
 		m.log.ErrorContext(ctx, "giving up", "error", err)
