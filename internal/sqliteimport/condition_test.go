@@ -2,10 +2,12 @@ package sqliteimport
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/llmctl/studio/internal/flowchart"
 )
@@ -117,6 +119,34 @@ func FuzzCondition(f *testing.F) {
 		if err != nil {
 			return
 		}
+		_, err = c.Eval(t.Context(), s)
+		require.NoError(t, err, expression)
+	})
+}
+
+// The same over texts that look like conditions, which random bytes seldom do.
+func TestAnyConditionIsTranslatedSoundlyOrLeftToPeople(t *testing.T) {
+	t.Parallel()
+	piece := rapid.SampledFrom([]string{
+		"latest_upstream", ".output_state", ".structured_output", ".raw_output", ".routing_state", ".route_key", "upstream_nodes", ".0", ".12", ".in",
+		".a", "flowchart", ".id", ".run_id", ".json", "..", " == ", " != ", " contains ", " CONTAINS ", `"`, "'", `\`, "yes", "True", "ÄÖ", "{{", "}}", "(", ") ||", "\n", "\x00", " ", "5",
+	})
+	upstream := rapid.SampledFrom([]string{
+		`{}`, `{"text": "yes", "json": {"route_key": "yes", "a": [1, {"in": "5"}]}}`, `{"json": [[{"a": 1}]], "text": 5}`, `{"json": null, "text": null}`,
+		`{"a": {"a": {"a": true}}, "0": 1, "in": {"0": "yes"}, "json": {"0": "x", "12": []}}`,
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(piece, 0, 9).Draw(t, "text"), "")
+		expression, how := condition(text, rapid.Bool().Draw(t, "one parent"))
+		if how == untranslated {
+			_, err := flowchart.CompileCondition(undecided(text))
+			require.Error(t, err)
+			return
+		}
+		c, err := flowchart.CompileCondition(expression)
+		require.NoError(t, err, expression)
+		s, err := flowchart.NewScope(json.RawMessage(`{}`), json.RawMessage(upstream.Draw(t, "upstream")), nil, map[string]any{"id": int64(7), "flowchart_id": int64(3)})
+		require.NoError(t, err)
 		_, err = c.Eval(t.Context(), s)
 		require.NoError(t, err, expression)
 	})
