@@ -47,8 +47,8 @@ function Output({ run, logs }: { run: NodeRun; logs: LogItem[] }) {
     return (
       <Follow size={0} live={false}>
         <RunFailure run={run} />
-        <LargeOutput id={run.id} size={run.output_bytes ?? 0} />
         <Artifacts items={artifacts.data ?? []} />
+        <LargeOutput id={run.id} size={run.output_bytes ?? 0} />
       </Follow>
     );
   }
@@ -61,6 +61,8 @@ function Output({ run, logs }: { run: NodeRun; logs: LogItem[] }) {
   return (
     <Follow size={text?.length ?? 0} live={live}>
       <RunFailure run={run} />
+      {artifacts.isError && <ErrorNotice error={artifacts.error} onRetry={() => void artifacts.refetch()} />}
+      <Artifacts items={artifacts.data ?? []} />
       {text !== null && text !== "" ? (
         <div className={classes.streamed} data-live={live || undefined} aria-live="off">
           {text}
@@ -72,8 +74,6 @@ function Output({ run, logs }: { run: NodeRun; logs: LogItem[] }) {
         />
       )}
       {text && hasJson && <JsonView value={run.output_state} empty="" />}
-      {artifacts.isError && <ErrorNotice error={artifacts.error} onRetry={() => void artifacts.refetch()} />}
-      <Artifacts items={artifacts.data ?? []} />
     </Follow>
   );
 }
