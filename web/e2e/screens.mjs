@@ -86,6 +86,17 @@ async function seed() {
     ],
     edges: [edge("e1", "start", "task")],
   });
+  const files = await make("Export the customers", "", {
+    nodes: [
+      node("start", "start", 0, 0, "Start"),
+      node("export", "script", 300, 0, "Export", {
+        script:
+          'i=0; while [ $i -lt 4000 ]; do echo "row $i, a customer, a city, a number"; i=$((i+1)); done | tee "$LLMCTL_ARTIFACTS/customers.csv"; echo "# Done" > "$LLMCTL_ARTIFACTS/summary of the export.md"',
+        shell: "sh",
+      }),
+    ],
+    edges: [edge("e1", "start", "export")],
+  });
   const runs = (await call("GET", "/flowchart-runs")).items;
   if (runs.length < 4) {
     await call("POST", `/flowcharts/${support}/runs`, {
@@ -94,6 +105,7 @@ async function seed() {
     await call("POST", `/flowcharts/${support}/runs`, { input: { text: "Bridges and rivers. ".repeat(40) } });
     await call("POST", `/flowcharts/${broken}/runs`, {});
   }
+  if (!runs.some((r) => r.flowchart_id === files)) await call("POST", `/flowcharts/${files}/runs`, {});
   for (let i = 0; i < 100; i++) {
     const open = (await call("GET", "/flowchart-runs?status=queued,running")).items;
     if (open.length === 0) break;
@@ -103,6 +115,7 @@ async function seed() {
   return {
     support,
     faulty,
+    files: all.find((r) => r.flowchart_id === files).id,
     failed: all.find((r) => r.flowchart_id === broken).id,
     done: all.find((r) => r.flowchart_id === support && r.status === "succeeded").id,
   };
@@ -171,6 +184,7 @@ await shoot(
   }),
 );
 await shoot("run-done", at(`/runs/${made.done}`));
+await shoot("run-files", at(`/runs/${made.files}`));
 await shoot("run-failed", at(`/runs/${made.failed}`));
 await shoot("run-live", async () => {
   const input = { text: long("running") };

@@ -44,6 +44,7 @@ export type Stage = Schemas["StageView"];
 export type Attempt = Schemas["AttemptView"];
 export type NodeTask = Schemas["TaskView"];
 export type NodeDetail = Schemas["NodeOutputBody"];
+export type Artifact = Schemas["ArtifactView"];
 export type LogItem = Schemas["LogItem"];
 export type Envelope = Schemas["Envelope"];
 

@@ -98,6 +98,10 @@ api.use({
   },
 });
 
+/** Where a browser downloads something of the API from. */
+export const addressOf = (path: keyof BelowApi<paths>, id: number): string =>
+  config.apiBase + path.replace("{id}", String(id));
+
 interface Outcome<T> {
   data?: T;
   error?: unknown;

@@ -62,6 +62,8 @@ export class CachePatcher {
     const run = runOf(e);
     if (run) this.patchLists(run);
     else if (e.entity_kind === "task") this.refresh(runKeys.node(Number(e.entity_id)));
+    else if (e.event_type === "flowchart:node_artifact:persisted")
+      this.refresh(runKeys.artifacts(Number(e.payload.task_id)));
   }
 
   private patchLists(run: FlowchartRun): void {

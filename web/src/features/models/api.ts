@@ -50,7 +50,8 @@ export type ProviderChange = components["schemas"]["UpdateProviderInputBody"];
 
 export const createProvider = (body: ProviderDraft): Promise<Provider> =>
   result(api.POST("/providers", { body }));
-export const updateProvider = (id: number, body: ProviderChange): Promise<Provider> =>
+/** The notice says what happened to the key, where something did. */
+export const updateProvider = (id: number, body: ProviderChange): Promise<{ notice?: string }> =>
   result(api.PATCH("/providers/{id}", { params: { path: { id } }, body }));
 export const deleteProvider = (id: number): Promise<void> =>
   result(api.DELETE("/providers/{id}", { params: { path: { id } } }));

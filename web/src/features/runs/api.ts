@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import type { FlowchartRun, LogItem, RunStatus } from "../../api/aliases";
-import { api, idempotencyKey, result } from "../../api/client";
+import { addressOf, api, idempotencyKey, result } from "../../api/client";
 
 export interface RunFilter {
   flowchart_id?: number | undefined;
@@ -14,6 +14,8 @@ export const runKeys = {
   timeline: (id: number) => ["runs", "timeline", id] as const,
   events: (id: number) => ["runs", "events", id] as const,
   node: (id: number) => ["nodes", "detail", id] as const,
+  artifacts: (id: number) => ["nodes", "artifacts", id] as const,
+  output: (id: number) => ["nodes", "output", id] as const,
   logs: (id: number) => ["nodes", "logs", id] as const,
 };
 
@@ -54,6 +56,27 @@ export const nodeQuery = (id: number) =>
     queryKey: runKeys.node(id),
     queryFn: ({ signal }) => result(api.GET("/nodes/{id}", { params: { path: { id } }, signal })),
   });
+
+export const artifactsQuery = (id: number) =>
+  queryOptions({
+    queryKey: runKeys.artifacts(id),
+    queryFn: async ({ signal }) =>
+      (await result(api.GET("/nodes/{id}/artifacts", { params: { path: { id } }, signal }))).items,
+  });
+
+/** The whole of an output that is too large for the node's own answer; as text, for reading. */
+export const outputQuery = (id: number) =>
+  queryOptions({
+    queryKey: runKeys.output(id),
+    queryFn: async ({ signal }): Promise<string> =>
+      String(
+        await result(api.GET("/nodes/{id}/output", { params: { path: { id } }, parseAs: "text", signal })),
+      ),
+    staleTime: Number.POSITIVE_INFINITY, // an output is final
+  });
+
+export const outputAddress = (id: number): string => addressOf("/nodes/{id}/output", id);
+export const artifactAddress = (id: number): string => addressOf("/artifacts/{id}/content", id);
 
 const logPage = 1000;
 const maxLogPages = 20;

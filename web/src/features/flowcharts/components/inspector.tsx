@@ -1,5 +1,5 @@
-import { Button } from "@mantine/core";
-import { IconCopy, IconTrash } from "@tabler/icons-react";
+import { ActionIcon, Button } from "@mantine/core";
+import { IconCopy, IconTrash, IconX } from "@tabler/icons-react";
 import { type ComponentType, memo } from "react";
 import type { EdgeMode, Finding, GraphEdge, NodeKind } from "../../../api/aliases";
 import { JsonField } from "../../../ui/code-editor";
@@ -188,6 +188,15 @@ export function Inspector({ flowchartId }: { flowchartId: number }) {
   const shown = nodes.length + edges.length > 0;
   return (
     <aside className={classes.inspector} aria-label="Inspector" data-shown={shown || undefined}>
+      {shown && (
+        <ActionIcon
+          className={classes.closeSheet}
+          aria-label="Close the inspector"
+          onClick={() => useEditor.getState().select([])}
+        >
+          <IconX size={16} />
+        </ActionIcon>
+      )}
       {content()}
     </aside>
   );

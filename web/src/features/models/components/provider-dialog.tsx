@@ -5,6 +5,7 @@ import type { Provider, ProviderKind } from "../../../api/aliases";
 import { Modal } from "../../../ui/dialogs";
 import { ErrorNotice } from "../../../ui/feedback";
 import { PasswordInput, Select, TextInput } from "../../../ui/inputs";
+import { notify } from "../../../ui/notices";
 import { createProvider, modelKeys, type ProviderChange, updateProvider } from "../api";
 
 export const kinds: { value: ProviderKind; label: string; hint: string; url: string }[] = [
@@ -37,16 +38,20 @@ export function ProviderDialog({ provider, onClose }: Props) {
   const [removeKey, setRemoveKey] = useState(false);
   const look = kinds.find((k) => k.value === kind);
   const save = useMutation({
-    mutationFn: (): Promise<Provider> => {
+    mutationFn: async (): Promise<{ notice?: string }> => {
       const common = { name: name.trim(), base_url: url.trim() };
-      if (!provider) return createProvider({ ...common, kind, ...(key && { api_key: key }) });
+      if (!provider) {
+        await createProvider({ ...common, kind, ...(key && { api_key: key }) });
+        return {};
+      }
       const change: ProviderChange = {
         ...common,
         ...(key ? { api_key: key } : removeKey && { api_key: "" }),
       };
       return updateProvider(provider.id, change);
     },
-    onSuccess: () => {
+    onSuccess: ({ notice }) => {
+      if (notice) notify(notice);
       void cache.invalidateQueries({ queryKey: modelKeys.providers });
       onClose();
     },

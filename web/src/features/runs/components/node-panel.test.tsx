@@ -1,7 +1,7 @@
 import { fireEvent, screen } from "@testing-library/react";
 import { useState } from "react";
 import { describe, expect, it } from "vitest";
-import type { LogItem, NodeRun } from "../../../api/aliases";
+import type { Artifact, LogItem, NodeRun } from "../../../api/aliases";
 import { flowchartRun, logItem, nodeRun } from "../../../test/graphs";
 import { serve, show } from "../../../test/render";
 import { runKeys } from "../api";
@@ -18,10 +18,12 @@ function Panel({ runs }: { runs: NodeRun[] }) {
   );
 }
 
-function open(runs: NodeRun[], logs: LogItem[] = []) {
+function open(runs: NodeRun[], logs: LogItem[] = [], artifacts: Artifact[] = []) {
   serve({
     ...Object.fromEntries(
       runs.flatMap((r) => [
+        [`GET /nodes/${r.id}/artifacts`, { body: { items: artifacts } }],
+        [`GET /nodes/${r.id}/output`, { body: { rows: "many" } }],
         [`GET /nodes/${r.id}/logs`, { body: { items: logs, next_cursor: null } }],
         [
           `GET /nodes/${r.id}`,
@@ -107,6 +109,43 @@ describe("the node panel", () => {
     tab("Events");
     expect(await screen.findByText("queued to running")).toBeTruthy();
     expect(screen.queryByText("other")).toBeNull();
+  });
+
+  it("folds an output that is kept apart, and loads it when asked to", async () => {
+    await open([nodeRun({ output_omitted: true, output_bytes: 300 * 1024 })]);
+    expect((await screen.findByText("The output is large")).textContent).toContain("300.0 KiB");
+    const link = screen.getByRole("link", { name: "Download the output" });
+    expect(link.getAttribute("href")).toBe("/api/nodes/11/output");
+    expect(screen.queryByText(/many/)).toBeNull();
+    fireEvent.click(screen.getByRole("button", { name: "Show" }));
+    expect(await screen.findByText(/many/)).toBeTruthy();
+    fireEvent.click(screen.getByRole("button", { name: "Hide" }));
+    expect(screen.queryByText(/many/)).toBeNull();
+  });
+
+  it("only offers what is very large as a download", async () => {
+    await open([nodeRun({ output_omitted: true, output_bytes: 40 << 20 })]);
+    expect(await screen.findByText("40.0 MiB")).toBeTruthy();
+    expect(screen.queryByRole("button", { name: "Show" })).toBeNull();
+  });
+
+  it("lists the files that a node left behind", async () => {
+    const file = {
+      id: 3,
+      task_id: 11,
+      flowchart_run_id: 5,
+      attempt: 1,
+      name: "report.csv",
+      kind: "file",
+      media_type: "text/csv",
+      size: 2_048,
+      sha256: "",
+      created_at: nodeRun().created_at,
+    };
+    await open([nodeRun({ output_state: { text: "Done." } })], [], [file]);
+    const link = await screen.findByRole("link", { name: "Download report.csv" });
+    expect(link.getAttribute("href")).toBe("/api/artifacts/3/content");
+    expect(link.closest("li")?.textContent).toContain("2.0 KiB · text/csv");
   });
 
   it("says that there is nothing yet while it runs", async () => {

@@ -15,10 +15,11 @@ import { Select } from "../../../ui/inputs";
 import { JsonView } from "../../../ui/json-view";
 import { lookOf, Status } from "../../../ui/status";
 import { Elapsed } from "../../../ui/time";
-import { eventsQuery, logsQuery, nodeQuery } from "../api";
+import { artifactsQuery, eventsQuery, logsQuery, nodeQuery } from "../api";
 import { isFinalNode, type PanelTab, panelTabs, streamedText } from "../model";
 import { Attempts } from "./attempts";
 import { Follow } from "./follow";
+import { Artifacts, LargeOutput } from "./large-output";
 import classes from "./panel.module.css";
 
 const textIn = (output: Json): string | null =>
@@ -41,6 +42,16 @@ function RunFailure({ run }: { run: NodeRun }) {
 }
 
 function Output({ run, logs }: { run: NodeRun; logs: LogItem[] }) {
+  const artifacts = useQuery(artifactsQuery(run.id));
+  if (run.output_omitted) {
+    return (
+      <Follow size={0} live={false}>
+        <RunFailure run={run} />
+        <Artifacts items={artifacts.data ?? []} />
+        <LargeOutput id={run.id} size={run.output_bytes ?? 0} />
+      </Follow>
+    );
+  }
   const live = !isFinalNode(run.status);
   const text =
     textIn(run.output_state) ?? (run.output_state === null ? streamedText(logs, run.attempt) : null);
@@ -50,6 +61,8 @@ function Output({ run, logs }: { run: NodeRun; logs: LogItem[] }) {
   return (
     <Follow size={text?.length ?? 0} live={live}>
       <RunFailure run={run} />
+      {artifacts.isError && <ErrorNotice error={artifacts.error} onRetry={() => void artifacts.refetch()} />}
+      <Artifacts items={artifacts.data ?? []} />
       {text !== null && text !== "" ? (
         <div className={classes.streamed} data-live={live || undefined} aria-live="off">
           {text}
