@@ -14,7 +14,8 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 )
 
-type providerView struct {
+// ProviderView is a provider as it is shown; its key never is.
+type ProviderView struct {
 	ID                int64      `json:"id"`
 	Name              string     `json:"name"`
 	Kind              string     `json:"kind" enum:"openai,anthropic,gemini,demo"`
@@ -26,8 +27,8 @@ type providerView struct {
 	UpdatedAt         time.Time  `json:"updated_at"`
 }
 
-func viewProvider(p catalog.Provider) providerView {
-	return providerView{
+func viewProvider(p catalog.Provider) ProviderView {
+	return ProviderView{
 		ID: p.ID, Name: p.Name, Kind: p.Kind, BaseURL: p.BaseUrl, APIKeySet: p.ApiKeyCiphertext != nil,
 		APIKeyFingerprint: p.ApiKeyFingerprint, APIKeySetAt: p.ApiKeySetAt, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
@@ -71,13 +72,13 @@ type updateProviderInput struct {
 
 type providerOutput struct {
 	ETag string `header:"ETag"`
-	Body providerView
+	Body ProviderView
 }
 
 type updatedProviderOutput struct {
 	ETag string `header:"ETag"`
 	Body struct {
-		providerView
+		ProviderView
 		APIKeyRemoved bool   `json:"api_key_removed" doc:"base_url moved to another origin without a new key, so the stored one was removed"`
 		Notice        string `json:"notice,omitempty" doc:"For people: what happened to the key and what to do"`
 	}
@@ -85,7 +86,7 @@ type updatedProviderOutput struct {
 
 func updatedProviderOut(u catalog.ProviderUpdate) *updatedProviderOutput {
 	out := &updatedProviderOutput{ETag: etag(u.Provider.Revision)}
-	out.Body.providerView, out.Body.APIKeyRemoved = viewProvider(u.Provider), u.KeyRemoved
+	out.Body.ProviderView, out.Body.APIKeyRemoved = viewProvider(u.Provider), u.KeyRemoved
 	if u.KeyRemoved {
 		out.Body.Notice = fmt.Sprintf("The base URL moved from %s to %s, so the stored API key was removed: it was entered for the old address. "+
 			"Set the key for the new one.", u.MovedFrom, u.MovedTo)
@@ -113,7 +114,7 @@ func checkBaseURL(raw string) error {
 func (s *server) registerProviders() {
 	handle(s, route{
 		method: http.MethodGet, path: "/providers", id: "list-providers", tag: "models", permission: auth.Read, summary: "Providers",
-	}, func(ctx context.Context, in *PageInput) (*pageOutput[providerView], error) {
+	}, func(ctx context.Context, in *PageInput) (*pageOutput[ProviderView], error) {
 		before, err := in.before()
 		if err != nil {
 			return nil, err

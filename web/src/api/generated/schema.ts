@@ -1395,10 +1395,25 @@ export interface components {
             attempts: components["schemas"]["TimelineEntry"][];
         };
         UpdatedProviderOutputBody: {
+            api_key_fingerprint: string;
             /** @description base_url moved to another origin without a new key, so the stored one was removed */
             api_key_removed: boolean;
+            /** @description The key itself is never shown */
+            api_key_set: boolean;
+            /** Format: date-time */
+            api_key_set_at: string | null;
+            base_url: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            kind: "openai" | "anthropic" | "gemini" | "demo";
+            name: string;
             /** @description For people: what happened to the key and what to do */
             notice?: string;
+            /** Format: date-time */
+            updated_at: string;
         };
         UpdateFlowchartInputBody: {
             description?: string;
