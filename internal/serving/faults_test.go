@@ -215,6 +215,7 @@ func TestSecondMasterLeavesTheWorkersOfProcessOneAlone(t *testing.T) {
 	master := r.childOf(r.pid())
 	workers := workersOf(master)
 	second := exec.Command("nsenter", "-t", fmt.Sprint(master), "-p", "-m", r.path("program"), "test-master", r.path("settings"))
+	second.Env = append(os.Environ(), "TMPDIR="+r.dir)
 	out, err := second.CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "is taken")
