@@ -38,8 +38,9 @@ type stack struct {
 	address string
 	url     string
 	env     map[string]string
-	key     string // an API key
-	marker  string // in the environment of every process of this stack
+	args    []string // further ones of serve
+	key     string   // an API key
+	marker  string   // in the environment of every process of this stack
 	cmd     *exec.Cmd
 	exit    chan error
 	others  []*exec.Cmd
@@ -85,7 +86,7 @@ func prepare(t *testing.T, env map[string]string) *stack {
 // start starts the program until it says that it is ready.
 func (s *stack) start() {
 	s.t.Helper()
-	s.cmd = s.run("out", "serve")
+	s.cmd = s.run("out", append([]string{"serve"}, s.args...)...)
 	exit, cmd := make(chan error, 1), s.cmd
 	s.exit = exit
 	go func() { exit <- cmd.Wait() }()
