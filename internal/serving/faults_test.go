@@ -238,7 +238,7 @@ func TestProcessOneReapsWhatOthersLeaveBehind(t *testing.T) {
 	r.eventually("no zombie is left", func() bool {
 		return !slices.ContainsFunc(allProcesses(), func(p process) bool { return p.parent == master && p.state == "Z" })
 	})
-	require.Equal(t, 2, len(workersOf(master)))
+	require.Len(t, workersOf(master), 2)
 	require.NoError(t, syscall.Kill(master, syscall.SIGUSR2))
 	r.logged("upgrade refused")
 	require.Contains(t, r.log(), "Roll out a new container instead")

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,14 +161,7 @@ func TestNoRequestFailsDuringFiftyReloads(t *testing.T) {
 }
 
 func disjoint(a, b []int) bool {
-	for _, x := range a {
-		for _, y := range b {
-			if x == y {
-				return false
-			}
-		}
-	}
-	return len(b) > 0
+	return len(b) > 0 && !slices.ContainsFunc(b, func(pid int) bool { return slices.Contains(a, pid) })
 }
 
 // One keeper of each kind goes on while the number of workers changes, workers are

@@ -103,7 +103,7 @@ func testMaster(args []string) int {
 			}, err
 		},
 		WorkerArgs: func(in Inherited) []string {
-			raw, _ := json.Marshal(in) //nolint:errchkjson // numbers and texts
+			raw, _ := json.Marshal(in)
 			return []string{"test-worker", path, string(raw)}
 		},
 		RunDir: runDir,
@@ -111,7 +111,7 @@ func testMaster(args []string) int {
 		Upgrade: Upgrade{
 			Program: filepath.Join(filepath.Dir(path), "program"), Environ: os.Environ(), Sockets: from.Sockets, Channel: from.Channel,
 			Args: func(channel int, sockets []Socket) []string {
-				raw, _ := json.Marshal(map[string]any{"Channel": channel, "Sockets": sockets}) //nolint:errchkjson // numbers and texts
+				raw, _ := json.Marshal(map[string]any{"Channel": channel, "Sockets": sockets})
 				return []string{"test-master", path, string(raw)}
 			},
 		},
@@ -249,7 +249,10 @@ func (h *rigHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *rigHandler) say(w io.Writer) {
-	_ = json.NewEncoder(w).Encode(rigAnswer{PID: os.Getpid(), Master: os.Getppid(), Label: h.label, Binary: os.Getenv("RIG_BINARY")})
+	raw, err := json.Marshal(rigAnswer{PID: os.Getpid(), Master: os.Getppid(), Label: h.label, Binary: os.Getenv("RIG_BINARY")})
+	if err == nil {
+		_, _ = w.Write(raw)
+	}
 }
 
 func (h *rigHandler) take(w http.ResponseWriter) {

@@ -119,8 +119,7 @@ func (r *rig) ended() int {
 	select {
 	case err := <-r.exit:
 		r.exit <- err
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			return failed.ExitCode()
 		}
 		require.NoError(r.t, err)

@@ -113,7 +113,6 @@ type listener struct {
 	duplicates int
 	resyncs    int
 	connects   int
-	sids       map[string]bool
 	failures   []string
 }
 
@@ -124,7 +123,6 @@ type packet struct {
 	Position string          `json:"position"`
 	OK       bool            `json:"ok"`
 	Resync   json.RawMessage `json:"resync"`
-	Raw      json.RawMessage `json:"-"`
 }
 
 func newListener(address, room, key string) *listener {
@@ -244,7 +242,7 @@ func (l *listener) event(raw string) error {
 	var name string
 	var p packet
 	if err := json.Unmarshal([]byte(raw), &args); err != nil || len(args) < 2 {
-		return nil //nolint:nilerr // an event without a payload is none of ours
+		return nil // an event without a payload is none of ours
 	}
 	if err := errors.Join(json.Unmarshal(args[0], &name), json.Unmarshal(args[1], &p)); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -76,9 +77,7 @@ func prepare(t *testing.T, env map[string]string) *stack {
 		"LLMCTL_STUDIO_INTERNAL_BIND": "off", "GUNICORN_BIND": s.address, "GUNICORN_WORKERS": "2",
 		"GUNICORN_ACCESS_LOG": filepath.Join(dir, "access.log"), "TMPDIR": dir,
 	}
-	for name, value := range env {
-		s.env[name] = value
-	}
+	maps.Copy(s.env, env)
 	t.Cleanup(s.clean)
 	return s
 }
@@ -171,8 +170,7 @@ func (s *stack) ended() int {
 	select {
 	case err := <-s.exit:
 		s.exit <- err
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			return failed.ExitCode()
 		}
 		require.NoError(s.t, err)
@@ -226,16 +224,6 @@ func (s *stack) settle(n int) []int {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("exactly %d workers", n), func() bool { return len(s.workers()) == n })
 	return s.workers()
-}
-
-// resident is the memory of a process in bytes.
-func resident(pid int) uint64 {
-	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
-	if err != nil {
-		return 0
-	}
-	pages, _ := strconv.ParseUint(strings.Fields(string(raw))[1], 10, 64)
-	return pages * uint64(os.Getpagesize())
 }
 
 func (s *stack) stop() {
