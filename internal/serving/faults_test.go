@@ -215,6 +215,7 @@ func TestSecondMasterLeavesTheWorkersOfProcessOneAlone(t *testing.T) {
 	master := r.childOf(r.pid())
 	workers := workersOf(master)
 	second := exec.Command("nsenter", "-t", fmt.Sprint(master), "-p", "-m", r.path("program"), "test-master", r.path("settings"))
+	second.Env = append(os.Environ(), "TMPDIR="+r.dir)
 	out, err := second.CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "is taken")
@@ -237,7 +238,7 @@ func TestProcessOneReapsWhatOthersLeaveBehind(t *testing.T) {
 	r.eventually("no zombie is left", func() bool {
 		return !slices.ContainsFunc(allProcesses(), func(p process) bool { return p.parent == master && p.state == "Z" })
 	})
-	require.Equal(t, 2, len(workersOf(master)))
+	require.Len(t, workersOf(master), 2)
 	require.NoError(t, syscall.Kill(master, syscall.SIGUSR2))
 	r.logged("upgrade refused")
 	require.Contains(t, r.log(), "Roll out a new container instead")

@@ -87,6 +87,10 @@ func testMaster(args []string) int {
 			return 9
 		}
 	}
+	runDir, err := MakeRunDir()
+	if err != nil {
+		return 9
+	}
 	a := New(Options{
 		Load: func() (Settings, error) {
 			s, err := loadRig(path)
@@ -98,18 +102,16 @@ func testMaster(args []string) int {
 				Bind: s.Bind, Workers: s.Workers, Timeout: s.Timeout, Grace: s.Grace, Environ: append(os.Environ(), "RIG_SETTINGS="+string(raw)),
 			}, err
 		},
-		WorkerArgs: func(channel int, listeners []int) []string {
-			out := []string{"test-worker", path, strconv.Itoa(channel)}
-			for _, fd := range listeners {
-				out = append(out, strconv.Itoa(fd))
-			}
-			return out
+		WorkerArgs: func(in Inherited) []string {
+			raw, _ := json.Marshal(in)
+			return []string{"test-worker", path, string(raw)}
 		},
+		RunDir: runDir,
 		Reopen: func() { log.Info("master reopens") }, Log: log, Now: time.Now,
 		Upgrade: Upgrade{
 			Program: filepath.Join(filepath.Dir(path), "program"), Environ: os.Environ(), Sockets: from.Sockets, Channel: from.Channel,
 			Args: func(channel int, sockets []Socket) []string {
-				raw, _ := json.Marshal(map[string]any{"Channel": channel, "Sockets": sockets}) //nolint:errchkjson // numbers and texts
+				raw, _ := json.Marshal(map[string]any{"Channel": channel, "Sockets": sockets})
 				return []string{"test-master", path, string(raw)}
 			},
 		},
@@ -141,13 +143,11 @@ func testWorker(args []string) int {
 	if err := json.Unmarshal([]byte(os.Getenv("RIG_SETTINGS")), &set); err != nil {
 		return 9
 	}
-	channel, _ := strconv.ParseUint(args[1], 10, 32)
-	var fds []uintptr
-	for _, a := range args[2:] {
-		fd, _ := strconv.ParseUint(a, 10, 32)
-		fds = append(fds, uintptr(fd))
+	var in Inherited
+	if err := json.Unmarshal([]byte(args[1]), &in); err != nil {
+		return 9
 	}
-	listeners, err := OpenListeners(fds)
+	listeners, err := OpenListeners(in.Listeners)
 	if err != nil {
 		log.Error("worker", "error", err)
 		return 1
@@ -155,7 +155,7 @@ func testWorker(args []string) int {
 	h := &rigHandler{label: set.Label}
 	var server *Server
 	worker, err := OpenWorker(WorkerOptions{
-		ChannelFD: uintptr(channel), Log: log, Now: time.Now, Reopen: func() { log.Info("worker reopens") },
+		ChannelFD: in.Channel, Log: log, Reopen: func() { log.Info("worker reopens") },
 		Stats: func(context.Context) (Stats, bool) { return server.Counts(), !h.deadlocked.Load() },
 		Beat:  set.Timeout / 4,
 	})
@@ -249,7 +249,10 @@ func (h *rigHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *rigHandler) say(w io.Writer) {
-	_ = json.NewEncoder(w).Encode(rigAnswer{PID: os.Getpid(), Master: os.Getppid(), Label: h.label, Binary: os.Getenv("RIG_BINARY")})
+	raw, err := json.Marshal(rigAnswer{PID: os.Getpid(), Master: os.Getppid(), Label: h.label, Binary: os.Getenv("RIG_BINARY")})
+	if err == nil {
+		_, _ = w.Write(raw)
+	}
 }
 
 func (h *rigHandler) take(w http.ResponseWriter) {

@@ -50,7 +50,10 @@ func newRig(t *testing.T, change func(*rigSettings)) *rig {
 // on this machine uses.
 func makeRig(t *testing.T, change func(*rigSettings)) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), set: rigSettings{
+	dir, err := os.MkdirTemp("", "rig") //nolint:usetesting // paths of sockets must be short
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	r := &rig{t: t, dir: dir, set: rigSettings{
 		Bind: []string{freeAddress(t)}, Workers: 2, Timeout: 30 * time.Second, Grace: 10 * time.Second, Keepalive: 2 * time.Second,
 		Connections: 1000, Label: "first",
 	}}
@@ -94,6 +97,7 @@ func (r *rig) start(prefix ...string) {
 	defer func() { _ = log.Close() }()
 	r.cmd = exec.Command(argv[0], argv[1:]...)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
+	r.cmd.Env = append(os.Environ(), "TMPDIR="+r.dir)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(r.t, r.cmd.Start())
 	exit := make(chan error, 1)
@@ -115,8 +119,7 @@ func (r *rig) ended() int {
 	select {
 	case err := <-r.exit:
 		r.exit <- err
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			return failed.ExitCode()
 		}
 		require.NoError(r.t, err)

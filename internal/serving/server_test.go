@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 )
 
 // site is a server in this process.
@@ -136,7 +135,6 @@ func received[T any](t *testing.T, c <-chan T, what string) T {
 
 func TestThreadsBoundTheWorkAndTheLine(t *testing.T) {
 	t.Parallel()
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	g := newGatekeeper()
 	s := newSite(t, ServerOptions{Handler: g, Threads: 1, Exempt: func(r *http.Request) bool { return r.URL.Path == "/exempt" }, Connections: 1000})
 	answers := []<-chan result{s.get("/")}
