@@ -9,6 +9,7 @@ package errs
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -72,12 +73,24 @@ func (e *Error) Retry(after time.Duration) *Error {
 	return &c
 }
 
-// Error gives reason, message and cause; it is meant for logs.
+// shownDetails bounds what Error says of a long list.
+const shownDetails = 5
+
+// Error gives reason, message, the first details and the cause; it is meant for logs.
 func (e *Error) Error() string {
-	if e.Cause != nil {
-		return e.Reason + ": " + e.Message + ": " + e.Cause.Error()
+	var text strings.Builder
+	text.WriteString(e.Reason + ": " + e.Message)
+	for i, d := range e.Details {
+		if i == shownDetails {
+			fmt.Fprintf(&text, " … %d more", len(e.Details)-i)
+			break
+		}
+		text.WriteString(" [" + d.Location + " " + d.Message + "]")
 	}
-	return e.Reason + ": " + e.Message
+	if e.Cause != nil {
+		text.WriteString(": " + e.Cause.Error())
+	}
+	return text.String()
 }
 
 // Unwrap gives the cause.

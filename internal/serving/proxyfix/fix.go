@@ -35,6 +35,7 @@ type Options struct {
 type Fix struct {
 	opts    Options
 	headers [5]counter
+	hinted  atomic.Bool
 }
 
 // counter counts what was ignored of one header.
@@ -99,6 +100,7 @@ func (f *Fix) Wrap(next http.Handler) http.Handler {
 func (f *Fix) apply(r *http.Request) *http.Request {
 	o := connection(r)
 	given := take(r.Header)
+	f.hint(r, given)
 	peer := r.RemoteAddr
 	u := *r.URL
 	u.Scheme, u.Host = "", "" // an absolute request line is the client's word
@@ -197,6 +199,15 @@ func (f *Fix) values(r *http.Request, i int, given string) ([]string, bool) {
 	return all[len(all)-h.hops:], true
 }
 
+// hint says once that there seems to be a proxy that nobody told us of.
+func (f *Fix) hint(r *http.Request, given [5]string) {
+	if f.opts.Hops != (Hops{}) || given == [5]string{} || f.opts.Logger == nil || !f.hinted.CompareAndSwap(false, true) {
+		return
+	}
+	f.opts.Logger.InfoContext(r.Context(), "a request has forwarded headers and no proxy is trusted, so they are removed; "+
+		"if a proxy of yours stands in front, say so with LLMCTL_STUDIO_PROXY_FIX_ENABLED", "peer", r.RemoteAddr)
+}
+
 // ignore counts a value that was not believed, and warns of the first.
 func (f *Fix) ignore(r *http.Request, i int, value, fault string) {
 	h := &f.headers[i]
@@ -237,15 +248,18 @@ func take(h http.Header) [5]string {
 }
 
 // claims tells whether a header says where a request came from, in any of the
-// spellings that proxies and frameworks know.
+// spellings that proxies and frameworks know. Names are canonical, as net/http reads
+// them.
 func claims(name string) bool {
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	if strings.HasPrefix(name, "x-forwarded-") {
+	if strings.IndexByte(name, '_') >= 0 { // CGI and WSGI take it for a hyphen
+		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	}
+	if strings.HasPrefix(name, "X-Forwarded") {
 		return true
 	}
 	switch name {
-	case "forwarded", "x-forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip",
-		"x-original-forwarded-for", "x-original-host", "x-original-url", "x-rewrite-url", "x-url-scheme", "x-scheme", "x-script-name":
+	case "Forwarded", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Original-Forwarded-For",
+		"X-Original-Host", "X-Original-Url", "X-Rewrite-Url", "X-Url-Scheme", "X-Scheme", "X-Script-Name":
 		return true
 	default:
 		return false
