@@ -39,7 +39,7 @@ the environment; see "llmctl config print" and "llmctl config doc".`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(c.up(), c.serve(), c.serveWorker(), c.worker(), c.frontend(), c.db(), c.config(), c.executor(), c.version())
 	root.AddCommand(c.ctl())
-	root.AddCommand(c.waitMCP())
+	root.AddCommand(c.waitMCP(), c.doctor())
 	return root
 }
 

@@ -3,6 +3,7 @@ package backup_test
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -335,4 +336,24 @@ func TestOutputAppearsWholeOrNotAtAll(t *testing.T) {
 	_, err = backup.Create(t.Context(), o)
 	require.ErrorContains(t, err, "nothing to back up")
 	require.NoFileExists(t, o.Output)
+}
+
+func TestBackupOfAnOlderReleaseIsMigrated(t *testing.T) {
+	t.Parallel()
+	newest, err := postgres.Newest()
+	require.NoError(t, err)
+	old := emptyDB(t)
+	require.NoError(t, old.MigrateTo(t.Context(), postgres.Versions{Schema: 1, Queue: newest.Queue}, slog.New(slog.DiscardHandler)))
+	_, err = old.Exec(t.Context(), someData)
+	require.NoError(t, err)
+	path, m := create(t, backup.CreateOptions{URI: uri(old)})
+	require.EqualValues(t, 1, m.Versions.Schema)
+
+	target := pgtest.DB(t)
+	require.NoError(t, restore(t, open(t, path), backup.RestoreOptions{URI: uri(target)}))
+	require.Equal(t, schemaOf(t, pgtest.DB(t)), schemaOf(t, target))
+	var events, level int
+	require.NoError(t, target.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM event), (SELECT level FROM schema_level)`).Scan(&events, &level))
+	require.Equal(t, 3000, events)
+	require.Greater(t, level, 1, "migrations of the contents have run")
 }

@@ -125,6 +125,7 @@ func (s *server) register() {
 	s.registerArtifacts()
 	s.registerEvents()
 	s.registerOperations()
+	s.registerDoctor()
 	s.describe()
 }
 
