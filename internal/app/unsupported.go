@@ -22,7 +22,6 @@ func refuseWithoutEffect(cfg *config.Config, role string) error {
 		refuse(cfg.Server.Certfile != "", "GUNICORN_CERTFILE", "is set; llmctl up serves plain HTTP, put a proxy in front or use llmctl serve")
 		refuse(cfg.Proxy.Enabled, "LLMCTL_STUDIO_PROXY_FIX_ENABLED", "is true; llmctl up does not read forwarded headers, llmctl serve does")
 	}
-	refuse(cfg.SocketIO.MessageQueue != "", "LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE", "or CELERY_REDIS_HOST is set; there is no Redis bus yet, leave them empty")
 	refuse(cfg.Executor.Provider == "kubernetes", "LLMCTL_NODE_EXECUTOR_PROVIDER", "is kubernetes; accepted are inline and process")
 	if len(faults) == 0 {
 		return nil
