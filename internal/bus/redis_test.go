@@ -311,3 +311,18 @@ func TestRedisBehindAPartition(t *testing.T) {
 	awaitCarries(t, near, far)
 	awaitCarries(t, far, near)
 }
+
+// The user has what docs/operations/redis.md says is enough, and nothing else.
+func TestRedisWithTheRightsThatTheDocumentationNames(t *testing.T) {
+	t.Parallel()
+	rules := "studio on >s3cret resetchannels &llmctl:* &socket.io* &flask-socketio -@all " +
+		"+publish +subscribe +psubscribe +ping +hello +client +select +cluster|slots +cluster|shards"
+	s := redistest.Start(t, append([]string{"--user"}, strings.Fields(rules)...)...)
+	u := strings.Replace(s.URL(), "redis://", "redis://studio:s3cret@", 1)
+	u = strings.Replace(u, "/0", "/3", 1)
+	a, b := newRedis(t, u, quick()), newRedis(t, u, quick())
+	bustest.Start(t, a)
+	bustest.Start(t, b)
+	awaitCarries(t, a, b)
+	require.ErrorContains(t, refused(t, u+"?channel_prefix=other"), "NOPERM")
+}

@@ -231,7 +231,7 @@ func (s *Server) awaitReady(log string) error {
 		if strings.Contains(string(text), "eady to accept connections") || strings.Contains(string(text), "+monitor master") {
 			return nil
 		}
-		if err := syscall.Kill(s.pid, 0); err != nil {
+		if s.dead() {
 			return fmt.Errorf("redis-server ended: %s", text)
 		}
 		select {
@@ -240,6 +240,13 @@ func (s *Server) awaitReady(log string) error {
 			return fmt.Errorf("redis-server is not ready: %s", text)
 		}
 	}
+}
+
+// dead reports whether the server ended by itself; its keeper has not looked yet.
+func (s *Server) dead() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
+	_, state, found := strings.Cut(string(stat), ") ")
+	return err == nil && found && strings.HasPrefix(state, "Z")
 }
 
 func (s *Server) end() {
