@@ -80,8 +80,8 @@ bin/golangci-lint bin/sqlc: tools/go.mod tools/go.sum
 .PHONY: deps-up deps-test deps-node
 deps-up: ## Install what running needs (PostgreSQL), if it is missing
 	@tools/deps.sh postgresql
-deps-test: ## Install what the tests need (PostgreSQL, Chromium, nginx), if it is missing
-	@tools/deps.sh postgresql chromium nginx
+deps-test: ## Install what the tests need (PostgreSQL, Redis, Chromium, nginx), if it is missing
+	@tools/deps.sh postgresql redis chromium nginx
 deps-node:
 	@tools/deps.sh node
 

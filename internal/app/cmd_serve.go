@@ -157,9 +157,14 @@ func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.
 	if err != nil {
 		return nil, nil, err
 	}
+	hints, err := sharedBus(ctx, cfg, db, log)
+	if err != nil {
+		db.Close()
+		return nil, nil, err
+	}
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{web: true, page: page}, cfg: cfg, log: log, now: c.edge.Now, db: db, box: box,
-		bus: sharedBus(db, log), dataDir: dataDir, peers: peers, access: access,
+		bus: hints, dataDir: dataDir, peers: peers, access: access,
 	})
 	if err != nil {
 		db.Close()

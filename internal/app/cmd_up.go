@@ -83,13 +83,17 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 	if err != nil {
 		return err
 	}
+	hints, err := busFor(ctx, cfg, db, log)
+	if err != nil {
+		return err
+	}
 	access, err := c.accessLog(cfg, config.RoleUp, log)
 	if err != nil {
 		return err
 	}
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{web: true, page: true, work: true}, access: access,
-		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: busFor(cfg, db, log), dataDir: dataDir,
+		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: hints, dataDir: dataDir,
 		owner: ownerOf(dataDir), scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",
 	})
 	if err != nil {
@@ -99,17 +103,12 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 }
 
 // busFor is in memory with a database of our own, which nobody else uses; a given
-// one may have other processes.
-func busFor(cfg *config.Config, db *postgres.DB, log *slog.Logger) bus.Bus {
-	if cfg.Database.URI == "" {
-		return bus.NewMemory()
+// one may have other processes, and a given Redis is used in any case.
+func busFor(ctx context.Context, cfg *config.Config, db *postgres.DB, log *slog.Logger) (bus.Bus, error) {
+	if cfg.Database.URI == "" && cfg.SocketIO.MessageQueue == "" {
+		return bus.NewMemory(), nil
 	}
-	return sharedBus(db, log)
-}
-
-// sharedBus reaches the other processes on the same database.
-func sharedBus(db *postgres.DB, log *slog.Logger) bus.Bus {
-	return bus.NewPostgres(db, bus.PostgresOptions{Logger: log})
+	return sharedBus(ctx, cfg, db, log)
 }
 
 // poolSize has a connection for each slot and some for requests and services.

@@ -57,9 +57,13 @@ func (c *command) runWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hints, err := sharedBus(ctx, cfg, db, log)
+	if err != nil {
+		return err
+	}
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{work: true},
-		cfg:   cfg, log: log, now: c.edge.Now, db: db, box: box, bus: sharedBus(db, log), dataDir: dataDir,
+		cfg:   cfg, log: log, now: c.edge.Now, db: db, box: box, bus: hints, dataDir: dataDir,
 		owner:       "worker:" + cfg.Worker.Hostname + ":" + uuid.NewString(), // nobody's successor
 		scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",
 	})

@@ -11,6 +11,17 @@ func (s *studio) measure(m *telemetry.Metrics) {
 	m.Gauge("llmctl_db_connections_max", "Most database connections of this process.", pool(func() int32 { return s.db.Pool.Stat().MaxConns() }))
 	m.Counter("llmctl_db_acquire_wait_seconds_total", "Time spent waiting for a database connection.",
 		func() float64 { return s.db.Pool.Stat().AcquireDuration().Seconds() })
+	m.Gauge("llmctl_bus_ok", "1 while hints reach the other processes.", func() float64 {
+		if s.bus.Health().OK {
+			return 1
+		}
+		return 0
+	})
+	m.Counter("llmctl_bus_published_total", "Hints that were given to the bus.", func() float64 { return float64(s.bus.Health().Published) })
+	m.Counter("llmctl_bus_received_total", "Hints of other processes.", func() float64 { return float64(s.bus.Health().Received) })
+	m.Counter("llmctl_bus_dropped_total", "Hints and signals that never left; the log has the events.", func() float64 { return float64(s.bus.Health().Dropped) })
+	m.Counter("llmctl_bus_undecodable_total", "Messages on the bus that were not ours.", func() float64 { return float64(s.bus.Health().Undecodable) })
+	m.Counter("llmctl_bus_reconnects_total", "Subscriptions that were made anew.", func() float64 { return float64(s.bus.Health().Reconnects) })
 	if s.realtime != nil {
 		s.realtime.measure(m)
 	}

@@ -21,12 +21,13 @@ type realtimeSide struct {
 	auth     *auth.Service
 	hub      *realtime.Hub
 	server   *socketio.Server
+	foreign  *foreign
 	mu       sync.Mutex
 	sessions map[string]*realtime.Session // by socket
 }
 
 func newRealtime(s *studio) (*realtimeSide, error) {
-	r := &realtimeSide{auth: s.auth, sessions: map[string]*realtime.Session{}}
+	r := &realtimeSide{auth: s.auth, foreign: s.foreign, sessions: map[string]*realtime.Session{}}
 	var err error
 	r.hub, err = realtime.New(realtime.Options{
 		DB: s.db, Bus: s.bus, Logger: s.log, Now: s.now, Authorize: mayListen,
@@ -60,6 +61,9 @@ func newRealtime(s *studio) (*realtimeSide, error) {
 	r.server.Namespace(realtime.Namespace, socketio.Handler{
 		Authorize: r.authorize, Connect: r.connect, Event: r.event, Disconnect: r.disconnect,
 	})
+	if s.foreign != nil {
+		return r, s.foreign.serve(r.server)
+	}
 	return r, nil
 }
 
@@ -112,7 +116,11 @@ func (c client) Send(frame realtime.Frame) error {
 func (c client) Close(reason string) { c.socket.Drop(reason) }
 
 func (r *realtimeSide) connect(s *socketio.Socket) {
-	session, err := r.hub.Attach(client{s}, s.Principal(), s.Transport())
+	var conn realtime.Conn = client{s}
+	if r.foreign != nil {
+		conn = member{client{s}}
+	}
+	session, err := r.hub.Attach(conn, s.Principal(), s.Transport())
 	if err != nil {
 		s.Drop("not attached")
 		return
@@ -157,7 +165,11 @@ func (r *realtimeSide) handler() http.Handler { return r.server }
 
 // Status implements httpapi.RealtimeStatus.
 func (r *realtimeSide) Status() any {
-	return map[string]any{"hub": r.hub.Status(), "sockets": r.server.Stats()}
+	out := map[string]any{"hub": r.hub.Status(), "sockets": r.server.Stats()}
+	if r.foreign != nil {
+		out["foreign"] = r.foreign.status()
+	}
+	return out
 }
 
 func (r *realtimeSide) notReady() []string {

@@ -59,6 +59,7 @@ type studio struct {
 	queue      *queue.Client
 	worker     *workSide     // nil: this process works nothing
 	realtime   *realtimeSide // nil: this process serves nothing
+	foreign    *foreign      // nil: no foreign servers are talked with
 	handler    http.Handler  // likewise
 	metrics    *telemetry.Metrics
 }
@@ -69,8 +70,14 @@ const revokedTopic = "revoked"
 // newStudio connects everything; nothing runs yet.
 func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s := &studio{studioOptions: o, metrics: telemetry.New(buildVersion())}
-	s.events = event.NewLog(o.bus, o.now)
 	var err error
+	if s.foreign, err = newForeign(o.cfg, o.log); err != nil {
+		return nil, err
+	}
+	if s.foreign != nil && s.foreign.emitter != nil {
+		s.bus = exporting{s.bus, s.foreign.emitter}
+	}
+	s.events = event.NewLog(s.bus, o.now)
 	if s.auth, err = auth.NewService(ctx, o.db, o.now); err != nil {
 		return nil, err
 	}
@@ -122,6 +129,9 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 		out = append(out, s.access) // ends last, when no request is left
 	}
 	out = append(out, s.bus)
+	if s.foreign != nil {
+		out = append(out, s.foreign)
+	}
 	if s.worker != nil {
 		out = append(out, s.worker.recorder, s.worker.registry)
 	}

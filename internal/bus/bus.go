@@ -20,10 +20,11 @@ type Hint struct {
 type Bus interface {
 	event.Publisher
 
-	// Name is the driver's name: memory, postgres.
+	// Name is the driver's name: memory, postgres, redis.
 	Name() string
-	// Run connects and serves until ctx ends. It calls ready once, after the
-	// first successful subscription, and returns nil when ctx ended it.
+	// Run connects and serves until ctx ends, and returns nil then. It calls ready
+	// once: after the first successful subscription or, where a process can do
+	// without the transport (redis), after the first try.
 	Run(ctx context.Context, ready func()) error
 	// Subscribe hands every hint to f until cancel is called. After cancel has
 	// returned, f may still be running for a hint that was under way.

@@ -99,6 +99,9 @@ type Frontend struct {
 // SocketIO is the realtime server.
 type SocketIO struct {
 	MessageQueue   Secret        `env:"LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE" auto:"redis at CELERY_REDIS_HOST when that is set, else the database" doc:"Bus between processes: redis://, rediss://, redis-sentinel:// or redis-cluster://."`
+	Adapter        List          `env:"LLMCTL_STUDIO_SOCKETIO_ADAPTER" oneof:"classic|python" doc:"Foreign Socket.IO servers and emitters on the same Redis to talk with: classic (the @socket.io/redis-adapter and -emitter), python (python-socketio's JSON messages), or both."`
+	AdapterKey     string        `env:"LLMCTL_STUDIO_SOCKETIO_ADAPTER_KEY" default:"socket.io" doc:"First part of the channels of classic, as the others have it."`
+	PythonChannel  string        `env:"LLMCTL_STUDIO_SOCKETIO_PYTHON_CHANNEL" default:"flask-socketio" doc:"Channel of python, as the others have it."`
 	Path           string        `env:"LLMCTL_STUDIO_SOCKETIO_PATH" default:"/socket.io" doc:"Path of the realtime endpoint; served below the API path as well."`
 	CORSOrigins    List          `env:"LLMCTL_STUDIO_SOCKETIO_CORS_ALLOWED_ORIGINS" auto:"same origin" doc:"Origins that may connect, comma separated, or *."`
 	Transports     List          `env:"LLMCTL_STUDIO_SOCKETIO_TRANSPORTS" default:"websocket,polling" oneof:"websocket|polling" doc:"Transports that the server accepts."`

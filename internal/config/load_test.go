@@ -80,6 +80,30 @@ func TestRedisDecidesBusAndWorkers(t *testing.T) {
 	require.Equal(t, 4, c.Server.Workers)
 }
 
+func TestRedisAddressesOfEveryFormAreAccepted(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"redis://:p%40ss@cache:6380/3", "rediss://cache?skip_verify=true",
+		"redis-sentinel://a:26379,b:26379/mymaster/1", "redis-cluster://a:7000,b:7001,c:7002?tls=true",
+	} {
+		c := load(t, LoadOptions{Role: RoleUp, Environ: []string{
+			"LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE=" + address, "LLMCTL_STUDIO_SOCKETIO_ADAPTER=classic,python",
+		}})
+		require.Equal(t, address, c.SocketIO.MessageQueue.Reveal())
+	}
+}
+
+func TestRedisFaultsAreNamedWithoutThePassword(t *testing.T) {
+	t.Parallel()
+	found := problems(t, RoleUp, "LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE=redis-sentinel://:s3cret@a,b")
+	problem := found["LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE"]
+	require.Contains(t, problem.Want, "the name of the master is missing")
+	require.NotContains(t, problem.Given+problem.Want, "s3cret")
+	require.Contains(t, problems(t, RoleUp, "LLMCTL_STUDIO_SOCKETIO_ADAPTER=classic")["LLMCTL_STUDIO_SOCKETIO_ADAPTER"].Want, "MESSAGE_QUEUE")
+	require.Contains(t, problems(t, RoleUp, "LLMCTL_STUDIO_SOCKETIO_ADAPTER=sharded")["LLMCTL_STUDIO_SOCKETIO_ADAPTER"].Want, "classic")
+	require.Contains(t, problems(t, RoleUp, "LLMCTL_STUDIO_SOCKETIO_ADAPTER_KEY=a*")["LLMCTL_STUDIO_SOCKETIO_ADAPTER_KEY"].Want, "letters")
+}
+
 func TestBooleansAreStrict(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{"1": true, "TRUE": true, "Yes": true, "on": true, "0": false, "false": false, "NO": false, "off": false} {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/llmctl/studio/internal/redisconn"
 )
 
 // Roles whose needs Load knows. Any other command has none of its own.
@@ -113,6 +115,7 @@ func validBind(address string) bool {
 
 var (
 	pathPattern     = regexp.MustCompile(`^(/|(/[A-Za-z0-9._~-]+)+)$`)
+	channelPattern  = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
 	identityPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
 )
 
@@ -169,17 +172,30 @@ func (l *loading) ruleFrontend() {
 }
 
 func (l *loading) ruleBus() {
-	if bus := l.cfg.SocketIO.MessageQueue.Reveal(); bus != "" {
-		uri, err := url.Parse(bus)
-		if err != nil || uri.Host == "" || !slices.Contains([]string{"redis", "rediss", "redis-sentinel", "redis-cluster"}, uri.Scheme) {
-			l.problem("LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE", "redis://, rediss://, redis-sentinel:// or redis-cluster:// and a host")
-		}
-	}
+	l.ruleRedis()
 	for _, origin := range l.cfg.SocketIO.CORSOrigins {
 		uri, err := url.Parse(origin)
 		if origin != "*" && (err != nil || uri.Scheme == "" || uri.Host == "" || strings.Trim(uri.Path, "/") != "") {
 			l.problem("LLMCTL_STUDIO_SOCKETIO_CORS_ALLOWED_ORIGINS", "origins such as https://studio.example.com, comma separated, or *")
 			break
+		}
+	}
+}
+
+func (l *loading) ruleRedis() {
+	io := l.cfg.SocketIO
+	if queue := io.MessageQueue.Reveal(); queue != "" {
+		if _, err := redisconn.Parse(queue); err != nil {
+			l.problem("LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE", "redis://, rediss://, redis-sentinel:// or redis-cluster:// with a host: "+err.Error())
+		}
+	} else if len(io.Adapter) > 0 {
+		l.problem("LLMCTL_STUDIO_SOCKETIO_ADAPTER", "nothing, or a Redis in LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE: the others are reached through it")
+	}
+	for name, key := range map[string]string{
+		"LLMCTL_STUDIO_SOCKETIO_ADAPTER_KEY": io.AdapterKey, "LLMCTL_STUDIO_SOCKETIO_PYTHON_CHANNEL": io.PythonChannel,
+	} {
+		if !channelPattern.MatchString(key) {
+			l.problem(name, "1 to 128 letters, digits and . _ : -")
 		}
 	}
 }

@@ -26,6 +26,13 @@ type Conn interface {
 	Close(reason string)
 }
 
+// Member is a Conn that wants to know which rooms its client has been let into.
+// The methods are called by the hub and must not wait.
+type Member interface {
+	Joined(room string)
+	Left(room string)
+}
+
 // Options make a hub. Zero limits get the defaults.
 type Options struct {
 	DB     *postgres.DB

@@ -152,11 +152,17 @@ func (h *Hub) join(s *Session, room string, m *membership) {
 		h.rooms[room] = members
 	}
 	members[s] = struct{}{}
+	if m, ok := s.conn.(Member); ok {
+		m.Joined(room)
+	}
 	h.counters.rooms.Store(int64(len(h.rooms)))
 }
 
 func (h *Hub) leave(s *Session, room string) {
 	delete(s.rooms, room)
+	if m, ok := s.conn.(Member); ok {
+		m.Left(room)
+	}
 	delete(h.rooms[room], s)
 	if len(h.rooms[room]) == 0 {
 		delete(h.rooms, room)

@@ -190,6 +190,7 @@ func (c *conn) admit(ctx context.Context, namespace string, h *Handler, principa
 	}
 	c.sockets[namespace] = s
 	c.left[namespace] = struct{}{}
+	c.srv.roster.add(s)
 	c.lonely.Stop()
 	s.begin()
 	return true

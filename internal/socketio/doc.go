@@ -1,9 +1,9 @@
 // Package socketio is a Socket.IO server: Engine.IO protocol 4 below, Socket.IO protocol 5 above, over HTTP
 // long-polling and WebSocket.
 //
-// It knows nothing of the program around it. Rooms, authorisation and what events mean belong to the caller, who
-// gets a [Handler] per namespace and sends with [Socket.Send]; an event for many sockets is encoded once, as a
-// [Message], and shared by all of them.
+// It knows nothing of the program around it. Authorisation and what events mean belong to the caller, who gets a
+// [Handler] per namespace and sends with [Socket.Send]; an event for many sockets is encoded once, as a [Message], and
+// shared by all of them. Who keeps sets of sockets anyway sends to each; for others there are rooms, see [Audience].
 //
 // Layers, from the wire up:
 //
@@ -11,6 +11,7 @@
 //   - polling.go, websocket.go, upgrade.go: how packets travel.
 //   - conn.go, close.go: one Engine.IO session: its bounded queue, heartbeat and end.
 //   - dispatch.go, socket.go: namespaces, events, acknowledgements.
+//   - rooms.go: who is in which room, and sending to those.
 //   - server.go, origin.go, stats.go: the HTTP face.
 //
 // Invariants:
@@ -21,5 +22,5 @@
 //   - Everything a peer can make us keep is bounded by [Options].
 //   - No goroutine belongs to an idle session except the one that reads its WebSocket.
 //
-// Lock order: conn.inbound, conn.mu, then Server.mu or Socket.mu. Handlers run without locks.
+// Lock order: conn.inbound, conn.mu, then Server.mu or Socket.mu, then roster.mu. Handlers run without locks.
 package socketio

@@ -50,6 +50,8 @@ type Options struct {
 	MaxPendingCalls int
 	// MaxConnections is how many sessions may be open. Default 10 000.
 	MaxConnections int
+	// MaxRooms is how many rooms one socket may be in, see [Socket.Join]. Default 1000.
+	MaxRooms int
 	// QueueBytes and QueueFrames bound what waits to be sent on one session. Default 1 MiB and 1024.
 	QueueBytes, QueueFrames int
 	// InboxBytes and InboxEvents bound what one socket has received and its handler has not yet taken. Default 4 MiB
@@ -97,6 +99,7 @@ func (o Options) withDefaults() (Options, error) {
 		{&o.MaxNamespaces, "MaxNamespaces", 16},
 		{&o.MaxPendingCalls, "MaxPendingCalls", 256},
 		{&o.MaxConnections, "MaxConnections", 10_000},
+		{&o.MaxRooms, "MaxRooms", 1000},
 		{&o.QueueBytes, "QueueBytes", 1 << 20},
 		{&o.QueueFrames, "QueueFrames", 1024},
 		{&o.InboxBytes, "InboxBytes", 4 << 20},

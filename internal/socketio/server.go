@@ -14,8 +14,9 @@ import (
 
 // Server serves Socket.IO over HTTP. It does not look at the path, so it can be mounted anywhere; see [Server.Mount].
 type Server struct {
-	opts  Options
-	stats counters
+	opts   Options
+	stats  counters
+	roster roster
 	// group counts every goroutine, and every session until it has ended, so that none can start after the last ended.
 	group sync.WaitGroup
 

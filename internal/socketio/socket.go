@@ -46,6 +46,8 @@ type Socket struct {
 	ended      bool
 	calls      map[uint64]chan []json.RawMessage
 	lastCall   uint64
+
+	rooms map[string]struct{} // guarded by the server's roster
 }
 
 // argumentCost is what an argument takes in memory besides its text; without it a packet of a million tiny arguments
@@ -204,6 +206,7 @@ func (s *Socket) end(reason string) {
 		}
 	}})
 	s.ended = true
+	s.conn.srv.roster.remove(s)
 	s.cancel(errors.New("socketio: " + reason))
 }
 

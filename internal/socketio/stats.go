@@ -24,6 +24,8 @@ type Stats struct {
 	Upgrades, UpgradeFailures uint64
 	// PollOverlaps counts GETs that came while another one waited.
 	PollOverlaps uint64
+	// VolatileDrops counts messages times receivers that [Socket.SendVolatile] dropped.
+	VolatileDrops uint64
 	// PacketsIn, PacketsOut, BytesIn and BytesOut count Engine.IO packets and their bytes; a packet that is dropped
 	// after it was queued is counted too. Writes counts writes to WebSockets, each of one or more packets.
 	PacketsIn, PacketsOut, BytesIn, BytesOut, Writes uint64
@@ -31,8 +33,8 @@ type Stats struct {
 
 // counters is the part of [Stats] that is kept.
 type counters struct {
-	opened, upgrades, upgradeFailures, pollOverlaps  atomic.Uint64
-	packetsIn, packetsOut, bytesIn, bytesOut, writes atomic.Uint64
+	opened, upgrades, upgradeFailures, pollOverlaps, volatileDrops atomic.Uint64
+	packetsIn, packetsOut, bytesIn, bytesOut, writes               atomic.Uint64
 
 	mu       sync.Mutex
 	reasons  map[string]uint64
@@ -68,7 +70,7 @@ func (s *Server) Stats() Stats {
 	st := Stats{
 		Sockets: map[string]int{},
 		Opened:  c.opened.Load(), Upgrades: c.upgrades.Load(), UpgradeFailures: c.upgradeFailures.Load(),
-		PollOverlaps: c.pollOverlaps.Load(), PacketsIn: c.packetsIn.Load(), PacketsOut: c.packetsOut.Load(),
+		PollOverlaps: c.pollOverlaps.Load(), VolatileDrops: c.volatileDrops.Load(), PacketsIn: c.packetsIn.Load(), PacketsOut: c.packetsOut.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Writes: c.writes.Load(),
 	}
 	c.mu.Lock()

@@ -167,7 +167,7 @@ func TestOfficialClient(t *testing.T) {
 // install fetches the client, once, as it is pinned.
 func install(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join("node_modules", "socket.io-client", "package.json")); err == nil {
+	if _, err := os.Stat(filepath.Join("node_modules", "@socket.io", "redis-emitter", "package.json")); err == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
