@@ -70,7 +70,12 @@ $(APIGEN): tools/apigen/package-lock.json | deps-node
 
 .PHONY: bench
 bench: deps-up build ## Measure the engine; see bench/README.md
-	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench . -benchtime 1x
+	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Commit|Nodes' -benchtime 1x
+
+.PHONY: bench-serving
+bench-serving: deps-up build ## Measure serving beside Flask under Gunicorn; see bench/README.md
+	@tools/deps.sh wrk flask
+	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Serving|Reload' -benchtime 1x
 
 bin/golangci-lint bin/sqlc: tools/go.mod tools/go.sum
 	@echo "building $(notdir $@) (once)"

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -80,7 +81,7 @@ func BenchmarkReload(b *testing.B) {
 	}
 	uri := pgtest.URI(b)
 	key := seed(b, uri)
-	quiet, busy := studioOn(b, uri), studioOn(b, uri)
+	quiet, busy := studioOn(b, uri, 2), studioOn(b, uri, 2)
 	quiet.start(b, key)
 	busy.start(b, key)
 	reloads := 0
@@ -109,7 +110,8 @@ func contestants(b *testing.B, uri string) []*contestant {
 	flask := free(b)
 	return []*contestant{
 		{name: "bare", address: at, command: []string{bare, at, uri}},
-		studioOn(b, uri),
+		studioOn(b, uri, 1),
+		studioOn(b, uri, 2),
 		{
 			name: "flask", address: flask,
 			command: []string{"gunicorn", "--chdir", "peers", "-b", flask, "-w", "2", "-k", "gthread", "--threads", "8", "--access-logfile", "/dev/null", "flask_app:app"},
@@ -118,16 +120,16 @@ func contestants(b *testing.B, uri string) []*contestant {
 	}
 }
 
-// studioOn is llmctl serve with two workers.
-func studioOn(b *testing.B, uri string) *contestant {
+// studioOn is llmctl serve.
+func studioOn(b *testing.B, uri string, workers int) *contestant {
 	b.Helper()
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret)
 	at := free(b)
 	return &contestant{
-		name: "llmctl", address: at, command: []string{"../bin/llmctl", "serve"},
+		name: fmt.Sprintf("llmctl-%d", workers), address: at, command: []string{"../bin/llmctl", "serve"},
 		environ: []string{
-			"GUNICORN_BIND=" + at, "GUNICORN_WORKERS=2", "LLMCTL_STUDIO_INTERNAL_BIND=off", "GUNICORN_CONTROL_SOCKET_DISABLE=true",
+			"GUNICORN_BIND=" + at, fmt.Sprintf("GUNICORN_WORKERS=%d", workers), "LLMCTL_STUDIO_INTERNAL_BIND=off", "GUNICORN_CONTROL_SOCKET_DISABLE=true",
 			"GUNICORN_ACCESS_LOG=/dev/null", "LLMCTL_STUDIO_DATABASE_URI=" + uri, "LLMCTL_STUDIO_DATA_DIR=" + b.TempDir(),
 			"LLMCTL_STUDIO_SECRET_KEY=" + base64.StdEncoding.EncodeToString(secret),
 		},

@@ -10,6 +10,8 @@ has() {
 	chromium) command -v chromium >/dev/null ;;
 	nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
 	redis) command -v redis-server >/dev/null ;;
+	wrk) command -v wrk >/dev/null ;;
+	flask) command -v gunicorn >/dev/null && /usr/bin/python3 -c 'import flask, sqlalchemy, psycopg2' 2>/dev/null ;;
 	node) command -v node >/dev/null ;;
 	esac
 }
@@ -29,6 +31,7 @@ for one in "${missing[@]}"; do
 	case $one in
 	node) packages+=(nodejs npm) ;;
 	redis) packages+=(redis-server) ;;
+	flask) packages+=(gunicorn python3-flask python3-sqlalchemy python3-psycopg2) ;;
 	*) packages+=("$one") ;;
 	esac
 done
