@@ -2,12 +2,16 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +31,7 @@ func (c *command) frontend() *cobra.Command {
 		Short: "Serve the page, and pass /api/* on to a backend",
 		Long: `Serves the page below /web and passes /api/*, WebSockets and long polls included, on to
 the backend that LLMCTL_STUDIO_BACKEND_URL names (llmctl serve). It needs no database.
-/healthz tells that this process lives.
+/healthz tells that this process lives. HUP reads the certificate anew.
 
 Behind a proxy set LLMCTL_STUDIO_PROXY_FIX_ENABLED as for llmctl serve. The backend then
 has one hop more to trust for X-Forwarded-For than this process, and one for the others.`,
@@ -49,9 +53,12 @@ func (c *command) runFrontend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secure, err := certificates(ctx, cfg, log, c.edge.Now)
-	if err != nil {
-		return err
+	secure := &reloader{log: log}
+	if cfg.Server.Certfile != "" {
+		if secure.server, err = tlsconf.NewServer(certificateFiles(cfg), c.edge.Now); err != nil {
+			return err
+		}
+		secure.warn(ctx)
 	}
 	bound, open, err := listenAll(ctx, cfg.Frontend.Bind, log)
 	if err != nil {
@@ -59,10 +66,10 @@ func (c *command) runFrontend(ctx context.Context) error {
 	}
 	s := cfg.Server
 	server := serving.NewServer(serving.ServerOptions{
-		Handler: frontHandler(cfg, log, c.edge.Now, proxy), Listeners: open, TLS: secure, Log: log,
+		Handler: frontHandler(cfg, log, c.edge.Now, proxy), Listeners: open, TLS: secure.config(), Log: log,
 		Keepalive: s.Keepalive, Grace: s.GracefulTimeout, Connections: s.WorkerConnections, Leave: proxy.Leave,
 	})
-	group := lifecycle.NewGroup(log, s.GracefulTimeout+10*time.Second, server)
+	group := lifecycle.NewGroup(log, s.GracefulTimeout+10*time.Second, secure, server)
 	return group.Run(ctx, func() {
 		_, _ = fmt.Fprintf(c.edge.Stdout, "ready: %s\n", frontURL(cfg, bound))
 	})
@@ -122,4 +129,55 @@ func frontHealth(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(map[string]string{"status": "ok", "version": buildVersion()}) //nolint:errchkjson // texts only
+}
+
+// reloader reads the certificate of this process anew when it gets HUP.
+type reloader struct {
+	server *tlsconf.Server // nil: plain HTTP
+	log    *slog.Logger
+}
+
+func (l *reloader) config() *tls.Config {
+	if l.server == nil {
+		return nil
+	}
+	return l.server.Config()
+}
+
+func (l *reloader) warn(ctx context.Context) {
+	for _, w := range l.server.Warnings() {
+		l.log.WarnContext(ctx, "TLS", "warning", w)
+	}
+}
+
+// Name names the service.
+func (l *reloader) Name() string { return "certificate" }
+
+// Run waits for signals until ctx ends.
+func (l *reloader) Run(ctx context.Context, ready func()) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	ready()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			l.reload(ctx)
+		}
+	}
+}
+
+func (l *reloader) reload(ctx context.Context) {
+	if l.server == nil {
+		l.log.InfoContext(ctx, "there is no certificate to read anew")
+		return
+	}
+	if err := l.server.Reload(); err != nil {
+		l.log.ErrorContext(ctx, "the certificate cannot be read anew; the old one stays", "error", err)
+		return
+	}
+	l.log.InfoContext(ctx, "the certificate was read anew", "expires", l.server.Expires())
+	l.warn(ctx)
 }

@@ -38,15 +38,10 @@ func (s *studio) waitsRather(r *http.Request) bool {
 
 // certificates reads the TLS files that the configuration names; nil: plain HTTP.
 func certificates(ctx context.Context, cfg *config.Config, log *slog.Logger, now func() time.Time) (*tls.Config, error) {
-	c := cfg.Server
-	if c.Certfile == "" {
+	if cfg.Server.Certfile == "" {
 		return nil, nil //nolint:nilnil // no TLS is a configuration, too
 	}
-	server, err := tlsconf.NewServer(tlsconf.Files{
-		Cert: tlsconf.File{Setting: "GUNICORN_CERTFILE", Path: c.Certfile},
-		Key:  tlsconf.File{Setting: "GUNICORN_KEYFILE", Path: c.Keyfile},
-		CA:   tlsconf.File{Setting: "GUNICORN_CA_CERTS", Path: c.CACerts},
-	}, now)
+	server, err := tlsconf.NewServer(certificateFiles(cfg), now)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +49,15 @@ func certificates(ctx context.Context, cfg *config.Config, log *slog.Logger, now
 		log.WarnContext(ctx, "TLS", "warning", w)
 	}
 	return server.Config(), nil
+}
+
+func certificateFiles(cfg *config.Config) tlsconf.Files {
+	c := cfg.Server
+	return tlsconf.Files{
+		Cert: tlsconf.File{Setting: "GUNICORN_CERTFILE", Path: c.Certfile},
+		Key:  tlsconf.File{Setting: "GUNICORN_KEYFILE", Path: c.Keyfile},
+		CA:   tlsconf.File{Setting: "GUNICORN_CA_CERTS", Path: c.CACerts},
+	}
 }
 
 // listen opens the configured addresses for this very process.

@@ -72,12 +72,23 @@ func (e *Error) Retry(after time.Duration) *Error {
 	return &c
 }
 
-// Error gives reason, message and cause; it is meant for logs.
+// shownDetails bounds what Error says of a long list.
+const shownDetails = 5
+
+// Error gives reason, message, the first details and the cause; it is meant for logs.
 func (e *Error) Error() string {
-	if e.Cause != nil {
-		return e.Reason + ": " + e.Message + ": " + e.Cause.Error()
+	text := e.Reason + ": " + e.Message
+	for i, d := range e.Details {
+		if i == shownDetails {
+			text += fmt.Sprintf(" … %d more", len(e.Details)-i)
+			break
+		}
+		text += " [" + d.Location + " " + d.Message + "]"
 	}
-	return e.Reason + ": " + e.Message
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
 }
 
 // Unwrap gives the cause.

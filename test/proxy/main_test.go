@@ -60,8 +60,15 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
+// process is one that runs until the test ends.
+type process struct {
+	cmd    *exec.Cmd
+	stdout *bufio.Reader
+	log    *output
+}
+
 // start runs a process until the test ends; its end by SIGTERM must be a good one.
-func start(t *testing.T, environ []string, name string, args ...string) (stdout *bufio.Reader, log *output) {
+func start(t *testing.T, environ []string, name string, args ...string) *process {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	for _, pair := range os.Environ() {
@@ -70,7 +77,7 @@ func start(t *testing.T, environ []string, name string, args ...string) (stdout 
 		}
 	}
 	cmd.Env = append(cmd.Env, environ...)
-	log = &output{}
+	log := &output{}
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -83,17 +90,17 @@ func start(t *testing.T, environ []string, name string, args ...string) (stdout 
 		}
 		require.NoError(t, err, "exit code of %s after SIGTERM\n%s", name, log)
 	})
-	return bufio.NewReader(out), log
+	return &process{cmd: cmd, stdout: bufio.NewReader(out), log: log}
 }
 
 // ready reads lines until a program of ours says where it is.
-func ready(t *testing.T, stdout *bufio.Reader, log *output) string {
+func (p *process) ready(t *testing.T) string {
 	t.Helper()
 	found := make(chan string, 1)
 	go func() {
 		defer close(found)
 		for {
-			line, err := stdout.ReadString('\n')
+			line, err := p.stdout.ReadString('\n')
 			if address, ok := strings.CutPrefix(line, "ready: "); ok {
 				found <- strings.TrimSpace(address)
 			}
@@ -104,10 +111,10 @@ func ready(t *testing.T, stdout *bufio.Reader, log *output) string {
 	}()
 	select {
 	case address, ok := <-found:
-		require.True(t, ok, "it ended before it was ready:\n%s", log)
+		require.True(t, ok, "it ended before it was ready:\n%s", p.log)
 		return address
 	case <-time.After(patience):
-		t.Fatalf("it is not ready:\n%s", log)
+		t.Fatalf("it is not ready:\n%s", p.log)
 		return ""
 	}
 }
@@ -116,13 +123,23 @@ func ready(t *testing.T, stdout *bufio.Reader, log *output) string {
 // upstream: host:port, or unix:/path.
 func serve(t *testing.T, environ []string, args ...string) string {
 	t.Helper()
-	stdout, log := start(t, append([]string{
+	_, address := startServe(t, environ, args...)
+	return address
+}
+
+func startServe(t *testing.T, environ []string, args ...string) (p *process, address string) {
+	t.Helper()
+	p = start(t, append([]string{
 		"LLMCTL_STUDIO_DATABASE_URI=" + pgtest.URI(t), "LLMCTL_STUDIO_DATA_DIR=" + t.TempDir(),
 		"LLMCTL_STUDIO_SECRET_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "LLMCTL_STUDIO_ADMIN_EMAIL=" + email,
 		"LLMCTL_STUDIO_ADMIN_PASSWORD=" + password, "LLMCTL_STUDIO_INTERNAL_BIND=off", "GUNICORN_CONTROL_SOCKET_DISABLE=true",
 		"GUNICORN_WORKERS=2", "GUNICORN_BIND=127.0.0.1:0", "LLMCTL_STUDIO_PROXY_FIX_ENABLED=true",
 	}, environ...), binary(t), append([]string{"serve"}, args...)...)
-	address := ready(t, stdout, log)
+	return p, upstream(p.ready(t))
+}
+
+// upstream takes the address out of a URL.
+func upstream(address string) string {
 	address = strings.TrimPrefix(strings.TrimPrefix(address, "http://"), "https://")
 	return strings.TrimSuffix(strings.TrimSuffix(address, "/web"), "/api")
 }
@@ -130,10 +147,16 @@ func serve(t *testing.T, environ []string, args ...string) string {
 // frontend starts llmctl frontend before a backend.
 func frontend(t *testing.T, backend string, environ ...string) string {
 	t.Helper()
-	stdout, log := start(t, append([]string{
+	_, address := startFrontend(t, backend, environ...)
+	return address
+}
+
+func startFrontend(t *testing.T, backend string, environ ...string) (p *process, address string) {
+	t.Helper()
+	p = start(t, append([]string{
 		"LLMCTL_STUDIO_FRONTEND_BIND=127.0.0.1:0", "LLMCTL_STUDIO_BACKEND_URL=" + backend,
 	}, environ...), binary(t), "frontend")
-	return strings.TrimSuffix(strings.TrimPrefix(ready(t, stdout, log), "http://"), "/web")
+	return p, upstream(p.ready(t))
 }
 
 // freePort is a port that was free just now.
@@ -177,7 +200,7 @@ func listening(t *testing.T, address string, log *output) {
 }
 
 // nginx runs nginx with a server of ours in its http block.
-func nginx(t *testing.T, server, port string) *output {
+func nginx(t *testing.T, server, port string) {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
@@ -191,9 +214,8 @@ func nginx(t *testing.T, server, port string) *output {
 	}
 	path := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(path, []byte(config+server+"\n}\n"), 0o600))
-	_, log := start(t, nil, program, "-p", dir, "-e", "stderr", "-c", path)
-	listening(t, "127.0.0.1:"+port, log)
-	return log
+	p := start(t, nil, program, "-p", dir, "-e", "stderr", "-c", path)
+	listening(t, "127.0.0.1:"+port, p.log)
 }
 
 // authority makes the certificates of a test.
@@ -271,8 +293,8 @@ func caddy(t *testing.T, program, site, port string) {
 	config := "{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system " + dir + "\n}\n" + site
 	path := filepath.Join(dir, "Caddyfile")
 	require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
-	_, log := start(t, []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_DATA_HOME=" + dir}, program, "run", "--config", path, "--adapter", "caddyfile")
-	listening(t, "127.0.0.1:"+port, log)
+	p := start(t, []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_DATA_HOME=" + dir}, program, "run", "--config", path, "--adapter", "caddyfile")
+	listening(t, "127.0.0.1:"+port, p.log)
 }
 
 // failing runs llmctl serve that must not start, and gives what it says.
