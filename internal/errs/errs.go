@@ -9,6 +9,7 @@ package errs
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -77,18 +78,19 @@ const shownDetails = 5
 
 // Error gives reason, message, the first details and the cause; it is meant for logs.
 func (e *Error) Error() string {
-	text := e.Reason + ": " + e.Message
+	var text strings.Builder
+	text.WriteString(e.Reason + ": " + e.Message)
 	for i, d := range e.Details {
 		if i == shownDetails {
-			text += fmt.Sprintf(" … %d more", len(e.Details)-i)
+			fmt.Fprintf(&text, " … %d more", len(e.Details)-i)
 			break
 		}
-		text += " [" + d.Location + " " + d.Message + "]"
+		text.WriteString(" [" + d.Location + " " + d.Message + "]")
 	}
 	if e.Cause != nil {
-		text += ": " + e.Cause.Error()
+		text.WriteString(": " + e.Cause.Error())
 	}
-	return text
+	return text.String()
 }
 
 // Unwrap gives the cause.

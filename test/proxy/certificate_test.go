@@ -33,12 +33,11 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func TestRenewedCertificateIsTakenOnHUP(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(t *testing.T, environ []string) (*process, string){
-		"serve": func(t *testing.T, environ []string) (*process, string) { return startServe(t, environ) },
-		"frontend": func(t *testing.T, environ []string) (*process, string) {
-			return startFrontend(t, "http://127.0.0.1:1", environ...)
-		},
-	} {
+	front := func(t *testing.T, environ []string, _ ...string) (*process, string) {
+		t.Helper()
+		return startFrontend(t, "http://127.0.0.1:1", environ...)
+	}
+	for name, start := range map[string]func(t *testing.T, environ []string, args ...string) (*process, string){"serve": startServe, "frontend": front} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ca := newAuthority(t)

@@ -237,15 +237,18 @@ func take(h http.Header) [5]string {
 }
 
 // claims tells whether a header says where a request came from, in any of the
-// spellings that proxies and frameworks know.
+// spellings that proxies and frameworks know. Names are canonical, as net/http reads
+// them.
 func claims(name string) bool {
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	if strings.HasPrefix(name, "x-forwarded-") {
+	if strings.IndexByte(name, '_') >= 0 { // CGI and WSGI take it for a hyphen
+		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	}
+	if strings.HasPrefix(name, "X-Forwarded") {
 		return true
 	}
 	switch name {
-	case "forwarded", "x-forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip",
-		"x-original-forwarded-for", "x-original-host", "x-original-url", "x-rewrite-url", "x-url-scheme", "x-scheme", "x-script-name":
+	case "Forwarded", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Original-Forwarded-For",
+		"X-Original-Host", "X-Original-Url", "X-Rewrite-Url", "X-Url-Scheme", "X-Scheme", "X-Script-Name":
 		return true
 	default:
 		return false

@@ -3,7 +3,6 @@ package proxyfix
 import (
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -20,7 +19,7 @@ const (
 // and a quote that does not end makes the whole header worthless. Escapes stay as
 // they are: no value that is accepted here has any.
 func list(header string) []string {
-	var out []string
+	out := make([]string, 0, 4)
 	start, quoted := 0, false
 	for i := 0; i < len(header); i++ {
 		switch c := header[i]; {
@@ -80,8 +79,34 @@ func scheme(value string) (string, bool) {
 	}
 }
 
-// hostPattern is a name or IPv4 address; names of containers may have underscores.
-var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$`)
+// named tells whether a text is a host name or IPv4 address; names of containers
+// may have underscores.
+func named(text string) bool {
+	if text == "" || len(text) > maxHost {
+		return false
+	}
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case alphanumeric(c), c == '_':
+		case c == '-':
+			if i == 0 || i == len(text)-1 {
+				return false
+			}
+		case c == '.':
+			if i == 0 || text[i-1] == '.' {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func alphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
 
 // host reads a host with or without a port.
 func host(value string) (string, bool) {
@@ -93,7 +118,7 @@ func host(value string) (string, bool) {
 		addr, err := netip.ParseAddr(strings.TrimSuffix(v6, "]"))
 		return value, err == nil && addr.Is6() && addr.Zone() == ""
 	}
-	return value, len(name) <= maxHost && hostPattern.MatchString(name) && !strings.Contains(name, "..")
+	return value, named(name)
 }
 
 // splitHost takes a host apart; the name of an IPv6 host keeps its brackets.
@@ -126,23 +151,31 @@ func withoutDefaultPort(value, scheme string) string {
 	return value
 }
 
-var prefixPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-
 // prefix reads a path without a trailing slash; "/" is no prefix at all.
 func prefix(value string) (string, bool) {
-	trimmed := strings.TrimSuffix(value, "/")
 	if value == "/" {
 		return "", true
 	}
-	if len(trimmed) > maxPrefix || !prefixPattern.MatchString(trimmed) {
+	trimmed := strings.TrimSuffix(value, "/")
+	if trimmed == "" || len(trimmed) > maxPrefix || trimmed[0] != '/' {
 		return "", false
 	}
 	for segment := range strings.SplitSeq(trimmed[1:], "/") {
-		if strings.Trim(segment, ".") == "" {
+		if strings.Trim(segment, ".") == "" || !plain(segment) { // empty, ".", "..": no segment of a path
 			return "", false
 		}
 	}
 	return trimmed, true
+}
+
+// plain tells whether a segment means the same whether or not it is encoded.
+func plain(segment string) bool {
+	for i := range len(segment) {
+		if c := segment[i]; !alphanumeric(c) && c != '.' && c != '_' && c != '~' && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // remote is an address of the form that net/http uses.
