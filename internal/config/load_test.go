@@ -305,3 +305,26 @@ func FuzzLoadNeverPanics(f *testing.F) {
 		_, _, _ = Load(LoadOptions{Role: RoleUp, Environ: []string{name + "=" + value}})
 	})
 }
+
+func TestHopsWithoutTrustAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	prefix := "LLMCTL_STUDIO_PROXY_FIX_X_PREFIX=1"
+	_, warnings, err := Load(LoadOptions{Role: RoleUp, Environ: []string{prefix, "LLMCTL_STUDIO_PROXY_FIX_X_FOR=0"}})
+	require.NoError(t, err)
+	require.Equal(t, []Warning{{Variable: "LLMCTL_STUDIO_PROXY_FIX_X_PREFIX", Message: "has no effect: LLMCTL_STUDIO_PROXY_FIX_ENABLED is false"}}, warnings)
+	_, warnings, err = Load(LoadOptions{Role: RoleUp, Environ: []string{prefix, "LLMCTL_STUDIO_PROXY_FIX_ENABLED=true"}})
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+}
+
+func TestFrontendsBackendIsChecked(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, problems(t, RoleFrontend))
+	found := problems(t, RoleFrontend, "LLMCTL_STUDIO_BACKEND_URL=backend:5055", "LLMCTL_STUDIO_FRONTEND_BIND=8080",
+		"LLMCTL_STUDIO_BACKEND_CERTFILE=x", "LLMCTL_STUDIO_API_PREFIX=/", "LLMCTL_STUDIO_WEB_PREFIX=//")
+	for _, variable := range []string{
+		"LLMCTL_STUDIO_BACKEND_URL", "LLMCTL_STUDIO_FRONTEND_BIND", "LLMCTL_STUDIO_BACKEND_KEYFILE", "LLMCTL_STUDIO_API_PREFIX", "LLMCTL_STUDIO_WEB_PREFIX",
+	} {
+		require.Contains(t, found, variable)
+	}
+}

@@ -27,6 +27,7 @@ func (l *loading) rules() {
 	l.ruleDatabase()
 	l.ruleServer()
 	l.rulePaths()
+	l.warnHops()
 	l.ruleFrontend()
 	l.ruleBus()
 	l.ruleSecrets()
@@ -134,6 +135,19 @@ func (l *loading) rulePaths() {
 	}
 	if p.WebPrefix == "/" {
 		l.problem("LLMCTL_STUDIO_WEB_PREFIX", "a path below the root, such as /web")
+	}
+}
+
+// warnHops warns of trusted hops that nothing counts.
+func (l *loading) warnHops() {
+	if l.cfg.Proxy.Enabled {
+		return
+	}
+	for _, header := range []string{"FOR", "PROTO", "HOST", "PORT", "PREFIX"} {
+		name := "LLMCTL_STUDIO_PROXY_FIX_X_" + header
+		if l.given(name) && l.values[name] != "0" {
+			l.warnings = append(l.warnings, Warning{Variable: name, Message: "has no effect: LLMCTL_STUDIO_PROXY_FIX_ENABLED is false"})
+		}
 	}
 }
 

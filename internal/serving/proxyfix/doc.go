@@ -16,5 +16,6 @@
 // believed value. [Request.URL].Scheme is set only from a believed header, so it
 // being set means that the browser's scheme is known.
 //
-// The package knows nothing of the Studio but the paths it is told to protect.
+// The package knows nothing of the Studio but the paths it is told to protect and the
+// setting that a hint in the log names.
 package proxyfix

@@ -35,6 +35,7 @@ type Options struct {
 type Fix struct {
 	opts    Options
 	headers [5]counter
+	hinted  atomic.Bool
 }
 
 // counter counts what was ignored of one header.
@@ -99,6 +100,7 @@ func (f *Fix) Wrap(next http.Handler) http.Handler {
 func (f *Fix) apply(r *http.Request) *http.Request {
 	o := connection(r)
 	given := take(r.Header)
+	f.hint(r, given)
 	peer := r.RemoteAddr
 	u := *r.URL
 	u.Scheme, u.Host = "", "" // an absolute request line is the client's word
@@ -195,6 +197,15 @@ func (f *Fix) values(r *http.Request, i int, given string) ([]string, bool) {
 		return nil, false
 	}
 	return all[len(all)-h.hops:], true
+}
+
+// hint says once that there seems to be a proxy that nobody told us of.
+func (f *Fix) hint(r *http.Request, given [5]string) {
+	if f.opts.Hops != (Hops{}) || given == [5]string{} || f.opts.Logger == nil || !f.hinted.CompareAndSwap(false, true) {
+		return
+	}
+	f.opts.Logger.InfoContext(r.Context(), "a request has forwarded headers and no proxy is trusted, so they are removed; "+
+		"if a proxy of yours stands in front, say so with LLMCTL_STUDIO_PROXY_FIX_ENABLED", "peer", r.RemoteAddr)
 }
 
 // ignore counts a value that was not believed, and warns of the first.

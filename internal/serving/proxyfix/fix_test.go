@@ -212,6 +212,19 @@ func TestWarnsOnceForEachHeader(t *testing.T) {
 	}
 }
 
+func TestUnannouncedProxyIsHintedAtOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	h := proxyfix.New(proxyfix.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	h.ServeHTTP(httptest.NewRecorder(), request(t, "/x"))
+	require.Empty(t, log.String())
+	for range 3 {
+		h.ServeHTTP(httptest.NewRecorder(), request(t, "/x", "X-Forwarded-For", "192.0.2.7"))
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "\n"))
+	require.Contains(t, log.String(), "LLMCTL_STUDIO_PROXY_FIX_ENABLED")
+}
+
 func TestTooFewValuesAreCounted(t *testing.T) {
 	t.Parallel()
 	fix := proxyfix.New(proxyfix.Options{Hops: proxyfix.Hops{For: 2}})
