@@ -133,3 +133,17 @@ func TestAuditEventsOverHTTP(t *testing.T) {
 	res = b.admin(t, http.StatusOK, http.MethodGet, "/api/audit-events?action=api_key.created", nil)
 	require.Len(t, res.at(t, "items"), 3)
 }
+
+// Who asks is unknown while the database does not answer; that is no reason to sign
+// anybody out, nor to say what went wrong.
+func TestUnreachableDatabaseIsNotAFailedSignIn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	key := b.as(auth.Admin)
+	b.db.Close()
+	for name, h := range map[string]header{"key": key, "session": {"Cookie", auth.Cookie + "=x"}} {
+		a := b.do(t, "GET", "/api/flowcharts", nil, h)
+		require.GreaterOrEqual(t, a.status, 500, "%s: %s", name, a.raw)
+		require.NotContains(t, a.raw, "pool", name)
+	}
+}

@@ -97,7 +97,7 @@ func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humaUnwrap(ctx)
 	p, err := s.deps.Auth.Authenticate(ctx.Context(), r)
 	if err != nil {
-		_ = huma.WriteErr(s.api, ctx, http.StatusUnauthorized, "", err)
+		_ = huma.WriteErr(s.api, ctx, http.StatusInternalServerError, "", err) // unless the error says 401
 		return
 	}
 	if !p.May(need) {

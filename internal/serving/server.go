@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -44,6 +45,7 @@ type Server struct {
 	http     *http.Server
 	gate     *gate
 	threads  *threads
+	stall    time.Duration
 	draining atomic.Bool
 	requests atomic.Uint64
 	inFlight atomic.Int64
@@ -59,9 +61,14 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
+// stallTimeout is how long a client may take nothing of an answer.
+const stallTimeout = 30 * time.Second
+
 // NewServer makes a server.
-func NewServer(o ServerOptions) *Server {
-	s := &Server{o: o, gate: newGate(o.Connections), threads: newThreads(o.Threads), conns: map[net.Conn]struct{}{}}
+func NewServer(o ServerOptions) *Server { return newServer(o, stallTimeout) }
+
+func newServer(o ServerOptions, stall time.Duration) *Server {
+	s := &Server{o: o, stall: stall, gate: newGate(o.Connections), threads: newThreads(o.Threads), conns: map[net.Conn]struct{}{}}
 	s.http = &http.Server{
 		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: headerTimeout, IdleTimeout: o.Keepalive, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), ConnState: s.track,
@@ -162,7 +169,9 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
-	closing := &closingWriter{ResponseWriter: w, draining: &s.draining}
+	closing := &closingWriter{ResponseWriter: w, control: http.NewResponseController(w), stall: s.stall, draining: &s.draining}
+	closing.extend()       // what the last answer on this connection left may be over
+	defer closing.extend() // the rest of the answer is sent after the handler
 	if s.o.Exempt == nil || !s.o.Exempt(r) {
 		if !s.threads.enter(r.Context()) {
 			refuse(closing)
@@ -194,14 +203,26 @@ func (s *Server) Counts() Stats {
 }
 
 // closingWriter ends the connection with its answer when the process drains. That
-// is decided when the answer begins, which may be long after the request.
+// is decided when the answer begins, which may be long after the request. It also
+// ends a connection whose client takes nothing for long.
 type closingWriter struct {
 	http.ResponseWriter
+	control  *http.ResponseController
+	stall    time.Duration
 	draining *atomic.Bool
 	wrote    bool
 }
 
+// extend gives the client time to take what is sent next.
+func (w *closingWriter) extend() {
+	if w.stall == 0 {
+		return
+	}
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // a writer that has none needs none
+}
+
 func (w *closingWriter) WriteHeader(status int) {
+	w.extend()
 	if !w.wrote && w.draining.Load() && status >= http.StatusOK {
 		w.Header().Set("Connection", "close")
 	}
@@ -212,8 +233,19 @@ func (w *closingWriter) WriteHeader(status int) {
 func (w *closingWriter) Write(p []byte) (int, error) {
 	if !w.wrote {
 		w.WriteHeader(http.StatusOK)
+	} else {
+		w.extend()
 	}
 	return w.ResponseWriter.Write(p)
+}
+
+// Hijack hands the connection over; its deadlines are the taker's from then on.
+func (w *closingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := w.control.Hijack()
+	if err == nil {
+		w.stall = 0
+	}
+	return conn, rw, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.

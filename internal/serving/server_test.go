@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,11 @@ type site struct {
 
 func newSite(t *testing.T, o ServerOptions, listeners ...net.Listener) *site {
 	t.Helper()
+	return newStallingSite(t, o, stallTimeout, listeners...)
+}
+
+func newStallingSite(t *testing.T, o ServerOptions, stall time.Duration, listeners ...net.Listener) *site {
+	t.Helper()
 	if len(listeners) == 0 {
 		listeners = append(listeners, listen(t))
 	}
@@ -42,7 +48,7 @@ func newSite(t *testing.T, o ServerOptions, listeners ...net.Listener) *site {
 	if o.Connections == 0 {
 		o.Connections = 100
 	}
-	s := &site{t: t, server: NewServer(o), url: "http://" + listeners[0].Addr().String(), ended: make(chan error, 1)}
+	s := &site{t: t, server: newServer(o, stall), url: "http://" + listeners[0].Addr().String(), ended: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	ready := make(chan struct{})
@@ -405,14 +411,98 @@ func TestClosingWriterKeepsWhatTheConnectionCanDo(t *testing.T) {
 	var draining atomic.Bool
 	draining.Store(true)
 	rec := httptest.NewRecorder()
-	w := &closingWriter{ResponseWriter: rec, draining: &draining}
+	w := &closingWriter{ResponseWriter: rec, control: http.NewResponseController(rec), draining: &draining}
 	w.WriteHeader(http.StatusEarlyHints)
 	require.Empty(t, w.Header().Get("Connection"), "not with a provisional answer")
 	require.NoError(t, http.NewResponseController(w).Flush())
 	require.ErrorIs(t, http.NewResponseController(w).SetReadDeadline(time.Now()), http.ErrNotSupported)
 
-	w = &closingWriter{ResponseWriter: httptest.NewRecorder(), draining: &draining}
+	rec = httptest.NewRecorder()
+	w = &closingWriter{ResponseWriter: rec, control: http.NewResponseController(rec), draining: &draining}
 	_, err := io.WriteString(w, "x")
 	require.NoError(t, err)
 	require.Equal(t, "close", w.Header().Get("Connection"))
+}
+
+// endless writes until the client is gone, and says what it was told.
+func endless(ended chan<- error) http.Handler {
+	block := make([]byte, 32<<10)
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := w.Write(block); err != nil {
+				ended <- err
+				return
+			}
+		}
+	})
+}
+
+// A client that reads nothing must not hold a thread for ever.
+func TestClientThatReadsNothingIsCutOff(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	s := newStallingSite(t, ServerOptions{Handler: endless(ended), Threads: 1}, 300*time.Millisecond)
+	c := dialRaw(t, s.url)
+	_, err := io.WriteString(c.conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	require.ErrorIs(t, received(t, ended, "the end of the answer"), os.ErrDeadlineExceeded)
+}
+
+// One that is slow, but reads, may take as long as it likes; so may one that is told
+// something now and then.
+func TestSlowClientsAndSlowAnswersAreNotCutOff(t *testing.T) {
+	t.Parallel()
+	const stall = 300 * time.Millisecond
+	next := make(chan struct{})
+	s := newStallingSite(t, ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		for range 3 {
+			select {
+			case <-next:
+			case <-r.Context().Done():
+			}
+			_, _ = io.WriteString(w, "word\n")
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-next // says nothing more before it ends
+	}), Keepalive: patience}, stall)
+	c := dialRaw(t, s.url)
+	for range 2 { // on the same connection
+		_, err := io.WriteString(c.conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(c.in, nil)
+		require.NoError(t, err)
+		for range 4 {
+			pause(2 * stall)
+			next <- struct{}{}
+		}
+		raw, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, "word\nword\nword\n", string(raw))
+		pause(2 * stall)
+	}
+}
+
+func TestTakenConnectionHasNoDeadlineOfOurs(t *testing.T) {
+	t.Parallel()
+	const stall = 200 * time.Millisecond
+	taken := make(chan net.Conn, 1)
+	s := newStallingSite(t, ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			taken <- c
+		}
+	})}, stall)
+	c := dialRaw(t, s.url)
+	_, err := io.WriteString(c.conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	conn := received(t, taken, "the connection")
+	defer func() { _ = conn.Close() }()
+	pause(2 * stall)
+	_, err = io.WriteString(conn, "hello\n")
+	require.NoError(t, err)
+	line, err := c.in.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "hello\n", line)
 }

@@ -112,6 +112,7 @@ func descriptors(t *testing.T, need uint64) {
 	}
 }
 
+// A peer that vanished looks to the server like one that says nothing.
 func TestDrippedHeadersAndSilentConnectionsAreCutOff(t *testing.T) {
 	t.Parallel()
 	const attackers = 600
