@@ -45,13 +45,13 @@ func Run(t *testing.T, d Driver) {
 }
 
 // Start runs a bus until the test ends and waits until it is ready.
-func Start(t *testing.T, b bus.Bus) {
+func Start(t testing.TB, b bus.Bus) {
 	t.Helper()
 	stop := start(t, b)
 	t.Cleanup(stop)
 }
 
-func start(t *testing.T, b bus.Bus) (stop func()) {
+func start(t testing.TB, b bus.Bus) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ready, done := make(chan struct{}), make(chan error, 1)
