@@ -7,8 +7,8 @@ trap 'rm -f "$log"' EXIT
 failed=0
 
 # Once, before tests of several packages would each do it.
-if [ ! -d test/socketio/node_modules ]; then
-	echo "installing the Socket.IO client for the tests"
+if [ test/socketio/package-lock.json -nt test/socketio/node_modules/.package-lock.json ]; then
+	echo "installing the Socket.IO packages for the tests"
 	(cd test/socketio && npm ci --no-audit --no-fund --loglevel=error)
 fi
 

@@ -94,7 +94,7 @@ func (e exporting) Publish(events []event.Stored) {
 	e.Bus.Publish(events)
 	for i := range events {
 		envelope := events[i].Envelope
-		if envelope.RoomKeys == nil {
+		if len(envelope.RoomKeys) == 0 {
 			continue // an event without rooms is for nobody, a broadcast without rooms for everybody
 		}
 		raw, err := json.Marshal(envelope)

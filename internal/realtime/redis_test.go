@@ -75,6 +75,7 @@ func TestChaosOverRedisThatIsHarmed(t *testing.T) {
 
 // harm harms the server until ctx ends, and leaves it whole.
 func harm(ctx context.Context, t *testing.T, s *redistest.Server) map[string]int {
+	t.Helper()
 	random, done := rand.New(rand.NewPCG(1, 4)), map[string]int{}
 	client := s.Client(t)
 	for ctx.Err() == nil {

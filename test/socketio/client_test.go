@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -164,9 +165,14 @@ func TestOfficialClient(t *testing.T) {
 	}
 }
 
-// install fetches the client, once, as it is pinned.
+// installing is shared by the tests, which run side by side.
+var installing sync.Mutex
+
+// install fetches the official packages, once, as they are pinned.
 func install(t *testing.T) {
 	t.Helper()
+	installing.Lock()
+	defer installing.Unlock()
 	if _, err := os.Stat(filepath.Join("node_modules", "@socket.io", "redis-emitter", "package.json")); err == nil {
 		return
 	}

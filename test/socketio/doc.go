@@ -1,3 +1,3 @@
-// Package socketio drives our Socket.IO server with the official JavaScript client. It holds tests only; what the
-// client checks is in client.mjs.
+// Package socketio drives our Socket.IO server with the official JavaScript client, and puts it into a cluster with the
+// official server and emitter. It holds tests only; what is checked is in client.mjs and interop.mjs.
 package socketio

@@ -45,30 +45,30 @@ func Run(t *testing.T, d Driver) {
 }
 
 // Start runs a bus until the test ends and waits until it is ready.
-func Start(t *testing.T, b bus.Bus) {
-	t.Helper()
-	stop := start(t, b)
-	t.Cleanup(stop)
+func Start(tb testing.TB, b bus.Bus) {
+	tb.Helper()
+	stop := start(tb, b)
+	tb.Cleanup(stop)
 }
 
-func start(t *testing.T, b bus.Bus) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+func start(tb testing.TB, b bus.Bus) (stop func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- b.Run(ctx, sync.OnceFunc(func() { close(ready) })) }()
 	select {
 	case <-ready:
 	case <-time.After(Patience):
 		cancel()
-		require.FailNow(t, "bus did not become ready", "%+v", b.Health())
+		require.FailNow(tb, "bus did not become ready", "%+v", b.Health())
 	}
 	return sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-done:
-			require.NoError(t, err)
+			require.NoError(tb, err)
 		case <-time.After(Patience):
-			require.FailNow(t, "bus did not stop")
+			require.FailNow(tb, "bus did not stop")
 		}
 	})
 }

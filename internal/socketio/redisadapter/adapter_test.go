@@ -276,9 +276,9 @@ func TestEmitterNeverWaits(t *testing.T) {
 
 func TestAdapterComesBack(t *testing.T) {
 	t.Parallel()
-	for name, harm := range map[string]func(s *redistest.Server, t *testing.T) (undo func()){
-		"killed": func(s *redistest.Server, t *testing.T) func() { s.Kill(t); return func() { s.Restart(t) } },
-		"frozen": func(s *redistest.Server, t *testing.T) func() { s.Freeze(t); return func() { s.Thaw(t) } },
+	for name, harm := range map[string]func(t *testing.T, s *redistest.Server) (undo func()){
+		"killed": func(t *testing.T, s *redistest.Server) func() { t.Helper(); s.Kill(t); return func() { s.Restart(t) } },
+		"frozen": func(t *testing.T, s *redistest.Server) func() { t.Helper(); s.Freeze(t); return func() { s.Thaw(t) } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -287,7 +287,7 @@ func TestAdapterComesBack(t *testing.T) {
 			r := newRig(t)
 			a := startAdapter(t, r, options(c))
 			got := r.connect(t).got
-			undo := harm(s, t)
+			undo := harm(t, s)
 			require.Eventually(t, func() bool { return !a.Status().OK }, patience, time.Millisecond)
 			require.Contains(t, a.Status().Reason, "not subscribed")
 			undo()

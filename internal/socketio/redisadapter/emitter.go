@@ -149,20 +149,14 @@ func (e *Emitter) Run(ctx context.Context, ready func()) error {
 			e.last(ctx, turn)
 			return nil
 		case first := <-e.queue:
-			err := e.publish(ctx, e.batch(first), turn)
-			if err == nil {
-				backoff = e.o.Backoff
+			if err := e.publish(ctx, e.batch(first), turn); err != nil {
+				turn++
+				e.o.Logger.WarnContext(ctx, "foreign servers could not be told", "error", err, "pause", backoff)
+				pause(ctx, backoff) // when ctx ended it, the loop sees so
+				backoff = min(2*backoff, maxBackoff)
 				continue
 			}
-			turn++
-			if ctx.Err() != nil {
-				return nil
-			}
-			e.o.Logger.WarnContext(ctx, "foreign servers could not be told", "error", err, "pause", backoff)
-			if !pause(ctx, backoff) {
-				return nil
-			}
-			backoff = min(2*backoff, maxBackoff)
+			backoff = e.o.Backoff
 		}
 	}
 }

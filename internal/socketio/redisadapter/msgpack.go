@@ -219,7 +219,7 @@ func (t *transcoder) extension() error {
 
 // readExtension takes an extension apart; the library would hand the kinds that it knows to types of its own.
 func readExtension(b []byte) (kind int8, body, rest []byte, err error) {
-	size, head := 0, 0
+	var size, head int
 	switch b[0] {
 	case 0xd4, 0xd5, 0xd6, 0xd7, 0xd8: // 1, 2, 4, 8, 16 bytes
 		size, head = 1<<(b[0]-0xd4), 1

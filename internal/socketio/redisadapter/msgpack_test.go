@@ -80,7 +80,7 @@ func TestJSONSurvivesTheWayThere(t *testing.T) {
 	require.NoError(t, err)
 	back, attachments, err := toJSON(raw)
 	require.NoError(t, err)
-	require.Equal(t, `[{"_placeholder":true,"num":0},{"x":{"_placeholder":true,"num":1}},{"_placeholder":true,"num":2}]`, string(back))
+	require.JSONEq(t, `[{"_placeholder":true,"num":0},{"x":{"_placeholder":true,"num":1}},{"_placeholder":true,"num":2}]`, string(back))
 	require.Equal(t, [][]byte{{2}, {1}}, attachments)
 	for _, bad := range []string{``, `{`, `1 2`, `[1`, `1e999`} {
 		_, err := appendMsgpack(nil, json.RawMessage(bad), nil)

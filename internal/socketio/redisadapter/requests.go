@@ -138,7 +138,7 @@ func (a *Adapter) broadcastWithAck(ctx context.Context, r request) error {
 		patience = min(time.Duration(r.Opts.Flags.Timeout*float64(time.Millisecond)), maxPatience)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
-	var left = make(chan struct{}, len(sockets))
+	left := make(chan struct{}, len(sockets))
 	for _, s := range sockets {
 		a.calls.Go(func() {
 			defer func() { left <- struct{}{} }()

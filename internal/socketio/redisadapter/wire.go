@@ -202,8 +202,9 @@ func (r request) rooms() []string {
 
 func decodeRequest(raw []byte) (request, error) {
 	var r request
-	text, err := raw, error(nil)
+	text := raw
 	if len(raw) == 0 || raw[0] != '{' {
+		var err error
 		if text, r.attachments, err = toJSON(raw); err != nil {
 			return r, err
 		}

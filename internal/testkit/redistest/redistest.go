@@ -181,7 +181,7 @@ func (s *Server) launch() error {
 		command = append([]string{"-c", keeper, "sh", program}, s.settings()...)
 	}
 	log := filepath.Join(s.dir, fmt.Sprintf("redis-%d.log", s.Port))
-	shell := exec.Command("/bin/sh", command...) //nolint:noctx,gosec // the pipe says when it ends
+	shell := exec.Command("/bin/sh", command...) //nolint:noctx // the pipe says when it ends
 	shell.Dir, shell.Env = s.dir, append(os.Environ(), "LOG="+log, "REMOVE="+s.remove)
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	input, err := shell.StdinPipe()
