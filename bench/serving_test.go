@@ -191,11 +191,12 @@ func (c *contestant) start(b *testing.B, key string) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
+	client := &http.Client{Timeout: 5 * time.Second}
 	require.Eventually(b, func() bool {
 		req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://"+c.address+"/api/flowcharts/1", nil)
 		require.NoError(b, err)
 		req.Header.Set("Authorization", "Bearer "+key)
-		res, err := http.DefaultTransport.RoundTrip(req)
+		res, err := client.Do(req)
 		if err != nil {
 			return false
 		}

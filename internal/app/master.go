@@ -82,7 +82,7 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 		HandedOver: func() { handedOver = true; endBeside() },
 	})
 	if !m.upgraded {
-		if _, err := m.settings(); err != nil { // what accompanies it is configured, too
+		if _, err := m.settings(); err != nil { //nolint:contextcheck // what accompanies it is configured, too
 			return err
 		}
 		accompany()

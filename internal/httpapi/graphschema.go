@@ -30,7 +30,7 @@ type graphNodeInput struct {
 	ID       string         `json:"id" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"Stable over versions"`
 	Kind     string         `json:"kind" enum:"start,end,task,decision,rag,memory,plan,milestone,flowchart,approval,http,script"`
 	Title    string         `json:"title,omitempty" maxLength:"200"`
-	Position graphPosition  `json:"position,omitempty"`
+	Position graphPosition  `json:"position,omitzero"`
 	Config   map[string]any `json:"config,omitempty" doc:"Its members depend on the kind"`
 }
 

@@ -5,7 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"log"
+	"fmt"
 	"net/http"
 	"os"
 	"strconv"
@@ -31,15 +31,21 @@ type flowchart struct {
 }
 
 func main() {
-	address, uri := os.Args[1], os.Args[2]
+	if err := run(os.Args[1], os.Args[2]); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:forbidigo // this is main
+	}
+}
+
+func run(address, uri string) error {
 	cfg, err := pgxpool.ParseConfig(uri)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	cfg.MaxConns = 8
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/flowcharts/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -53,5 +59,5 @@ func main() {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(f)
 	})
-	log.Fatal((&http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: time.Minute}).ListenAndServe())
+	return (&http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: time.Minute}).ListenAndServe()
 }
