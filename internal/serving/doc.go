@@ -33,7 +33,8 @@
 //
 // # Drain
 //
-// A draining worker closes its copy of the sockets and answers each further request
+// A master that stops closes its copy of the sockets first, so that the kernel refuses
+// what nobody would serve. A draining worker closes its copy of the sockets and answers each further request
 // on the connections it has with "Connection: close". It does not close a connection
 // because it is idle right now: a request may be on its way. Connections that stay idle
 // end with the keep-alive time, as they always do. Sockets of the realtime side are

@@ -183,7 +183,7 @@ func allProcesses() []process {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			if p, ok := look4(pid); ok {
+			if p, ok := processOf(pid); ok {
 				out = append(out, p)
 			}
 		}
@@ -191,7 +191,7 @@ func allProcesses() []process {
 	return out
 }
 
-func look4(pid int) (process, bool) {
+func processOf(pid int) (process, bool) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	raw, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
