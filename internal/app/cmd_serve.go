@@ -84,6 +84,12 @@ func (c *command) runServe(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	defer db.Close()
+	if class := cfg.Server.WorkerClass; cfg.Given("GUNICORN_WORKER_CLASS") {
+		log.InfoContext(ctx, "GUNICORN_WORKER_CLASS is accepted for compatibility: all workers serve each request on a goroutine", "worker_class", class)
+	}
+	if ctx.Err() != nil {
+		return nil // told to stop while it prepared
+	}
 	if !cfg.Server.UseArbiter {
 		return c.serveAlone(ctx, cfg, log, f, setup)
 	}

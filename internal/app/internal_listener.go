@@ -135,7 +135,7 @@ func (m *master) workersProfiles(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		proxy := &httputil.ReverseProxy{
-			Transport: serving.PrivateTransport(m.runDir, p.Name), FlushInterval: -1,
+			Transport: serving.PrivateTransport(m.runDir.Path, p.Name), FlushInterval: -1,
 			Rewrite: func(out *httputil.ProxyRequest) {
 				out.Out.URL.Scheme, out.Out.URL.Host = "http", "worker"
 				out.Out.URL.Path = "/debug/pprof/" + r.PathValue("rest")

@@ -32,7 +32,7 @@ type master struct {
 	flags   serveFlags
 	db      *postgres.DB
 	setup   string
-	runDir  string
+	runDir  *serving.RunDir
 	arbiter *serving.Arbiter
 	// upgraded tells whether this master took the place of another one.
 	upgraded bool
@@ -47,16 +47,15 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 	}
 	handedOver := false
 	m.upgraded = from.Channel > 0
-	if m.runDir = from.RunDir; m.runDir == "" {
-		if m.runDir, err = serving.MakeRunDir(); err != nil {
-			return err
-		}
+	if m.upgraded {
+		m.runDir, err = serving.OpenRunDir(from.RunDir)
+	} else {
+		m.runDir, err = serving.MakeRunDir()
 	}
-	defer func() {
-		if !handedOver { // else it is the new master's
-			_ = os.RemoveAll(m.runDir)
-		}
-	}()
+	if err != nil {
+		return err
+	}
+	defer func() { m.runDir.Close(!handedOver) }() // else it is the new master's
 	// What accompanies the arbiter begins with it, so that workers that do not start
 	// can be looked at; after an upgrade it waits until this master is the one that
 	// serves, since the earlier one has the same addresses. It ends with the arbiter, or
@@ -68,7 +67,7 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 	defer endBeside()
 	accompany := func() { besides.Go(func() { m.beside(beside) }) }
 	m.arbiter = serving.New(serving.Options{
-		Load: m.settings, WorkerArgs: m.workerArgs, Log: m.log, Now: m.c.edge.Now, RunDir: m.runDir,
+		Load: m.settings, WorkerArgs: m.workerArgs, Log: m.log, Now: m.c.edge.Now, RunDir: m.runDir.Path,
 		Reopen: func() { m.c.logs.reopen(m.log) },
 		Upgrade: serving.Upgrade{
 			Program: program, Args: m.successorArgs, Environ: m.c.edge.Environ, Sockets: from.Sockets, Channel: from.Channel,
@@ -140,7 +139,7 @@ func (m *master) ask(ctx context.Context, p serving.Peer, path string) (io.ReadC
 	if err != nil {
 		return nil, fmt.Errorf("ask worker %d: %w", p.PID, err)
 	}
-	res, err := serving.PrivateTransport(m.runDir, p.Name).RoundTrip(req)
+	res, err := serving.PrivateTransport(m.runDir.Path, p.Name).RoundTrip(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask worker %d: %w", p.PID, err)
 	}
@@ -188,7 +187,7 @@ func (m *master) workerArgs(in serving.Inherited) []string {
 
 // successorArgs are our own arguments with what the new master inherits.
 func (m *master) successorArgs(channel int, sockets []serving.Socket) []string {
-	raw, err := json.Marshal(inheritance{Channel: channel, Sockets: sockets, RunDir: m.runDir})
+	raw, err := json.Marshal(inheritance{Channel: channel, Sockets: sockets, RunDir: m.runDir.Path})
 	if err != nil {
 		raw = []byte("{}") // numbers and texts: cannot happen
 	}

@@ -106,7 +106,7 @@ func testMaster(args []string) int {
 			raw, _ := json.Marshal(in)
 			return []string{"test-worker", path, string(raw)}
 		},
-		RunDir: runDir,
+		RunDir: runDir.Path,
 		Reopen: func() { log.Info("master reopens") }, Log: log, Now: time.Now,
 		Upgrade: Upgrade{
 			Program: filepath.Join(filepath.Dir(path), "program"), Environ: os.Environ(), Sockets: from.Sockets, Channel: from.Channel,

@@ -9,7 +9,6 @@ import (
 	"net/http/httputil"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,28 +19,69 @@ import (
 // a session of this one.
 
 const (
-	runDirPattern  = "llmctl-serve-%d-"
+	runDirPattern  = "llmctl-serve-*"
 	nameLength     = 12
 	privateDial    = time.Second
 	forwardTimeout = 2 * time.Minute // longer than any long poll
 )
 
-// MakeRunDir makes the folder of the private sockets, and removes those of masters
-// that are gone. It lies in the system's temporary folder, since the path of a
-// socket must be short.
-func MakeRunDir() (string, error) {
-	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "llmctl-serve-*"))
+// RunDir is the folder of the private sockets. A lock on it says that somebody uses
+// it; process ids would not, since containers that share a folder count them apart.
+type RunDir struct {
+	Path string
+	lock *os.File
+}
+
+// MakeRunDir makes the folder, and removes those that nobody uses any more. It lies
+// in the system's temporary folder, since the path of a socket must be short.
+func MakeRunDir() (*RunDir, error) {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), runDirPattern))
 	for _, dir := range old {
-		parts := strings.Split(filepath.Base(dir), "-")
-		if pid, err := strconv.Atoi(parts[2]); err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
-			_ = os.RemoveAll(dir) // not ours: then it stays
-		}
+		removeUnused(dir)
 	}
-	dir, err := os.MkdirTemp("", fmt.Sprintf(runDirPattern, os.Getpid()))
+	path, err := os.MkdirTemp("", runDirPattern)
 	if err != nil {
-		return "", fmt.Errorf("make folder for sockets: %w", err)
+		return nil, fmt.Errorf("make folder for sockets: %w", err)
 	}
-	return dir, nil
+	return OpenRunDir(path)
+}
+
+// OpenRunDir uses the folder of an earlier master as well.
+func OpenRunDir(path string) (*RunDir, error) {
+	lock, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open folder for sockets: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_SH); err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("lock folder for sockets: %w", err)
+	}
+	return &RunDir{Path: path, lock: lock}, nil
+}
+
+// Close lets go of the folder; remove also removes it.
+func (d *RunDir) Close(remove bool) {
+	if remove {
+		_ = os.RemoveAll(d.Path)
+	}
+	_ = d.lock.Close()
+}
+
+// removeUnused removes a folder that is a minute old and that nobody has locked. One
+// that is younger may be about to be locked; one of another account stays.
+func removeUnused(dir string) {
+	info, err := os.Stat(dir)
+	if err != nil || time.Since(info.ModTime()) < time.Minute {
+		return
+	}
+	lock, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	defer func() { _ = lock.Close() }()
+	if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+		_ = os.RemoveAll(dir)
+	}
 }
 
 func newName() string { return rand.Text()[:nameLength] }
