@@ -61,6 +61,8 @@ func (c *conn) shutLocked(reason string, how ending) {
 func (c *conn) stopLocked(reason string) {
 	if c.heartbeat != nil {
 		c.heartbeat.Stop()
+	}
+	if c.lonely != nil {
 		c.lonely.Stop()
 	}
 	for ns, cancel := range c.pending {

@@ -74,7 +74,9 @@ func (c *conn) start() {
 		return
 	}
 	c.heartbeat = time.AfterFunc(c.srv.opts.PingInterval, c.beat)
-	c.lonely = time.AfterFunc(c.srv.opts.ConnectTimeout, c.expireLonely)
+	if c.srv.onMessage == nil {
+		c.lonely = time.AfterFunc(c.srv.opts.ConnectTimeout, c.expireLonely)
+	}
 }
 
 func (c *conn) transport() string {

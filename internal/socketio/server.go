@@ -19,7 +19,7 @@ type Server struct {
 	// group counts every goroutine, and every session until it has ended, so that none can start after the last ended.
 	group sync.WaitGroup
 
-	// onMessage, when set, takes Engine.IO messages instead of the Socket.IO layer. Tests of the lower protocol use it.
+	// onMessage, when set, takes Engine.IO messages instead of the Socket.IO layer.
 	onMessage func(c *conn, p enginePacket) error
 
 	mu         sync.Mutex
