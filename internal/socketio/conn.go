@@ -132,10 +132,15 @@ func (c *conn) kickLocked() {
 	switch {
 	case len(c.queue) == 0:
 	case c.link != nil:
-		if !c.writing {
-			c.writing = true
-			c.srv.group.Go(c.writeLoop)
+		if c.writing {
+			return
 		}
+		c.writing = true
+		if c.link.raw != nil {
+			c.srv.flushers.add(c)
+			return
+		}
+		c.srv.group.Go(c.writeLoop)
 	case c.poll != nil:
 		c.poll.signal()
 	}

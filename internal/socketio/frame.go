@@ -28,7 +28,7 @@ const separator = 0x1e
 // queues. The polling form of a text packet is the payload of the same bytes.
 type frame struct {
 	data   []byte
-	head   int
+	head   uint8
 	binary bool
 }
 
@@ -45,7 +45,7 @@ func newFrame(op ws.OpCode, parts ...[]byte) frame {
 	for _, p := range parts {
 		buf.Write(p)
 	}
-	return frame{data: buf.Bytes(), head: head, binary: op == ws.OpBinary}
+	return frame{data: buf.Bytes(), head: uint8(head), binary: op == ws.OpBinary}
 }
 
 func textFrame(packet string) frame { return newFrame(ws.OpText, []byte(packet)) }

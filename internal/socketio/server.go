@@ -17,7 +17,9 @@ type Server struct {
 	opts  Options
 	stats counters
 	// group counts every goroutine, and every session until it has ended, so that none can start after the last ended.
-	group sync.WaitGroup
+	group    sync.WaitGroup
+	flushers flushers
+	buffers  *sync.Pool // of [source]
 
 	// onMessage, when set, takes Engine.IO messages instead of the Socket.IO layer.
 	onMessage func(c *conn, p enginePacket) error
@@ -34,7 +36,9 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{opts: opts, conns: map[string]*conn{}, namespaces: map[string]*Handler{}}, nil
+	s := &Server{opts: opts, conns: map[string]*conn{}, namespaces: map[string]*Handler{}, buffers: newBuffers()}
+	s.flushers.srv = s
+	return s, nil
 }
 
 // Namespace adds a namespace; names begin with a slash, and "/" is the main one. Like [http.ServeMux.Handle] it panics
@@ -202,9 +206,8 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) 
 	}
 	_ = c.send(textFrame(string(s.openPacket(c, transport)))) // before any heartbeat
 	c.start()
-	// The session holds a place in the group, so this is in time. The goroutine of the request ends here and gives
-	// back its buffers.
-	s.group.Go(func() { c.readLoop(l) })
+	// The goroutine of the request ends here and gives back its buffers.
+	c.read(l)
 }
 
 // openPacket tells the client the terms.

@@ -49,7 +49,7 @@ func (c *conn) runUpgrade(l *link) {
 		return
 	}
 	c.srv.stats.upgrades.Add(1)
-	c.readLoop(l)
+	c.read(l)
 }
 
 func (c *conn) handshakeUpgrade(l *link) error {
