@@ -52,6 +52,7 @@ func (s *Server) Namespace(name string, h Handler) {
 	if s.namespaces[name] != nil {
 		panic("socketio: namespace " + name + " is taken")
 	}
+	h.name = name
 	s.namespaces[name] = &h
 }
 
