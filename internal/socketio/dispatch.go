@@ -148,7 +148,7 @@ func (c *conn) connect(p packet) error {
 		sp = &c.spaces[len(c.spaces)-1]
 	}
 	sp.cancel = cancel
-	c.srv.group.Go(func() {
+	c.srv.workers.run(func() {
 		defer cancel()
 		principal, err := c.authorize(ctx, h, p.auth)
 		if !c.admit(ctx, p.namespace, h, principal, err) {

@@ -33,7 +33,7 @@ func (f *flushers) add(c *conn) {
 	f.line = append(f.line, c)
 	if f.working == 0 || (len(f.line) >= flushLine*f.working && f.working < runtime.GOMAXPROCS(0)) {
 		f.working++
-		f.srv.group.Go(f.work)
+		f.srv.workers.run(f.work)
 	}
 }
 

@@ -47,12 +47,25 @@ func encodeEvent(head packet, event string, args []json.RawMessage, attachments 
 	if reservedEvent(event) {
 		return nil, fmt.Errorf("socketio: event name %q is reserved", event)
 	}
-	name, err := encodeJSON(event)
+	name, err := encodeName(event)
 	if err != nil {
 		return nil, fmt.Errorf("encode event name: %w", err)
 	}
 	return encodeFrames(head, append([]json.RawMessage{name}, args...), attachments)
 }
+
+// encodeName spares the usual name the encoder.
+func encodeName(event string) (json.RawMessage, error) {
+	for i := range len(event) {
+		if c := event[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return encodeJSON(event)
+		}
+	}
+	return json.RawMessage(`"` + event + `"`), nil
+}
+
+// packetHead is enough for what stands around the namespace and the items of a packet.
+const packetHead = 32
 
 // encodeFrames encodes a packet with a JSON array and attachments; the frames must stay together.
 func encodeFrames(head packet, items []json.RawMessage, attachments [][]byte) ([]frame, error) {
@@ -64,7 +77,11 @@ func encodeFrames(head packet, items []json.RawMessage, attachments [][]byte) ([
 			head.kind = packetBinaryAck
 		}
 	}
-	text := append(appendHeader(make([]byte, 0, 256), head), '[')
+	size := frameHead + packetHead + len(head.namespace)
+	for _, item := range items {
+		size += len(item) + 1
+	}
+	text := append(appendHeader(make([]byte, frameHead, size), head), '[')
 	for i, item := range items {
 		// A broken item would break the session of every receiver.
 		if !json.Valid(item) {
@@ -76,7 +93,7 @@ func encodeFrames(head packet, items []json.RawMessage, attachments [][]byte) ([
 		text = append(text, item...)
 	}
 	frames := make([]frame, 0, 1+len(attachments))
-	frames = append(frames, newFrame(ws.OpText, append(text, ']')))
+	frames = append(frames, sealFrame(ws.OpText, append(text, ']')))
 	for _, a := range attachments {
 		frames = append(frames, newFrame(ws.OpBinary, a))
 	}

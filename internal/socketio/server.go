@@ -20,6 +20,7 @@ type Server struct {
 	group    sync.WaitGroup
 	flushers flushers
 	buffers  *sync.Pool // of [source]
+	workers  *workers
 
 	// onMessage, when set, takes Engine.IO messages instead of the Socket.IO layer.
 	onMessage func(c *conn, p enginePacket) error
@@ -38,6 +39,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, conns: map[string]*conn{}, namespaces: map[string]*Handler{}, buffers: newBuffers()}
 	s.flushers.srv = s
+	s.workers = newWorkers(&s.group)
 	return s, nil
 }
 
@@ -194,7 +196,8 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) 
 		s.reject(w, rejectUnavailable)
 		return
 	}
-	l, err := s.acceptLink(w, r)
+	hello := []frame{textFrame(string(s.openPacket(c, transport)))}
+	l, err := s.acceptLink(w, r, hello)
 	if err != nil {
 		s.opts.Logger.DebugContext(r.Context(), "socketio: websocket refused", "error", err)
 		s.stats.reject("handshake")
@@ -205,7 +208,9 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) 
 		_ = l.conn.Close()
 		return
 	}
-	_ = c.send(textFrame(string(s.openPacket(c, transport)))) // before any heartbeat
+	count(&s.stats.packetsOut, len(hello))
+	count(&s.stats.bytesOut, frameBytes(hello))
+	c.logOut(hello)
 	c.start()
 	// The goroutine of the request ends here and gives back its buffers.
 	c.read(l)
@@ -294,6 +299,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if again {
 		return ErrServerClosed
 	}
+	close(s.workers.quit)
 	for _, c := range s.all() {
 		c.shut(ReasonShutdown, endDrain)
 		c.hurry()

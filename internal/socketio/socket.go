@@ -198,13 +198,12 @@ func (s *Socket) Disconnect(closeTransport bool) { s.conn.disconnect(s, closeTra
 
 // begin puts Connect in line.
 func (s *Socket) begin() {
+	if s.handler.Connect == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pushLocked(task{run: func() {
-		if s.handler.Connect != nil {
-			s.handler.Connect(s)
-		}
-	}})
+	s.pushLocked(task{run: func() { s.handler.Connect(s) }})
 }
 
 // end puts Disconnect in line, behind the events that have arrived, and ends the context.
@@ -291,7 +290,7 @@ func (s *Socket) pushLocked(t task) {
 	s.inboxBytes += t.size
 	if !s.running {
 		s.running = true
-		s.conn.srv.group.Go(s.work)
+		s.conn.srv.workers.run(s.work)
 	}
 }
 

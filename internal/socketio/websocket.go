@@ -35,9 +35,10 @@ type link struct {
 	scratch [ws.MaxHeaderSize]byte
 }
 
-// acceptLink completes the WebSocket handshake. On error the peer has been answered.
-func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request) (*link, error) {
-	conn, rw, _, err := ws.HTTPUpgrader{Timeout: s.opts.WriteTimeout}.Upgrade(r, w)
+// acceptLink completes the WebSocket handshake, and sends the greeting with it. On error the peer has been answered.
+func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request, greeting []frame) (*link, error) {
+	g := &greeter{ResponseWriter: w, greeting: greeting}
+	conn, rw, _, err := ws.HTTPUpgrader{Timeout: s.opts.WriteTimeout}.Upgrade(r, g)
 	if err != nil {
 		if conn != nil {
 			_ = conn.Close()
@@ -169,7 +170,7 @@ func (c *conn) wrote(batch []frame, err error) {
 // read takes what the peer sends until the WebSocket ends. It returns at once.
 func (c *conn) read(l *link) {
 	if len(l.source.ready) > 0 {
-		c.srv.group.Go(func() { c.take(l, nil) })
+		c.srv.workers.run(func() { c.take(l, nil) })
 		return
 	}
 	c.srv.group.Go(func() { c.listen(l) })
@@ -179,7 +180,7 @@ func (c *conn) read(l *link) {
 // small as one can be: it is what an idle session has.
 func (c *conn) listen(l *link) {
 	err := l.source.fill()
-	c.srv.group.Go(func() { c.take(l, err) })
+	c.srv.workers.run(func() { c.take(l, err) })
 }
 
 // take handles what has arrived and listens again, unless err or something new ended the WebSocket.
