@@ -104,11 +104,7 @@ func (r *rooms) emit(room string, stamp int64, sequence int) {
 	if len(members) == 0 {
 		return
 	}
-	raw, err := json.Marshal(envelope{Stamp: stamp, Sequence: sequence, Pad: strings.Repeat("x", padding)})
-	if err != nil {
-		panic(err)
-	}
-	m, err := socketio.NewMessage("/", "event", raw)
+	m, err := socketio.EncodeMessage("/", "event", envelope{Stamp: stamp, Sequence: sequence, Pad: strings.Repeat("x", padding)})
 	if err != nil {
 		panic(err)
 	}
