@@ -168,7 +168,7 @@ func (c *crowd) listen(one *client) {
 		}
 		now := int64(time.Since(c.begun))
 		n := int64(0)
-		stamps(frame, func(sent int64) {
+		numbers(frame, stampMark, func(sent int64) {
 			n++
 			waits = append(waits, time.Duration(now-sent))
 		})

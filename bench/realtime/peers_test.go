@@ -41,16 +41,11 @@ func contestants(b *testing.B) []*contestant {
 		case "ours":
 			command = []string{build(b, "../peers/socketio", filepath.Join(bin, "ours")), c.address}
 		case "node":
-			dir = "../peers/socketio-node"
+			dir = nodeDir
 			if !available(b, "node") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
-				install := exec.CommandContext(b.Context(), "npm", "ci", "--no-audit", "--no-fund")
-				install.Dir = dir
-				out, err := install.CombinedOutput()
-				require.NoError(b, err, "%s", out)
-			}
+			installNode(b)
 			command = []string{"node", "server.js", c.address}
 		case "python":
 			dir = "../peers/socketio-python"
@@ -75,6 +70,19 @@ func contestants(b *testing.B) []*contestant {
 		c.ready(b)
 	}
 	return all
+}
+
+const nodeDir = "../peers/socketio-node"
+
+func installNode(b *testing.B) {
+	b.Helper()
+	if _, err := os.Stat(filepath.Join(nodeDir, "node_modules")); err == nil {
+		return
+	}
+	install := exec.CommandContext(b.Context(), "npm", "ci", "--no-audit", "--no-fund")
+	install.Dir = nodeDir
+	out, err := install.CombinedOutput()
+	require.NoError(b, err, "%s", out)
 }
 
 func available(b *testing.B, program string) bool {

@@ -14,6 +14,7 @@ type order struct {
 	Rooms int    `json:"rooms"`
 	Count int    `json:"count"`
 	Stamp int64  `json:"stamp"`
+	First int64  `json:"first"` // number of the first event, where the publisher numbers
 }
 
 // wire is a protocol, as far as the generator speaks it.
@@ -26,16 +27,17 @@ type wire interface {
 	pong(packet []byte) []byte
 }
 
-var stampMark = []byte(`"stamp":`)
+var stampMark, sequenceMark = []byte(`"stamp":`), []byte(`"sequence":`)
 
-// stamps yields the stamp of each event in a frame; a frame may have several.
-func stamps(frame []byte, use func(int64)) {
+// numbers yields the number after each mark in a frame; a frame may have several
+// events.
+func numbers(frame, mark []byte, use func(int64)) {
 	for {
-		i := bytes.Index(frame, stampMark)
+		i := bytes.Index(frame, mark)
 		if i < 0 {
 			return
 		}
-		frame = frame[i+len(stampMark):]
+		frame = frame[i+len(mark):]
 		n, end := int64(0), 0
 		for end < len(frame) && frame[end] >= '0' && frame[end] <= '9' {
 			n = n*10 + int64(frame[end]-'0')
@@ -98,4 +100,23 @@ func (centrifugal) pong(packet []byte) []byte {
 		return []byte("{}")
 	}
 	return nil
+}
+
+// hub is Socket.IO with the requests of the Studio.
+type hub struct{ socketIO }
+
+func (hub) enter(c *client, room string) error {
+	if err := c.expect("0{"); err != nil {
+		return err
+	}
+	if room == "" { // a publisher
+		return c.exchange("40", "40{")
+	}
+	if err := c.exchange("40/rt,", "40/rt,{"); err != nil {
+		return err
+	}
+	if err := c.expect(`42/rt,["rt.connected"`); err != nil {
+		return err
+	}
+	return c.exchange(fmt.Sprintf(`42/rt,0["rt.subscribe",{"rooms":[%q]}]`, room), `43/rt,0[{"ok":true,"rooms":["`)
 }

@@ -20,12 +20,13 @@ io.on("connection", (socket) => {
     socket.join(room);
     ack();
   });
-  socket.on("publish", (q) => {
-    for (let sequence = 0; sequence < q.count; sequence++) {
-      const event = { stamp: q.stamp, sequence, pad };
+  socket.on("publish", (q, ack) => {
+    for (let i = 0; i < q.count; i++) {
+      const event = { stamp: q.stamp, sequence: (q.first ?? 0) + i, pad };
       if (!q.rooms) io.to(q.room).emit("event", event);
       for (let n = 0; n < q.rooms; n++) io.to("own" + n).emit("event", event);
     }
+    if (ack) ack();
   });
 });
 web.listen(Number(port), host);
