@@ -26,6 +26,9 @@ func encodeArgs(args []any) (items []json.RawMessage, attachments [][]byte, err 
 			items = append(items, placeholder(len(attachments)))
 			attachments = append(attachments, bytes.Clone(v))
 		case json.RawMessage:
+			if !json.Valid(v) {
+				return nil, nil, fmt.Errorf("socketio: argument %d is not valid JSON", i)
+			}
 			items = append(items, v)
 		default:
 			item, err := encodeJSON(v)

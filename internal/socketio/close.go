@@ -59,17 +59,19 @@ func (c *conn) shutLocked(reason string, how ending) {
 
 // stopLocked releases all that belongs to the session apart from its transport.
 func (c *conn) stopLocked(reason string) {
-	if c.heartbeat != nil {
-		c.heartbeat.Stop()
-		c.lonely.Stop()
+	if c.clock != nil {
+		c.clock.Stop()
 	}
-	for ns, cancel := range c.pending {
-		cancel()
-		delete(c.pending, ns)
-	}
-	for ns, s := range c.sockets {
-		s.end(reason)
-		delete(c.sockets, ns)
+	for i := range c.spaces {
+		sp := &c.spaces[i]
+		if sp.cancel != nil {
+			sp.cancel()
+			sp.cancel = nil
+		}
+		if sp.socket != nil {
+			sp.socket.end(reason)
+			sp.socket = nil
+		}
 	}
 	c.cancel(errors.New("socketio: " + reason))
 	if c.probe != nil {

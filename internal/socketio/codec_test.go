@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -208,7 +211,7 @@ func FuzzDecodeWebSocket(f *testing.F) {
 	_ = ws.WriteFrame(&buf, ws.MaskFrame(ws.NewTextFrame([]byte("4hello"))))
 	f.Add(buf.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		l := &link{reader: newReader(bytes.NewReader(data)), limit: 100, received: func(int) {}}
+		l := &link{source: source{ready: data, conn: spent{}}, limit: 100, received: new(atomic.Uint64)}
 		for {
 			_, message, err := l.next()
 			if err != nil {
@@ -220,3 +223,8 @@ func FuzzDecodeWebSocket(f *testing.F) {
 		}
 	})
 }
+
+// spent is a connection whose peer has gone.
+type spent struct{ net.Conn }
+
+func (spent) Read([]byte) (int, error) { return 0, io.EOF }

@@ -41,27 +41,32 @@ type conn struct {
 	poll    *poll // the GET that waits for something to send
 	posting bool  // a POST is being read
 
-	heartbeat *time.Timer
-	awaiting  bool        // a heartbeat is unanswered
-	lonely    *time.Timer // runs while no namespace is connected
-	linger    *time.Timer // runs while a closing polling session waits for its last GETs
-	farewell  frame       // what the very last of them is answered with
+	clock    *time.Timer // runs until beatAt or lonelyAt, or a little less
+	beatAt   time.Time   // the next heartbeat is due, or with awaiting the answer to the last one
+	lonelyAt time.Time   // there must be a namespace; zero: there is one
+	awaiting bool        // a heartbeat is unanswered
+	linger   *time.Timer // runs while a closing polling session waits for its last GETs
+	farewell frame       // what the very last of them is answered with
 
-	sockets map[string]*Socket            // by namespace
-	pending map[string]context.CancelFunc // being authorised
-	left    map[string]struct{}           // connected once; late packets for them are no fault
-	busy    int                           // sockets and authorisations that handlers are not done with
+	spaces []space
+	busy   int // sockets and authorisations that handlers are not done with
+}
+
+// space is a namespace that the session has asked for. It stays when it is left, for late packets for it are no fault;
+// there are no more of them than namespaces of the server.
+type space struct {
+	name    string
+	socket  *Socket            // nil: not connected
+	cancel  context.CancelFunc // of the authorisation, while there is one
+	visited bool               // was connected once
 }
 
 func newConn(s *Server, id string, r *http.Request) *conn {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
-	req := r.Clone(ctx)
+	req := r.WithContext(ctx) // the handler that it came to ends, so nobody else changes it
 	req.Body = http.NoBody
 	return &conn{
 		srv: s, id: id, req: req, ctx: ctx, cancel: cancel,
-		sockets: map[string]*Socket{},
-		pending: map[string]context.CancelFunc{},
-		left:    map[string]struct{}{},
 	}
 }
 
@@ -73,8 +78,45 @@ func (c *conn) start() {
 	if c.phase != phaseOpen {
 		return
 	}
-	c.heartbeat = time.AfterFunc(c.srv.opts.PingInterval, c.beat)
-	c.lonely = time.AfterFunc(c.srv.opts.ConnectTimeout, c.expireLonely)
+	now := time.Now()
+	c.beatAt = now.Add(c.srv.opts.PingInterval)
+	if c.srv.onMessage == nil {
+		c.lonelyAt = now.Add(c.srv.opts.ConnectTimeout)
+	}
+	c.clock = time.AfterFunc(c.restLocked(now), c.tick)
+}
+
+// restLocked is how long the clock may sleep.
+func (c *conn) restLocked(now time.Time) time.Duration {
+	next := c.beatAt
+	if !c.lonelyAt.IsZero() && c.lonelyAt.Before(next) {
+		next = c.lonelyAt
+	}
+	return next.Sub(now)
+}
+
+// tick does what is due. The clock is not set back when a heartbeat is answered, nor when a namespace comes or goes, so
+// it may have nothing to do.
+func (c *conn) tick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if c.phase == phaseOpen && !c.lonelyAt.IsZero() && !now.Before(c.lonelyAt) {
+		c.shutLocked(ReasonConnectTimeout, endNotify)
+	}
+	if c.phase == phaseOpen && !now.Before(c.beatAt) {
+		c.beatLocked(now)
+	}
+	if c.phase == phaseOpen {
+		c.clock.Reset(c.restLocked(now))
+	}
+}
+
+// lonelyLocked notes that the session has no namespace from now on.
+func (c *conn) lonelyLocked() {
+	now := time.Now()
+	c.lonelyAt = now.Add(c.srv.opts.ConnectTimeout)
+	c.clock.Reset(c.restLocked(now))
 }
 
 func (c *conn) transport() string {
@@ -130,10 +172,15 @@ func (c *conn) kickLocked() {
 	switch {
 	case len(c.queue) == 0:
 	case c.link != nil:
-		if !c.writing {
-			c.writing = true
-			c.srv.group.Go(c.writeLoop)
+		if c.writing {
+			return
 		}
+		c.writing = true
+		if c.link.raw != nil {
+			c.srv.flushers.add(c)
+			return
+		}
+		c.srv.group.Go(c.writeLoop)
 	case c.poll != nil:
 		c.poll.signal()
 	}
@@ -168,26 +215,36 @@ func (c *conn) dropQueueLocked() {
 	c.queue = nil
 }
 
-// beat sends the next heartbeat, or ends the session when the last one was not answered.
-func (c *conn) beat() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.phase != phaseOpen {
+// beatLocked sends the next heartbeat, or ends the session when the last one was not answered.
+func (c *conn) beatLocked(now time.Time) {
+	interval, timeout := c.srv.opts.PingInterval, c.srv.opts.PingTimeout
+	if c.awaiting && (!c.srv.opts.KeepSilent || c.link == nil) {
+		c.shutLocked(ReasonPingTimeout, endAbort)
 		return
 	}
 	if c.awaiting {
-		if !c.srv.opts.KeepSilent || c.link == nil {
-			c.shutLocked(ReasonPingTimeout, endAbort)
-			return
-		}
 		if c.sendLocked(textFrame(string(enginePing))) == nil {
-			c.heartbeat.Reset(c.srv.opts.PingInterval)
+			c.beatAt = now.Add(interval)
 		}
 		return
 	}
+	// A clock that was late by a little takes nothing off the time that the peer was told; one that was very late does
+	// not take it all from the peer.
 	c.awaiting = true
-	c.heartbeat.Reset(c.srv.opts.PingTimeout)
+	c.beatAt = maxTime(c.beatAt.Add(timeout), now.Add(timeout/2))
 	c.pushLocked(textFrame(string(enginePing)))
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// overdueLocked reports that the peer has let the time for an answer pass, although the clock has not noticed yet.
+func (c *conn) overdueLocked() bool {
+	return c.awaiting && !time.Now().Before(c.beatAt)
 }
 
 func (c *conn) pong() {
@@ -195,14 +252,33 @@ func (c *conn) pong() {
 	defer c.mu.Unlock()
 	if c.phase == phaseOpen && c.awaiting {
 		c.awaiting = false
-		c.heartbeat.Reset(c.srv.opts.PingInterval)
+		c.beatAt = time.Now().Add(c.srv.opts.PingInterval)
+		if c.srv.opts.PingInterval < c.srv.opts.PingTimeout { // else the clock wakes in time
+			c.clock.Reset(c.restLocked(time.Now()))
+		}
 	}
 }
 
-func (c *conn) expireLonely() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.phase == phaseOpen && len(c.sockets) == 0 {
-		c.shutLocked(ReasonConnectTimeout, endNotify)
+// spaceLocked finds a namespace that the session has asked for.
+func (c *conn) spaceLocked(name string) *space {
+	for i := range c.spaces {
+		if c.spaces[i].name == name {
+			return &c.spaces[i]
+		}
 	}
+	return nil
+}
+
+// inUseLocked counts namespaces that are connected, and those that are so or are being authorised.
+func (c *conn) inUseLocked() (connected, all int) {
+	for i := range c.spaces {
+		switch {
+		case c.spaces[i].socket != nil:
+			connected++
+			all++
+		case c.spaces[i].cancel != nil:
+			all++
+		}
+	}
+	return connected, all
 }

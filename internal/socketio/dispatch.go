@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // partialPacket is a packet whose attachments have not all arrived.
@@ -104,10 +105,11 @@ func (c *conn) dispatch(p packet, attachments [][]byte, size int) error {
 func (c *conn) socket(namespace string) (*Socket, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.sockets[namespace]; s != nil {
-		return s, nil
+	sp := c.spaceLocked(namespace)
+	if sp != nil && sp.socket != nil {
+		return sp.socket, nil
 	}
-	if _, ok := c.left[namespace]; ok || c.phase != phaseOpen {
+	if sp != nil && sp.visited || c.phase != phaseOpen {
 		return nil, nil //nolint:nilnil // the packet is to be ignored
 	}
 	return nil, errNoNamespace
@@ -125,10 +127,11 @@ func (c *conn) connect(p packet) error {
 		c.refuseLocked(p.namespace, &ConnectError{Message: "Invalid namespace"})
 		return nil
 	}
-	if c.sockets[p.namespace] != nil || c.pending[p.namespace] != nil {
+	sp := c.spaceLocked(p.namespace)
+	if sp != nil && (sp.socket != nil || sp.cancel != nil) {
 		return errReconnect
 	}
-	if len(c.sockets)+len(c.pending) >= c.srv.opts.MaxNamespaces {
+	if _, all := c.inUseLocked(); all >= c.srv.opts.MaxNamespaces {
 		c.refuseLocked(p.namespace, &ConnectError{Message: "Too many namespaces"})
 		return nil
 	}
@@ -138,9 +141,14 @@ func (c *conn) connect(p packet) error {
 		return nil
 	}
 	c.busy++
-	ctx, cancel := context.WithTimeout(c.ctx, c.srv.opts.ConnectTimeout)
-	c.pending[p.namespace] = cancel
-	c.srv.group.Go(func() {
+	// The end of the session calls cancel too; a child of its context would leave a table there for good.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.srv.opts.ConnectTimeout)
+	if sp == nil {
+		c.spaces = append(c.spaces, space{name: h.name})
+		sp = &c.spaces[len(c.spaces)-1]
+	}
+	sp.cancel = cancel
+	c.srv.workers.run(func() {
 		defer cancel()
 		principal, err := c.authorize(ctx, h, p.auth)
 		if !c.admit(ctx, p.namespace, h, principal, err) {
@@ -177,7 +185,8 @@ func (c *conn) admit(ctx context.Context, namespace string, h *Handler, principa
 	if c.phase != phaseOpen || errors.Is(ctx.Err(), context.Canceled) {
 		return false // the client left meanwhile; if it asked again, the entry in pending is not ours
 	}
-	delete(c.pending, namespace)
+	sp := c.spaceLocked(namespace)
+	sp.cancel = nil
 	if err != nil {
 		c.refuseLocked(namespace, c.refusal(ctx, err))
 		return false
@@ -185,13 +194,11 @@ func (c *conn) admit(ctx context.Context, namespace string, h *Handler, principa
 	s := newSocket(c, namespace, h, principal)
 	// The reply goes first, and the socket can be found and its Connect is in line before the client can answer it.
 	if c.sendLocked(encodeConnect(namespace, s.id)) != nil {
-		s.cancel(ErrClosed)
 		return false
 	}
-	c.sockets[namespace] = s
-	c.left[namespace] = struct{}{}
+	sp.socket, sp.visited = s, true
 	c.srv.roster.add(s)
-	c.lonely.Stop()
+	c.lonelyAt = time.Time{}
 	s.begin()
 	return true
 }
@@ -225,20 +232,24 @@ func (c *conn) refuseLocked(namespace string, refusal *ConnectError) {
 func (c *conn) leave(namespace, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cancel := c.pending[namespace]; cancel != nil {
-		cancel()
-		delete(c.pending, namespace)
+	sp := c.spaceLocked(namespace)
+	if sp == nil {
+		return
 	}
-	if s := c.sockets[namespace]; s != nil {
-		c.dropSocketLocked(s, reason)
+	if sp.cancel != nil {
+		sp.cancel()
+		sp.cancel = nil
+	}
+	if sp.socket != nil {
+		c.dropSocketLocked(sp, reason)
 	}
 }
 
-func (c *conn) dropSocketLocked(s *Socket, reason string) {
-	delete(c.sockets, s.namespace)
-	s.end(reason)
-	if len(c.sockets) == 0 {
-		c.lonely.Reset(c.srv.opts.ConnectTimeout)
+func (c *conn) dropSocketLocked(sp *space, reason string) {
+	sp.socket.end(reason)
+	sp.socket = nil
+	if connected, _ := c.inUseLocked(); connected == 0 {
+		c.lonelyLocked()
 	}
 }
 
@@ -250,14 +261,16 @@ func (c *conn) disconnect(s *Socket, all bool) {
 		return
 	}
 	if !all {
-		if c.sockets[s.namespace] == s {
-			c.dropSocketLocked(s, ReasonServerDisconnect)
+		if sp := c.spaceLocked(s.namespace); sp != nil && sp.socket == s {
+			c.dropSocketLocked(sp, ReasonServerDisconnect)
 			c.pushLocked(encodeDisconnect(s.namespace))
 		}
 		return
 	}
-	for namespace := range c.sockets {
-		c.pushLocked(encodeDisconnect(namespace))
+	for i := range c.spaces {
+		if c.spaces[i].socket != nil {
+			c.pushLocked(encodeDisconnect(c.spaces[i].name))
+		}
 	}
 	c.shutLocked(ReasonServerDisconnect, endDrain)
 }

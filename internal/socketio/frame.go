@@ -3,6 +3,7 @@ package socketio
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"unicode/utf8"
@@ -28,9 +29,12 @@ const separator = 0x1e
 // queues. The polling form of a text packet is the payload of the same bytes.
 type frame struct {
 	data   []byte
-	head   int
+	head   uint8
 	binary bool
 }
+
+// frameHead is the largest header of a frame that is not masked.
+const frameHead = 10
 
 // newFrame makes a final, unmasked WebSocket frame out of the joined parts.
 func newFrame(op ws.OpCode, parts ...[]byte) frame {
@@ -38,14 +42,32 @@ func newFrame(op ws.OpCode, parts ...[]byte) frame {
 	for _, p := range parts {
 		n += len(p)
 	}
-	header := ws.Header{Fin: true, OpCode: op, Length: int64(n)}
-	head := ws.HeaderSize(header)
-	buf := bytes.NewBuffer(make([]byte, 0, head+n))
-	_ = ws.WriteHeader(buf, header) // a bytes.Buffer takes everything
+	buf := make([]byte, frameHead, frameHead+n)
 	for _, p := range parts {
-		buf.Write(p)
+		buf = append(buf, p...)
 	}
-	return frame{data: buf.Bytes(), head: head, binary: op == ws.OpBinary}
+	return sealFrame(op, buf)
+}
+
+// sealFrame makes a frame of a payload that frameHead bytes were left free before.
+func sealFrame(op ws.OpCode, buf []byte) frame {
+	n := len(buf) - frameHead
+	const final = 0x80
+	head := 2
+	switch {
+	case n < 126:
+		buf[frameHead-1] = byte(n)
+	case n <= 0xffff:
+		head = 4
+		binary.BigEndian.PutUint16(buf[frameHead-2:], uint16(n))
+		buf[frameHead-3] = 126
+	default:
+		head = 10
+		binary.BigEndian.PutUint64(buf[frameHead-8:], uint64(n))
+		buf[frameHead-9] = 127
+	}
+	buf[frameHead-head] = final | byte(op)
+	return frame{data: buf[frameHead-head:], head: uint8(head), binary: op == ws.OpBinary}
 }
 
 func textFrame(packet string) frame { return newFrame(ws.OpText, []byte(packet)) }

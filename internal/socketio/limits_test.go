@@ -247,25 +247,6 @@ func TestConnectionLimit(t *testing.T) {
 }
 
 // Every client that answers the open packet at once must get a reply, however busy the server is.
-func TestEveryConnectIsAnswered(t *testing.T) {
-	t.Parallel()
-	s, url := serve(t, Options{}, echoes)
-	const clients = 300
-	answers := make(chan error, clients)
-	slots := make(chan struct{}, 50)
-	for range clients {
-		go func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			answers <- connectAtOnce(t.Context(), url)
-		}()
-	}
-	for range clients {
-		require.NoError(t, receive(t, answers))
-	}
-	require.EqualValues(t, clients, s.Stats().Opened)
-}
-
 // connectAtOnce sends the CONNECT without waiting for the open packet.
 func connectAtOnce(ctx context.Context, url string) error {
 	conn, early, _, err := ws.Dial(ctx, strings.Replace(url, "http", "ws", 1)+"?EIO=4&transport=websocket")

@@ -3,25 +3,17 @@ package socketio
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/signal"
 	"testing"
 	"time"
 
-	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
-var conformanceAddr = flag.String("conformance", "", "serve the official conformance suites on this address")
-
 func TestMain(m *testing.M) {
-	flag.Parse()
 	goleak.VerifyTestMain(m)
 }
 
@@ -32,12 +24,7 @@ func conformanceOptions() Options {
 
 // echoEngine makes the server send every Engine.IO message back.
 func echoEngine(s *Server) {
-	s.onMessage = func(c *conn, p enginePacket) error {
-		if p.binary {
-			return c.send(newFrame(ws.OpBinary, p.data))
-		}
-		return c.send(newFrame(ws.OpText, []byte{engineMessage}, p.data))
-	}
+	s.HandleRaw(func(session RawSession, data []byte, binary bool) { _ = session.Send(data, binary) })
 }
 
 // echoHandler answers as the official Socket.IO suite expects.
@@ -84,38 +71,6 @@ func anys(args []json.RawMessage) []any {
 		out[i] = a
 	}
 	return out
-}
-
-// TestConformanceServer is no test: with -conformance=localhost:3000 it serves until it is interrupted.
-func TestConformanceServer(t *testing.T) {
-	t.Parallel()
-	if *conformanceAddr == "" {
-		t.Skip("no -conformance address given")
-	}
-	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt)
-	defer stop()
-	engine, err := New(conformanceOptions())
-	require.NoError(t, err)
-	echoEngine(engine)
-	server, err := New(conformanceOptions())
-	require.NoError(t, err)
-	server.Namespace("/", echoHandler())
-	server.Namespace("/custom", echoHandler())
-	mux := http.NewServeMux()
-	engine.Mount(mux, "/engine.io")
-	server.Mount(mux, "/socket.io")
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *conformanceAddr)
-	require.NoError(t, err)
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
-	go func() {
-		<-ctx.Done()
-		_ = web.Close()
-	}()
-	if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		require.NoError(t, err)
-	}
-	require.NoError(t, engine.Shutdown(t.Context()))
-	require.NoError(t, server.Shutdown(t.Context()))
 }
 
 // serve starts a server on a real listener and ends it with the test.

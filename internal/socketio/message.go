@@ -24,6 +24,25 @@ func NewMessage(namespace, event string, args ...json.RawMessage) (*Message, err
 // NewBinaryMessage encodes an event with binary attachments. The place of attachment N in the arguments is taken by
 // the object {"_placeholder":true,"num":N}; every attachment must have one.
 func NewBinaryMessage(namespace, event string, attachments [][]byte, args ...json.RawMessage) (*Message, error) {
+	for i, arg := range args {
+		// A broken one would break the session of every receiver.
+		if !json.Valid(arg) {
+			return nil, fmt.Errorf("socketio: argument %d is not valid JSON", i)
+		}
+	}
+	return newMessage(namespace, event, args, attachments)
+}
+
+// EncodeMessage is [NewMessage] for arguments that are encoded as [Socket.Emit] does it.
+func EncodeMessage(namespace, event string, args ...any) (*Message, error) {
+	items, attachments, err := encodeArgs(args)
+	if err != nil {
+		return nil, err
+	}
+	return newMessage(namespace, event, items, attachments)
+}
+
+func newMessage(namespace, event string, args []json.RawMessage, attachments [][]byte) (*Message, error) {
 	frames, err := encodeEvent(packet{kind: packetEvent, namespace: namespace}, event, args, attachments)
 	if err != nil {
 		return nil, err
@@ -47,14 +66,27 @@ func encodeEvent(head packet, event string, args []json.RawMessage, attachments 
 	if reservedEvent(event) {
 		return nil, fmt.Errorf("socketio: event name %q is reserved", event)
 	}
-	name, err := encodeJSON(event)
+	name, err := encodeName(event)
 	if err != nil {
 		return nil, fmt.Errorf("encode event name: %w", err)
 	}
 	return encodeFrames(head, append([]json.RawMessage{name}, args...), attachments)
 }
 
-// encodeFrames encodes a packet with a JSON array and attachments; the frames must stay together.
+// encodeName spares the usual name the encoder.
+func encodeName(event string) (json.RawMessage, error) {
+	for i := range len(event) {
+		if c := event[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return encodeJSON(event)
+		}
+	}
+	return json.RawMessage(`"` + event + `"`), nil
+}
+
+// packetHead is enough for what stands around the namespace and the items of a packet.
+const packetHead = 32
+
+// encodeFrames encodes a packet with an array of valid JSON and attachments; the frames must stay together.
 func encodeFrames(head packet, items []json.RawMessage, attachments [][]byte) ([]frame, error) {
 	if len(attachments) > 0 {
 		head.attachments = len(attachments)
@@ -64,19 +96,19 @@ func encodeFrames(head packet, items []json.RawMessage, attachments [][]byte) ([
 			head.kind = packetBinaryAck
 		}
 	}
-	text := append(appendHeader(make([]byte, 0, 256), head), '[')
+	size := frameHead + packetHead + len(head.namespace)
+	for _, item := range items {
+		size += len(item) + 1
+	}
+	text := append(appendHeader(make([]byte, frameHead, size), head), '[')
 	for i, item := range items {
-		// A broken item would break the session of every receiver.
-		if !json.Valid(item) {
-			return nil, fmt.Errorf("socketio: item %d is not valid JSON", i)
-		}
 		if i > 0 {
 			text = append(text, ',')
 		}
 		text = append(text, item...)
 	}
 	frames := make([]frame, 0, 1+len(attachments))
-	frames = append(frames, newFrame(ws.OpText, append(text, ']')))
+	frames = append(frames, sealFrame(ws.OpText, append(text, ']')))
 	for _, a := range attachments {
 		frames = append(frames, newFrame(ws.OpBinary, a))
 	}

@@ -89,6 +89,10 @@ func (c *conn) beginPoll(p *poll) (pollAnswer, bool) {
 	if c.link != nil || c.phase == phaseClosed {
 		return refused, true
 	}
+	if c.poll == nil && c.overdueLocked() {
+		c.shutLocked(ReasonPingTimeout, endAbort)
+		return refused, true
+	}
 	if first := c.poll; first != nil {
 		c.srv.stats.pollOverlaps.Add(1)
 		c.shutLocked(ReasonTransportError, endAbort) // ends the first poll with a close packet

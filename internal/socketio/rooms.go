@@ -23,11 +23,11 @@ type Audience struct {
 // roster knows the sockets of every namespace and their rooms. Its lock is the innermost one.
 type roster struct {
 	mu     sync.RWMutex
-	spaces map[string]*space
+	spaces map[string]*members
 }
 
-// space is a namespace's part of the roster.
-type space struct {
+// members are a namespace's part of the roster.
+type members struct {
 	sockets map[string]*Socket // by id
 	rooms   map[string]map[*Socket]struct{}
 }
@@ -36,11 +36,11 @@ func (r *roster) add(s *Socket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.spaces == nil {
-		r.spaces = map[string]*space{}
+		r.spaces = map[string]*members{}
 	}
 	sp := r.spaces[s.namespace]
 	if sp == nil {
-		sp = &space{sockets: map[string]*Socket{}, rooms: map[string]map[*Socket]struct{}{}}
+		sp = &members{sockets: map[string]*Socket{}, rooms: map[string]map[*Socket]struct{}{}}
 		r.spaces[s.namespace] = sp
 	}
 	sp.sockets[s.id] = s
@@ -60,7 +60,7 @@ func (r *roster) remove(s *Socket) {
 	s.rooms = nil
 }
 
-func (sp *space) leave(s *Socket, room string) {
+func (sp *members) leave(s *Socket, room string) {
 	delete(sp.rooms[room], s)
 	if len(sp.rooms[room]) == 0 {
 		delete(sp.rooms, room)
@@ -171,7 +171,7 @@ func (s *Server) Sockets(namespace string, a Audience) []*Socket {
 	return sp.without(a.Except, maps.Keys(found))
 }
 
-func (sp *space) without(except []string, sockets func(yield func(*Socket) bool)) []*Socket {
+func (sp *members) without(except []string, sockets func(yield func(*Socket) bool)) []*Socket {
 	var out []*Socket
 	for s := range sockets {
 		if !slices.ContainsFunc(except, func(room string) bool { return s.in(room) }) {
@@ -215,7 +215,7 @@ func (s *Socket) SendVolatile(m *Message) (sent bool, err error) {
 	if m.namespace != s.namespace {
 		return false, fmt.Errorf("socketio: message for %q sent to a socket in %q", m.namespace, s.namespace)
 	}
-	if s.ctx.Err() != nil {
+	if s.closed.Load() {
 		return false, ErrClosed
 	}
 	return s.conn.sendVolatile(m.frames)

@@ -18,9 +18,12 @@ type Server struct {
 	stats  counters
 	roster roster
 	// group counts every goroutine, and every session until it has ended, so that none can start after the last ended.
-	group sync.WaitGroup
+	group    sync.WaitGroup
+	flushers flushers
+	buffers  *sync.Pool // of [source]
+	workers  *workers
 
-	// onMessage, when set, takes Engine.IO messages instead of the Socket.IO layer. Tests of the lower protocol use it.
+	// onMessage, when set, takes Engine.IO messages instead of the Socket.IO layer.
 	onMessage func(c *conn, p enginePacket) error
 
 	mu         sync.Mutex
@@ -35,7 +38,10 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{opts: opts, conns: map[string]*conn{}, namespaces: map[string]*Handler{}}, nil
+	s := &Server{opts: opts, conns: map[string]*conn{}, namespaces: map[string]*Handler{}, buffers: newBuffers()}
+	s.flushers.srv = s
+	s.workers = newWorkers(&s.group)
+	return s, nil
 }
 
 // Namespace adds a namespace; names begin with a slash, and "/" is the main one. Like [http.ServeMux.Handle] it panics
@@ -49,6 +55,7 @@ func (s *Server) Namespace(name string, h Handler) {
 	if s.namespaces[name] != nil {
 		panic("socketio: namespace " + name + " is taken")
 	}
+	h.name = name
 	s.namespaces[name] = &h
 }
 
@@ -190,7 +197,8 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) 
 		s.reject(w, rejectUnavailable)
 		return
 	}
-	l, err := s.acceptLink(w, r)
+	hello := []frame{textFrame(string(s.openPacket(c, transport)))}
+	l, err := s.acceptLink(w, r, hello)
 	if err != nil {
 		s.opts.Logger.DebugContext(r.Context(), "socketio: websocket refused", "error", err)
 		s.stats.reject("handshake")
@@ -201,11 +209,12 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, transport string) 
 		_ = l.conn.Close()
 		return
 	}
-	_ = c.send(textFrame(string(s.openPacket(c, transport)))) // before any heartbeat
+	count(&s.stats.packetsOut, len(hello))
+	count(&s.stats.bytesOut, frameBytes(hello))
+	c.logOut(hello)
 	c.start()
-	// The session holds a place in the group, so this is in time. The goroutine of the request ends here and gives
-	// back its buffers.
-	s.group.Go(func() { c.readLoop(l) })
+	// The goroutine of the request ends here and gives back its buffers.
+	c.read(l)
 }
 
 // openPacket tells the client the terms.
@@ -291,6 +300,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if again {
 		return ErrServerClosed
 	}
+	close(s.workers.quit)
 	for _, c := range s.all() {
 		c.shut(ReasonShutdown, endDrain)
 		c.hurry()

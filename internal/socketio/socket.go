@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 )
 
 // Handler is what a namespace does. Every field may be nil.
@@ -27,6 +28,8 @@ type Handler struct {
 	BinaryEvent func(s *Socket, name string, args []json.RawMessage, attachments [][]byte, ack func(args ...any))
 	// Disconnect is called last, with one of the Reason constants.
 	Disconnect func(s *Socket, reason string)
+
+	name string // of the namespace; one string for all sockets
 }
 
 // Socket is a client in a namespace. Its methods may be called from any goroutine, and none but [Socket.Call] waits.
@@ -36,10 +39,12 @@ type Socket struct {
 	principal any
 	conn      *conn
 	handler   *Handler
-	ctx       context.Context //nolint:containedctx // its end is the socket's end
-	cancel    context.CancelCauseFunc
+	closed    atomic.Bool
 
 	mu         sync.Mutex
+	ctx        context.Context //nolint:containedctx // made when asked for; its end is the socket's end
+	cancel     context.CancelCauseFunc
+	cause      error // why it ended
 	inbox      []task
 	inboxBytes int
 	running    bool
@@ -61,11 +66,7 @@ type task struct {
 }
 
 func newSocket(c *conn, namespace string, h *Handler, principal any) *Socket {
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	return &Socket{
-		id: rand.Text(), namespace: namespace, principal: principal, conn: c, handler: h, ctx: ctx, cancel: cancel,
-		calls: map[uint64]chan []json.RawMessage{},
-	}
+	return &Socket{id: rand.Text(), namespace: namespace, principal: principal, conn: c, handler: h}
 }
 
 // ID returns the socket's id. It differs from the ids of all other sockets and from that of the session below it.
@@ -85,7 +86,17 @@ func (s *Socket) Request() *http.Request { return s.conn.req }
 func (s *Socket) Transport() string { return s.conn.transport() }
 
 // Context is done when the socket is disconnected; its cause says why.
-func (s *Socket) Context() context.Context { return s.ctx }
+func (s *Socket) Context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil {
+		s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(s.conn.ctx))
+		if s.cause != nil {
+			s.cancel(s.cause)
+		}
+	}
+	return s.ctx
+}
 
 // Emit queues an event for this socket. Arguments are encoded as JSON, except [Binary] ones. It fails with [ErrClosed],
 // [ErrSlow] (which ends the session), [ErrTooLarge], or when an argument cannot be encoded.
@@ -115,7 +126,7 @@ func (s *Socket) Send(m *Message) error {
 }
 
 func (s *Socket) send(frames []frame) error {
-	if s.ctx.Err() != nil {
+	if s.closed.Load() {
 		return ErrClosed
 	}
 	return s.conn.send(frames...)
@@ -136,7 +147,7 @@ func (s *Socket) Call(ctx context.Context, name string, args ...any) ([]json.Raw
 	select {
 	case got := <-answer:
 		return got, nil
-	case <-s.ctx.Done():
+	case <-s.Context().Done():
 		return nil, ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -152,6 +163,9 @@ func (s *Socket) openCall() (uint64, <-chan []json.RawMessage, error) {
 	answer := make(chan []json.RawMessage, 1)
 	id := s.lastCall
 	s.lastCall++
+	if s.calls == nil {
+		s.calls = map[uint64]chan []json.RawMessage{}
+	}
 	s.calls[id] = answer
 	return id, answer, nil
 }
@@ -186,13 +200,12 @@ func (s *Socket) Disconnect(closeTransport bool) { s.conn.disconnect(s, closeTra
 
 // begin puts Connect in line.
 func (s *Socket) begin() {
+	if s.handler.Connect == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pushLocked(task{run: func() {
-		if s.handler.Connect != nil {
-			s.handler.Connect(s)
-		}
-	}})
+	s.pushLocked(task{run: func() { s.handler.Connect(s) }})
 }
 
 // end puts Disconnect in line, behind the events that have arrived, and ends the context.
@@ -207,7 +220,11 @@ func (s *Socket) end(reason string) {
 	}})
 	s.ended = true
 	s.conn.srv.roster.remove(s)
-	s.cancel(errors.New("socketio: " + reason))
+	s.closed.Store(true)
+	s.cause = errors.New("socketio: " + reason)
+	if s.cancel != nil {
+		s.cancel(s.cause)
+	}
 }
 
 // deliver puts an event in line; false means that the line is too long.
@@ -249,7 +266,7 @@ func (s *Socket) acknowledger(p packet) func(args ...any) {
 	return func(args ...any) {
 		once.Do(func() {
 			if err := s.acknowledge(p.id, args); err != nil && !errors.Is(err, ErrClosed) {
-				s.conn.srv.opts.Logger.WarnContext(s.ctx, "socketio: acknowledgement not sent", "event", p.name, "error", err)
+				s.conn.srv.opts.Logger.WarnContext(s.conn.ctx, "socketio: acknowledgement not sent", "event", p.name, "error", err)
 			}
 		})
 	}
@@ -276,7 +293,7 @@ func (s *Socket) pushLocked(t task) {
 	s.inboxBytes += t.size
 	if !s.running {
 		s.running = true
-		s.conn.srv.group.Go(s.work)
+		s.conn.srv.workers.run(s.work)
 	}
 }
 
@@ -305,7 +322,7 @@ func (s *Socket) pop() (task, bool) {
 func (s *Socket) runTask(t task) {
 	defer func() {
 		if v := recover(); v != nil {
-			s.conn.srv.opts.Logger.ErrorContext(s.ctx, "socketio: handler panicked", "panic", v, "stack", string(debug.Stack()))
+			s.conn.srv.opts.Logger.ErrorContext(s.conn.ctx, "socketio: handler panicked", "panic", v, "stack", string(debug.Stack()))
 			s.conn.shut(ReasonHandlerPanic, endNotify)
 		}
 	}()

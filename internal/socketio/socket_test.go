@@ -308,7 +308,7 @@ func TestAuthorize(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	s, url := serve(t, Options{ConnectTimeout: 50 * time.Millisecond}, echoes)
+	s, url := serve(t, Options{ConnectTimeout: 500 * time.Millisecond}, echoes)
 	idle, _ := openWebSocket(t, url)
 	require.Equal(t, ws.StatusPolicyViolation, idle.closed())
 	openPolling(t, url).gone(s)

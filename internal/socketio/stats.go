@@ -95,7 +95,9 @@ func (c *conn) addTo(st *Stats) {
 	} else {
 		st.Polling++
 	}
-	for ns := range c.sockets {
-		st.Sockets[ns]++
+	for i := range c.spaces {
+		if c.spaces[i].socket != nil {
+			st.Sockets[c.spaces[i].name]++
+		}
 	}
 }

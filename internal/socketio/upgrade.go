@@ -12,7 +12,7 @@ import (
 // WebSocket, ends its last poll, and sends an upgrade packet; from then on the session lives on the WebSocket alone.
 // Until then polling goes on, so a WebSocket that fails on the way costs nothing.
 func (c *conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
-	l, err := c.srv.acceptLink(w, r)
+	l, err := c.srv.acceptLink(w, r, nil)
 	if err != nil {
 		c.srv.opts.Logger.DebugContext(r.Context(), "socketio: upgrade refused", "sid", c.id, "error", err)
 		return
@@ -49,7 +49,7 @@ func (c *conn) runUpgrade(l *link) {
 		return
 	}
 	c.srv.stats.upgrades.Add(1)
-	c.readLoop(l)
+	c.read(l)
 }
 
 func (c *conn) handshakeUpgrade(l *link) error {

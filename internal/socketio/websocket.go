@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -9,56 +8,64 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 )
 
-const (
-	readBuffer = 1024
-	// writeBatch bounds what one write deadline covers, so that a slow but moving peer is not taken for a dead one.
-	writeBatch = 64 << 10
-)
+// writeBatch bounds what one write deadline covers, so that a slow but moving peer is not taken for a dead one.
+const writeBatch = 64 << 10
 
-// link is a WebSocket after its handshake. One goroutine reads it.
+// link is a WebSocket after its handshake. One goroutine at a time reads it.
 type link struct {
-	conn     net.Conn
-	reader   *bufio.Reader
-	limit    int
-	readDone bool // guarded by conn.mu of the session
+	conn      net.Conn
+	raw       syscall.RawConn // the socket beneath, if it can be had
+	observers []wrapper
+	source    source
+	limit     int
+	received  *atomic.Uint64
+	readDone  bool // guarded by conn.mu of the session
 
-	message  []byte // of a fragmented message, so far
-	opcode   ws.OpCode
-	partial  bool
-	scratch  [ws.MaxHeaderSize]byte
-	received func(int)
+	message []byte // of a fragmented message, so far
+	opcode  ws.OpCode
+	partial bool
+	scratch [ws.MaxHeaderSize]byte
 }
 
-// acceptLink completes the WebSocket handshake. On error the peer has been answered.
-func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request) (*link, error) {
-	conn, rw, _, err := ws.HTTPUpgrader{Timeout: s.opts.WriteTimeout}.Upgrade(r, w)
+// acceptLink completes the WebSocket handshake, and sends the greeting with it. On error the peer has been answered.
+func (s *Server) acceptLink(w http.ResponseWriter, r *http.Request, greeting []frame) (*link, error) {
+	g := &greeter{ResponseWriter: w, greeting: greeting}
+	conn, rw, _, err := ws.HTTPUpgrader{Timeout: s.opts.WriteTimeout}.Upgrade(r, g)
 	if err != nil {
 		if conn != nil {
 			_ = conn.Close()
 		}
 		return nil, fmt.Errorf("websocket handshake: %w", err)
 	}
-	var src io.Reader = conn
+	l := &link{conn: conn, limit: s.opts.MaxPayload, received: &s.stats.bytesIn}
+	l.raw, l.observers = direct(conn)
+	l.source = source{conn: conn, raw: l.raw, pool: s.buffers}
 	if n := rw.Reader.Buffered(); n > 0 { // sent before the handshake was answered
 		early, _ := rw.Peek(n)
-		src = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
+		l.source.ready = bytes.Clone(early)
 	}
-	return &link{
-		conn: conn, reader: bufio.NewReaderSize(src, readBuffer), limit: s.opts.MaxPayload,
-		received: func(n int) { count(&s.stats.bytesIn, n) },
-	}, nil
+	return l, nil
+}
+
+// wrote tells those that count.
+func (l *link) wrote(n int) {
+	for _, o := range l.observers {
+		o.Wrote(n)
+	}
 }
 
 // next returns the next whole data message or control frame; the payload belongs to the caller.
 func (l *link) next() (ws.OpCode, []byte, error) {
 	for {
-		header, err := ws.ReadHeaderBuffer(l.reader, l.scratch[:])
+		header, err := ws.ReadHeaderBuffer(&l.source, l.scratch[:])
 		if err != nil {
 			return 0, nil, err
 		}
@@ -101,7 +108,7 @@ func (l *link) read(dst []byte, header ws.Header) ([]byte, error) {
 		n := min(left, max(len(dst), 4096))
 		dst = slices.Grow(dst, n)
 		part := dst[len(dst) : len(dst)+n]
-		if _, err := io.ReadFull(l.reader, part); err != nil {
+		if _, err := io.ReadFull(&l.source, part); err != nil {
 			return nil, err
 		}
 		ws.Cipher(part, header.Mask, offset)
@@ -109,7 +116,7 @@ func (l *link) read(dst []byte, header ws.Header) ([]byte, error) {
 		offset += n
 		left -= n
 	}
-	l.received(offset)
+	count(l.received, offset)
 	return dst, nil
 }
 
@@ -122,23 +129,16 @@ func (l *link) write(frames []frame, timeout time.Duration) error {
 		_, err := l.conn.Write(frames[0].data)
 		return err
 	}
-	if _, ok := l.conn.(*net.TCPConn); !ok { // no vectored write: one record instead of many
-		joined := make([]byte, 0, frameBytes(frames))
-		for _, f := range frames {
-			joined = append(joined, f.data...)
-		}
-		_, err := l.conn.Write(joined)
-		return err
+	joined := make([]byte, 0, frameBytes(frames)) // one record of TLS instead of many
+	for _, f := range frames {
+		joined = append(joined, f.data...)
 	}
-	buffers := make(net.Buffers, len(frames))
-	for i, f := range frames {
-		buffers[i] = f.data
-	}
-	_, err := buffers.WriteTo(l.conn)
+	_, err := l.conn.Write(joined)
 	return err
 }
 
-// writeLoop drains the queue and ends; it is started anew for the next frame.
+// writeLoop drains the queue and ends; it is started anew for the next frame. It is for connections that cannot be
+// written to directly, and for peers that do not take at once what they are sent.
 func (c *conn) writeLoop() {
 	for batch := c.nextBatch(); batch != nil; batch = c.nextBatch() {
 		err := c.link.write(batch, c.srv.opts.WriteTimeout)
@@ -154,15 +154,7 @@ func (c *conn) nextBatch() []frame {
 	if len(c.queue) > 0 {
 		return c.takeLocked(writeBatch, func(f frame) int { return len(f.data) })
 	}
-	c.writing = false
-	if c.phase == phaseClosing {
-		// The close frame is out, and nothing follows it; the peer answers it or is cut off.
-		_ = c.link.conn.SetReadDeadline(time.Now().Add(closeWait))
-		if half, ok := c.link.conn.(interface{ CloseWrite() error }); ok {
-			_ = half.CloseWrite()
-		}
-		c.settleLocked()
-	}
+	c.idleLocked()
 	return nil
 }
 
@@ -171,38 +163,58 @@ func (c *conn) wrote(batch []frame, err error) {
 	defer c.mu.Unlock()
 	c.releaseLocked(batch)
 	if err != nil {
-		c.shutLocked(ReasonTransportError, endAbort)
-		c.dropQueueLocked()
-		_ = c.link.conn.Close()
+		c.brokenLocked()
 	}
 }
 
-// readLoop takes what the peer sends until the WebSocket ends.
-func (c *conn) readLoop(l *link) {
-	reason, how := c.readMessages(l)
+// read takes what the peer sends until the WebSocket ends. It returns at once.
+func (c *conn) read(l *link) {
+	if len(l.source.ready) > 0 {
+		c.srv.workers.run(func() { c.take(l, nil) })
+		return
+	}
+	c.srv.group.Go(func() { c.listen(l) })
+}
+
+// listen waits for the peer to say something. It leaves the rest to another goroutine, so that its own stack stays as
+// small as one can be: it is what an idle session has.
+func (c *conn) listen(l *link) {
+	err := l.source.fill()
+	c.srv.workers.run(func() { c.take(l, err) })
+}
+
+// take handles what has arrived and listens again, unless err or something new ended the WebSocket.
+func (c *conn) take(l *link, err error) {
+	for err == nil {
+		var op ws.OpCode
+		var data []byte
+		if op, data, err = l.next(); err == nil {
+			err = c.receiveFrame(op, data)
+		}
+		if err == nil && len(l.source.ready) == 0 {
+			l.source.release()
+			c.srv.group.Go(func() { c.listen(l) })
+			return
+		}
+	}
+	c.srv.opts.Logger.DebugContext(c.ctx, "socketio: websocket ended", "sid", c.id, "error", err)
+	c.endReading(l, err)
+}
+
+func (c *conn) endReading(l *link, err error) {
+	reason, how := classify(err)
 	c.shut(reason, how)
 	if how == endNotify {
 		// What the peer is still sending must be read, or its system throws away the close frame. The deadline comes
 		// with the close frame.
-		_, _ = io.Copy(io.Discard, l.reader)
+		_, _ = io.Copy(io.Discard, &l.source)
 	}
+	l.source.ready = nil
+	l.source.release()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.readDone = true
 	c.settleLocked()
-}
-
-func (c *conn) readMessages(l *link) (string, ending) {
-	for {
-		op, data, err := l.next()
-		if err == nil {
-			err = c.receiveFrame(op, data)
-		}
-		if err != nil {
-			c.srv.opts.Logger.DebugContext(c.ctx, "socketio: websocket ended", "sid", c.id, "error", err)
-			return classify(err)
-		}
-	}
 }
 
 func (c *conn) receiveFrame(op ws.OpCode, data []byte) error {

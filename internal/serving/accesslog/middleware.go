@@ -143,5 +143,9 @@ func (c *connection) CloseWrite() error {
 	return half.CloseWrite()
 }
 
+// Wrote counts what was written to the connection beneath by somebody who goes there
+// directly, to write several buffers at once.
+func (c *connection) Wrote(n int) { c.written.Add(int64(n)) }
+
 // NetConn gives the connection beneath.
 func (c *connection) NetConn() net.Conn { return c.Conn }
