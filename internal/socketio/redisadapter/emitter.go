@@ -143,14 +143,22 @@ func (*Emitter) Name() string { return "socketio emitter" }
 func (e *Emitter) Run(ctx context.Context, ready func()) error {
 	ready()
 	backoff, turn := e.o.Backoff, 0
+	var again <-chan time.Time // set after a failure, lest the trouble be told for as long as nobody emits
 	for {
 		select {
 		case <-ctx.Done():
 			e.last(ctx, turn)
 			return nil
+		case <-again:
+			again = nil
+			if e.probe(ctx, turn) != nil {
+				turn++
+				again = time.After(e.o.PingEvery)
+			}
 		case first := <-e.queue:
 			if err := e.publish(ctx, e.batch(first), turn); err != nil {
 				turn++
+				again = time.After(e.o.PingEvery)
 				e.o.Logger.WarnContext(ctx, "foreign servers could not be told", "error", err, "pause", backoff)
 				pause(ctx, backoff) // when ctx ended it, the loop sees so
 				backoff = min(2*backoff, maxBackoff)
@@ -189,12 +197,29 @@ func (e *Emitter) batch(first outgoing) []outgoing {
 	return out
 }
 
+func (e *Emitter) note(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = err
+}
+
+// probe finds out whether publishing would go well again.
+func (e *Emitter) probe(ctx context.Context, turn int) (err error) {
+	defer func() { e.note(err) }()
+	ctx, cancel := context.WithTimeout(ctx, e.o.Timeout)
+	defer cancel()
+	node, err := e.o.Node(ctx, turn)
+	if err != nil {
+		return fmt.Errorf("find a node: %w", err)
+	}
+	if err := node.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
 func (e *Emitter) publish(ctx context.Context, batch []outgoing, turn int) (err error) {
-	defer func() {
-		e.mu.Lock()
-		e.err = err
-		e.mu.Unlock()
-	}()
+	defer func() { e.note(err) }()
 	for _, m := range batch {
 		e.queued.Add(-int64(m.size))
 	}
