@@ -137,7 +137,7 @@ func (c *command) serveAlone(ctx context.Context, cfg *config.Config, log *slog.
 	if err != nil {
 		return err
 	}
-	group := lifecycle.NewGroup(log, 25*time.Second, s.services(append(s.internal(), server)...)...)
+	group := lifecycle.NewGroup(log, 25*time.Second, append(s.internal(), s.services(server)...)...)
 	return group.Run(ctx, func() { c.announce(baseURL(cfg, bound, f.page), setup) })
 }
 

@@ -167,7 +167,7 @@ func (c *command) runAll(ctx context.Context, s *studio, f upFlags) error {
 	if err != nil {
 		return err
 	}
-	group := lifecycle.NewGroup(s.log, 25*time.Second, s.services(append(s.internal(), server)...)...)
+	group := lifecycle.NewGroup(s.log, 25*time.Second, append(s.internal(), s.services(server)...)...)
 	err = group.Run(ctx, func() {
 		base := "http://" + reachable(bound[0].Addr) + s.cfg.Proxy.WebPrefix
 		c.announce(base, setup)

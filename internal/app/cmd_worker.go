@@ -73,7 +73,7 @@ func (c *command) runWorker(ctx context.Context) error {
 	if err := s.register(ctx); err != nil {
 		return err
 	}
-	group := lifecycle.NewGroup(log, 25*time.Second, s.services(s.internal()...)...)
+	group := lifecycle.NewGroup(log, 25*time.Second, append(s.internal(), s.services()...)...)
 	err = group.Run(ctx, func() {
 		log.InfoContext(ctx, "worker ready", "queues", []string(cfg.Worker.Queues), "slots", cfg.Worker.Concurrency, "host", cfg.Worker.Hostname)
 	})

@@ -48,9 +48,9 @@ func (l *internalListener) Name() string { return "internal listener" }
 
 // Run serves until ctx ends.
 func (l *internalListener) Run(ctx context.Context, ready func()) error {
-	socket, err := serving.Listen(ctx, l.address, l.log)
+	socket, err := serving.ListenFor(ctx, "LLMCTL_STUDIO_INTERNAL_BIND", l.address, l.log)
 	if err != nil && (l.given || ctx.Err() != nil) {
-		return fmt.Errorf("LLMCTL_STUDIO_INTERNAL_BIND: %w", err)
+		return err
 	}
 	if err != nil {
 		l.log.WarnContext(ctx, "no metrics and profiles: set LLMCTL_STUDIO_INTERNAL_BIND to a free address, or to off", "error", err)

@@ -112,6 +112,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 }
 
 // internal is the listener for figures and profiles of a process that stands alone.
+// It starts first: an address that cannot be had is known before any work begins.
 func (s *studio) internal() []lifecycle.Service {
 	address := s.cfg.Server.InternalBind
 	if address == "off" {

@@ -34,9 +34,15 @@ const (
 	takeoverPause = 50 * time.Millisecond
 )
 
-// Listen opens a listening socket. An address that is taken is tried again for a
-// moment; the error then names the process that has it, if that can be found out.
+// Listen opens a listening socket of GUNICORN_BIND; see ListenFor.
 func Listen(ctx context.Context, address string, log *slog.Logger) (*Listener, error) {
+	return ListenFor(ctx, "GUNICORN_BIND", address, log)
+}
+
+// ListenFor opens the listening socket that a setting names. An address that is
+// taken is tried again for a moment; the error then names the process that has it, if
+// that can be found out.
+func ListenFor(ctx context.Context, setting, address string, log *slog.Logger) (*Listener, error) {
 	deadline := time.Now().Add(takeover)
 	for {
 		l, err := listenOnce(ctx, address)
@@ -49,7 +55,7 @@ func Listen(ctx context.Context, address string, log *slog.Logger) (*Listener, e
 			_ = syscall.Kill(holder.pid, syscall.SIGKILL)
 		}
 		if !time.Now().Add(takeoverPause).Before(deadline) || ctx.Err() != nil {
-			return nil, errs.Ef(errs.Conflict, "serve.address_taken", "The address %s is taken%s. Stop what uses it, or choose another one with GUNICORN_BIND.", address, holder)
+			return nil, errs.Ef(errs.Conflict, "serve.address_taken", "The address %s is taken%s. Stop what uses it, or choose another one with %s.", address, holder, setting)
 		}
 		timer := time.NewTimer(takeoverPause)
 		select {

@@ -162,6 +162,7 @@ func TestWorkerClassIsAcceptedAndAnUnknownOneRefused(t *testing.T) {
 	s := newStack(t, map[string]string{"GUNICORN_WORKER_CLASS": "gevent"})
 	s.health()
 	s.stop()
+	require.Equal(t, 1, strings.Count(s.log(), "GUNICORN_WORKER_CLASS is accepted for compatibility"), "said once")
 	s.env["GUNICORN_WORKER_CLASS"] = "uvicorn"
 	cmd := exec.Command(binary(t), "serve")
 	cmd.Env = s.environ()

@@ -61,7 +61,7 @@ export function Tiles({ runs, workers }: { runs: FlowchartRun[]; workers: Worker
       <Tile
         label="Failed in the last hour"
         value={String(failed.length)}
-        hint={`of the newest ${runs.length} runs`}
+        hint={runs.length === 1 ? "of one run" : `of the newest ${runs.length} runs`}
         tone={failed.length > 0 ? "var(--st-failed)" : undefined}
       />
       <Tile
