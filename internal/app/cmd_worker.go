@@ -75,6 +75,7 @@ func (c *command) runWorker(ctx context.Context) error {
 	}
 	group := lifecycle.NewGroup(log, 25*time.Second, append(s.internal(), s.services()...)...)
 	err = group.Run(ctx, func() {
+		notifyReady(c.edge.Environ)
 		log.InfoContext(ctx, "worker ready", "queues", []string(cfg.Worker.Queues), "slots", cfg.Worker.Concurrency, "host", cfg.Worker.Hostname)
 	})
 	if ctx.Err() != nil && err == nil {

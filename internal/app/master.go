@@ -76,6 +76,7 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 			if m.upgraded {
 				accompany()
 			}
+			notifyReady(m.c.edge.Environ)
 			m.c.announce(baseURL(m.cfg.Load(), listeners, m.flags.page), m.setup)
 		},
 		HandedOver: func() { handedOver = true; endBeside() },

@@ -440,3 +440,27 @@ func writePEM(t *testing.T, path, kind string, raw []byte) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw}), 0o600))
 }
+
+func TestTheServiceManagerIsToldWhoServes(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "notify")
+	told, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: path})
+	require.NoError(t, err)
+	defer func() { _ = told.Close() }()
+	next := func() string {
+		require.NoError(t, told.SetReadDeadline(time.Now().Add(30*time.Second)))
+		raw := make([]byte, 256)
+		n, err := told.Read(raw)
+		require.NoError(t, err)
+		return string(raw[:n])
+	}
+	s := newStack(t, map[string]string{"NOTIFY_SOCKET": path})
+	first := s.cmd.Process.Pid
+	require.Equal(t, fmt.Sprintf("READY=1\nMAINPID=%d", first), next())
+	s.signal(syscall.SIGUSR2)
+	var second int
+	_, err = fmt.Sscanf(next(), "READY=1\nMAINPID=%d", &second)
+	require.NoError(t, err)
+	require.NotEqual(t, first, second, "after an upgrade the new master is the one to watch")
+	require.NoError(t, syscall.Kill(second, syscall.SIGTERM))
+}
