@@ -128,22 +128,32 @@ func (c *command) prepareServe(ctx context.Context, cfg *config.Config, log *slo
 
 // serveAlone is the debug path: one process, no master.
 func (c *command) serveAlone(ctx context.Context, cfg *config.Config, log *slog.Logger, f serveFlags, setup string) error {
-	s, closeAll, err := c.webProcess(ctx, cfg, log, f.page, nil)
+	dir, err := serving.MakeRunDir()
+	if err != nil {
+		return err
+	}
+	defer dir.Close(true)
+	s, closeAll, err := c.webProcess(ctx, cfg, log, f.page, serving.NewName(), dir.Path)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
+	private, err := serving.OpenPrivate(dir, s.place.self.Name) // other replicas may have requests for us
+	if err != nil {
+		return err
+	}
 	server, bound, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
-	group := lifecycle.NewGroup(log, 25*time.Second, append(s.internal(), s.services(server)...)...)
+	serve := s.services(&privateListener{ln: private, handler: s.private(), log: log}, server)
+	group := lifecycle.NewGroup(log, 25*time.Second, append(s.internal(), serve...)...)
 	return group.Run(ctx, func() { c.announce(baseURL(cfg, bound, f.page), setup) })
 }
 
-// webProcess is the Studio of a process that serves; peers, if any, are the workers
-// beside it.
-func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.Logger, page bool, peers *serving.Forwarder) (*studio, func(), error) {
+// webProcess is the Studio of a process that serves. name is that of its private
+// socket in runDir.
+func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.Logger, page bool, name, runDir string) (*studio, func(), error) {
 	dataDir, err := filepath.Abs(cfg.Studio.DataDir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("data dir: %w", err)
@@ -168,9 +178,14 @@ func (c *command) webProcess(ctx context.Context, cfg *config.Config, log *slog.
 		db.Close()
 		return nil, nil, err
 	}
+	place, err := newWebPlace(cfg, db, log, c.edge.Now, name, runDir)
+	if err != nil {
+		db.Close()
+		return nil, nil, err
+	}
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{web: true, page: page}, cfg: cfg, log: log, now: c.edge.Now, db: db, box: box,
-		bus: hints, dataDir: dataDir, peers: peers, access: access,
+		bus: hints, dataDir: dataDir, place: place, access: access,
 	})
 	if err != nil {
 		db.Close()

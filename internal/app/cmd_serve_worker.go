@@ -41,7 +41,7 @@ func (c *command) runServeWorker(ctx context.Context, in serving.Inherited, page
 	if err != nil {
 		return err
 	}
-	s, closeAll, err := c.webProcess(ctx, cfg, log, page, serving.NewForwarder(in.RunDir, in.Name, sessionsPath))
+	s, closeAll, err := c.webProcess(ctx, cfg, log, page, in.Name, in.RunDir)
 	if err != nil {
 		return err
 	}
@@ -61,10 +61,8 @@ func (c *command) runServeWorker(ctx context.Context, in serving.Inherited, page
 	o := s.serverOptions(open, secure)
 	o.Recycle = worker.Recycle
 	server = serving.NewServer(o)
-	mux := diagnosis(s.metrics.Handler())
-	mux.Handle(sessionsPath, s.realtime.handler())
 	return worker.Run(ctx, func(ctx context.Context, ready func()) error {
-		services := s.services(&privateListener{ln: private[0], handler: mux, log: log}, server)
+		services := s.services(&privateListener{ln: private[0], handler: s.private(), log: log}, server)
 		return lifecycle.NewGroup(log, cfg.Server.GracefulTimeout+10*time.Second, services...).Run(ctx, ready)
 	})
 }

@@ -94,6 +94,7 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{web: true, page: true, work: true}, access: access,
 		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: hints, dataDir: dataDir,
+		place: alone(c.edge.Now),
 		owner: ownerOf(dataDir), scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",
 	})
 	if err != nil {

@@ -1,6 +1,10 @@
 package app
 
 import (
+	"strconv"
+
+	"github.com/llmctl/studio/internal/realtime"
+	"github.com/llmctl/studio/internal/socketio"
 	"github.com/llmctl/studio/internal/telemetry"
 )
 
@@ -55,4 +59,78 @@ func (r *realtimeSide) measure(m *telemetry.Metrics) {
 	m.Counters("llmctl_sockets_rejected_total", "Refused requests by cause.", "cause", func() map[string]uint64 { return r.server.Stats().Rejected })
 	counter("llmctl_sockets_packets_in_total", "Packets received.", func() int64 { return int64(r.server.Stats().PacketsIn) })
 	counter("llmctl_sockets_packets_out_total", "Packets sent.", func() int64 { return int64(r.server.Stats().PacketsOut) })
+	r.measureSockets(m)
+	r.measureHub(m)
+}
+
+func (r *realtimeSide) measureSockets(m *telemetry.Metrics) {
+	counter := func(name, help string, f func(s socketio.Stats) uint64) {
+		m.Counter(name, help, func() float64 { return float64(f(r.server.Stats())) })
+	}
+	counter("llmctl_sockets_opened_total", "Sessions that were opened.", func(s socketio.Stats) uint64 { return s.Opened })
+	m.Counters("llmctl_sockets_upgrades_total", "Changes from polling to WebSocket.", "result", func() map[string]uint64 {
+		s := r.server.Stats()
+		return map[string]uint64{"ok": s.Upgrades, "failed": s.UpgradeFailures}
+	})
+	counter("llmctl_sockets_bytes_in_total", "Bytes received.", func(s socketio.Stats) uint64 { return s.BytesIn })
+	counter("llmctl_sockets_bytes_out_total", "Bytes sent.", func(s socketio.Stats) uint64 { return s.BytesOut })
+	counter("llmctl_sockets_poll_overlaps_total", "Polls that came while another one of the session waited.", func(s socketio.Stats) uint64 { return s.PollOverlaps })
+	counter("llmctl_sockets_ack_timeouts_total", "Questions to clients that were given up unanswered.", func(s socketio.Stats) uint64 { return s.AckTimeouts })
+	counter("llmctl_sockets_volatile_drops_total", "Volatile messages times receivers that were busy.", func(s socketio.Stats) uint64 { return s.VolatileDrops })
+	counter("llmctl_sockets_ping_timeouts_total", "Sessions that ended since no heartbeat was answered.",
+		func(s socketio.Stats) uint64 { return s.Closed[socketio.ReasonPingTimeout] })
+	m.Gauges("llmctl_sockets_by_namespace", "Connected sockets.", "namespace", func() map[string]uint64 {
+		out := map[string]uint64{}
+		for ns, n := range r.server.Stats().Sockets {
+			out[ns] = uint64(n)
+		}
+		return out
+	})
+	m.Gauges("llmctl_sockets_queue_depth", "Open sessions by the packets that wait on each: so many, and more than the next lower value.", "packets",
+		func() map[string]uint64 { return byDepth(r.server.Stats().QueueDepth) })
+	m.Histogram("llmctl_sockets_packets_per_write", "Packets that left with one write to a WebSocket.", func() telemetry.Distribution {
+		s := r.server.Stats()
+		d := telemetry.Distribution{Counts: s.PacketsPerWrite[:], Sum: float64(s.PacketsWritten)}
+		for _, b := range socketio.DepthBounds() {
+			d.Bounds = append(d.Bounds, float64(b))
+		}
+		return d
+	})
+}
+
+func byDepth(d socketio.Depths) map[string]uint64 {
+	out := make(map[string]uint64, len(d))
+	for i, b := range socketio.DepthBounds() {
+		out[strconv.Itoa(b)] = d[i]
+	}
+	out["+Inf"] = d[len(d)-1]
+	return out
+}
+
+func (r *realtimeSide) measureHub(m *telemetry.Metrics) {
+	counter := func(name, help string, f func(s realtime.Status) int64) {
+		m.Counter(name, help, func() float64 { return float64(f(r.hub.Status())) })
+	}
+	counter("llmctl_realtime_attached_total", "Clients that were taken in.", func(s realtime.Status) int64 { return s.Attached })
+	counter("llmctl_realtime_hints_dropped_total", "Hints that the hub had no room for; the log has the events.", func(s realtime.Status) int64 { return s.HintsDropped })
+	counter("llmctl_realtime_sweep_errors_total", "Times that the log could not be read.", func(s realtime.Status) int64 { return s.SweepErrors })
+	counter("llmctl_realtime_replays_total", "Subscriptions that had missed something.", func(s realtime.Status) int64 { return s.Replays })
+	counter("llmctl_realtime_resyncs_total", "Rooms and sessions that were told to fetch anew.", func(s realtime.Status) int64 { return s.Resyncs })
+	counter("llmctl_realtime_overflows_total", "Connections that were closed for their replay buffer.", func(s realtime.Status) int64 { return s.Overflows })
+	histogram := func(name, help string, unit float64, f func(x realtime.Figures) realtime.Histogram) {
+		m.Histogram(name, help, func() telemetry.Distribution {
+			h := f(r.hub.Figures())
+			d := telemetry.Distribution{Counts: h.Counts, Sum: h.Sum / unit}
+			for _, b := range h.Bounds {
+				d.Bounds = append(d.Bounds, b/unit)
+			}
+			return d
+		})
+	}
+	histogram("llmctl_realtime_delivery_seconds", "From an event's emitted_at to its hand-over to a socket, by receiver.", 1000,
+		func(x realtime.Figures) realtime.Histogram { return x.Latency })
+	histogram("llmctl_realtime_hint_lag_seconds", "From an event's emitted_at to the hint's arrival at this process.", 1000,
+		func(x realtime.Figures) realtime.Histogram { return x.Lag })
+	histogram("llmctl_realtime_fan_out", "Receivers of an event in this process.", 1,
+		func(x realtime.Figures) realtime.Histogram { return x.FanOut })
 }

@@ -94,9 +94,6 @@ type privateListener struct {
 	log     *slog.Logger
 }
 
-// sessionsPath is where private sockets take forwarded requests.
-const sessionsPath = "/sessions/"
-
 // Name names the service.
 func (l *privateListener) Name() string { return "private socket" }
 
@@ -135,7 +132,7 @@ func (m *master) workersProfiles(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		proxy := &httputil.ReverseProxy{
-			Transport: serving.PrivateTransport(m.runDir.Path, p.Name), FlushInterval: -1,
+			Transport: serving.PrivateTransport(m.runDir.Path, p.Name, askPatience), FlushInterval: -1,
 			Rewrite: func(out *httputil.ProxyRequest) {
 				out.Out.URL.Scheme, out.Out.URL.Host = "http", "worker"
 				out.Out.URL.Path = "/debug/pprof/" + r.PathValue("rest")

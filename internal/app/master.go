@@ -20,6 +20,7 @@ import (
 
 	"github.com/llmctl/studio/internal/app/lifecycle"
 	"github.com/llmctl/studio/internal/config"
+	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/serving"
 	"github.com/llmctl/studio/internal/telemetry"
@@ -129,6 +130,12 @@ func (m *master) internal() lifecycle.Service {
 	}
 	mux := diagnosis(m.mastersFigures(telemetry.New(buildVersion())))
 	mux.HandleFunc("GET /workers/{pid}/debug/pprof/{rest...}", m.workersProfiles)
+	signer, err := replicaSigner(cfg, m.c.edge.Now)
+	if err != nil {
+		m.log.Error("requests of other replicas are not taken", "error", err)
+	} else {
+		mux.Handle(peers.RelayPattern, inbound(signer, peers.ToPrivate(m.runDir.Path, patience(cfg)), m.log))
+	}
 	return &internalListener{
 		address: cfg.Server.InternalBind, given: cfg.Given("LLMCTL_STUDIO_INTERNAL_BIND"), handler: mux, log: m.log,
 	}
@@ -140,7 +147,7 @@ func (m *master) ask(ctx context.Context, p serving.Peer, path string) (io.ReadC
 	if err != nil {
 		return nil, fmt.Errorf("ask worker %d: %w", p.PID, err)
 	}
-	res, err := serving.PrivateTransport(m.runDir.Path, p.Name).RoundTrip(req)
+	res, err := serving.PrivateTransport(m.runDir.Path, p.Name, askPatience).RoundTrip(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask worker %d: %w", p.PID, err)
 	}

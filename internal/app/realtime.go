@@ -11,6 +11,7 @@ import (
 	"github.com/llmctl/studio/internal/app/lifecycle"
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/realtime"
 	"github.com/llmctl/studio/internal/socketio"
 )
@@ -18,16 +19,32 @@ import (
 // realtimeSide connects the Socket.IO server, which knows nothing of the Studio,
 // with the hub, which knows nothing of Socket.IO.
 type realtimeSide struct {
-	auth     *auth.Service
-	hub      *realtime.Hub
-	server   *socketio.Server
-	foreign  *foreign
+	auth    *auth.Service
+	hub     *realtime.Hub
+	foreign *foreign
+	server  *socketio.Server
+	self    peers.Worker
+	router  *peers.Router
+	now     func() time.Time
+	access  *accessWatch
+
 	mu       sync.Mutex
-	sessions map[string]*realtime.Session // by socket
+	attached map[string]*attached // by socket
+}
+
+// attached is a socket that the hub serves.
+type attached struct {
+	socket    *socketio.Socket
+	session   *realtime.Session
+	principal auth.Principal // by now; guarded by realtimeSide.mu
+	since     time.Time
 }
 
 func newRealtime(s *studio) (*realtimeSide, error) {
-	r := &realtimeSide{auth: s.auth, foreign: s.foreign, sessions: map[string]*realtime.Session{}}
+	r := &realtimeSide{
+		auth: s.auth, foreign: s.foreign, self: s.place.self, router: s.place.router, now: s.now, attached: map[string]*attached{},
+	}
+	r.access = newAccessWatch(r, s.log)
 	var err error
 	r.hub, err = realtime.New(realtime.Options{
 		DB: s.db, Bus: s.bus, Logger: s.log, Now: s.now, Authorize: mayListen,
@@ -43,9 +60,7 @@ func newRealtime(s *studio) (*realtimeSide, error) {
 		Transports: s.cfg.SocketIO.Transports, Logger: s.log, KeepSilent: !s.cfg.SocketIO.MonitorClients,
 		QueueFrames: realtime.QueueFrames, QueueBytes: realtime.QueueBytes,
 	}
-	if s.peers != nil {
-		o.SessionPrefix, o.Forward = s.peers.SessionPrefix(), s.peers.Forward
-	}
+	o.SessionPrefix, o.Forward = r.router.SessionPrefix(), r.router.Forward
 	if s.cfg.SocketIO.Logger {
 		o.PacketLogger = s.log
 	}
@@ -112,8 +127,15 @@ func (c client) Send(frame realtime.Frame) error {
 	return c.socket.Send(m)
 }
 
-// Close implements realtime.Conn; the client comes back by itself and catches up.
-func (c client) Close(reason string) { c.socket.Drop(reason) }
+// Close implements realtime.Conn. As a rule the client comes back by itself and
+// catches up; one that is not to come back is told by a DISCONNECT.
+func (c client) Close(reason string) {
+	if realtime.StaysAway(reason) {
+		c.socket.Disconnect(true)
+		return
+	}
+	c.socket.Drop(reason)
+}
 
 func (r *realtimeSide) connect(s *socketio.Socket) {
 	var conn realtime.Conn = client{s}
@@ -125,15 +147,19 @@ func (r *realtimeSide) connect(s *socketio.Socket) {
 		s.Drop("not attached")
 		return
 	}
+	p, _ := s.Principal().(auth.Principal)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sessions[s.ID()] = session
+	r.attached[s.ID()] = &attached{socket: s, session: session, principal: p, since: r.now()}
 }
 
 func (r *realtimeSide) session(s *socketio.Socket) *realtime.Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sessions[s.ID()]
+	if a := r.attached[s.ID()]; a != nil {
+		return a.session
+	}
+	return nil
 }
 
 func (r *realtimeSide) event(s *socketio.Socket, name string, args []json.RawMessage, ack func(args ...any)) {
@@ -154,7 +180,7 @@ func (r *realtimeSide) event(s *socketio.Socket, name string, args []json.RawMes
 func (r *realtimeSide) disconnect(s *socketio.Socket, _ string) {
 	session := r.session(s)
 	r.mu.Lock()
-	delete(r.sessions, s.ID())
+	delete(r.attached, s.ID())
 	r.mu.Unlock()
 	if session != nil {
 		session.Detach()
@@ -162,15 +188,6 @@ func (r *realtimeSide) disconnect(s *socketio.Socket, _ string) {
 }
 
 func (r *realtimeSide) handler() http.Handler { return r.server }
-
-// Status implements httpapi.RealtimeStatus.
-func (r *realtimeSide) Status() any {
-	out := map[string]any{"hub": r.hub.Status(), "sockets": r.server.Stats()}
-	if r.foreign != nil {
-		out["foreign"] = r.foreign.status()
-	}
-	return out
-}
 
 func (r *realtimeSide) notReady() []string {
 	if ok, reason := r.hub.Health(); !ok {
@@ -191,7 +208,7 @@ const leaveSpread = 3 * time.Second
 
 func (r *realtimeSide) services() []lifecycle.Service {
 	// The hub stops first and says goodbye; then the sockets end.
-	return []lifecycle.Service{&socketService{server: r.server}, r.hub}
+	return []lifecycle.Service{&socketService{server: r.server}, r.hub, r.access}
 }
 
 // socketService ends the sockets when the process stops; they come back to the

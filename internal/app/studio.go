@@ -14,11 +14,11 @@ import (
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/secret"
-	"github.com/llmctl/studio/internal/serving"
 	"github.com/llmctl/studio/internal/serving/accesslog"
 	"github.com/llmctl/studio/internal/telemetry"
 )
@@ -43,8 +43,8 @@ type studioOptions struct {
 	dataDir     string
 	owner       string // of the worker registry: who else's workers are dead when this one starts
 	scriptNodes bool
-	peers       *serving.Forwarder // the web workers beside this one; nil: there are none
-	access      *accesslog.Log     // nil: lines of requests go to log
+	place       *webPlace      // among the web workers; nil: this process is not one
+	access      *accesslog.Log // nil: lines of requests go to log
 }
 
 // studio is what a process has of the Studio.
@@ -81,8 +81,8 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	if s.auth, err = auth.NewService(ctx, o.db, o.now); err != nil {
 		return nil, err
 	}
-	s.auth.OnRevocation(func() { s.bus.Signal(revokedTopic, "") })
-	s.bus.OnSignal(revokedTopic, func(string) { s.auth.Forget() })
+	s.auth.OnRevocation(func() { s.recheckAccess(); s.bus.Signal(revokedTopic, "") })
+	s.bus.OnSignal(revokedTopic, func(string) { s.auth.Forget(); s.recheckAccess() })
 	s.flowcharts = store.New(o.db, s.events, o.now)
 	s.catalog = catalog.New(o.db, s.events, o.box, secret.Fingerprint)
 	client := llm.NewClient(llm.ClientOptions{})
@@ -118,8 +118,12 @@ func (s *studio) internal() []lifecycle.Service {
 	if address == "off" {
 		return nil
 	}
+	mux := diagnosis(s.metrics.Handler())
+	if s.place != nil && s.place.signer != nil {
+		mux.Handle(peers.RelayPattern, inbound(s.place.signer, peers.ToPrivate(s.place.runDir, patience(s.cfg)), s.log))
+	}
 	return []lifecycle.Service{&internalListener{
-		address: address, given: s.cfg.Given("LLMCTL_STUDIO_INTERNAL_BIND"), handler: diagnosis(s.metrics.Handler()), log: s.log,
+		address: address, given: s.cfg.Given("LLMCTL_STUDIO_INTERNAL_BIND"), handler: mux, log: s.log,
 	}}
 }
 
@@ -132,6 +136,9 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	out = append(out, s.bus)
 	if s.foreign != nil {
 		out = append(out, s.foreign)
+	}
+	if s.place != nil && s.place.registry != nil {
+		out = append(out, s.place.registry)
 	}
 	if s.worker != nil {
 		out = append(out, s.worker.recorder, s.worker.registry)

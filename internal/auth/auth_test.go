@@ -150,7 +150,8 @@ func TestLoginOpensASessionThatLogoutEnds(t *testing.T) {
 	require.Equal(t, b.admin.ID, u.ID)
 	p, err := b.auth.Authenticate(t.Context(), withCookie(t, token))
 	require.NoError(t, err)
-	require.Equal(t, auth.Principal{UserID: u.ID, Email: email, Role: auth.Admin, Via: "session"}, p)
+	require.Equal(t, auth.Principal{UserID: u.ID, Email: email, Role: auth.Admin, Via: auth.ViaSession, CredentialID: p.CredentialID}, p)
+	require.NotZero(t, p.CredentialID)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM session WHERE token_hash = $1`, []byte(token)), "the token itself is not stored")
 
 	require.NoError(t, b.auth.Logout(t.Context(), token))
@@ -247,7 +248,8 @@ func TestAPIKey(t *testing.T) {
 	r.Header.Set("Authorization", "bearer "+key)
 	p, err := b.auth.Authenticate(t.Context(), r)
 	require.NoError(t, err)
-	require.Equal(t, auth.Principal{UserID: b.admin.ID, Email: email, Role: auth.Admin, Via: "api_key"}, p)
+	require.Equal(t, auth.Principal{UserID: b.admin.ID, Email: email, Role: auth.Admin, Via: auth.ViaKey, CredentialID: p.CredentialID}, p)
+	require.NotZero(t, p.CredentialID)
 
 	var first, second time.Time
 	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT last_used_at FROM api_key`).Scan(&first))

@@ -55,7 +55,7 @@ func (s *Service) AuthenticateKey(ctx context.Context, key string) (Principal, e
 			return Principal{}, fmt.Errorf("note use of API key: %w", err)
 		}
 	}
-	p := principal(row.AppUser, "api_key")
+	p := principal(row.AppUser, ViaKey, row.ID)
 	s.memory.remember(hash, p, asked)
 	return p, nil
 }
@@ -77,13 +77,13 @@ func (s *Service) session(ctx context.Context, token string) (Principal, error) 
 			return Principal{}, fmt.Errorf("prolong session: %w", err)
 		}
 	}
-	p := principal(row.AppUser, "session")
+	p := principal(row.AppUser, ViaSession, row.ID)
 	s.memory.remember(hash, p, asked)
 	return p, nil
 }
 
-func principal(u User, via string) Principal {
-	return Principal{UserID: u.ID, Email: u.Email, Role: Role(u.Role), Via: via}
+func principal(u User, via string, credential int64) Principal {
+	return Principal{UserID: u.ID, Email: u.Email, Role: Role(u.Role), Via: via, CredentialID: credential}
 }
 
 // CreateKey makes an API key; the key itself is returned once and never again.

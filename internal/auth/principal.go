@@ -32,8 +32,17 @@ type Principal struct {
 	UserID int64
 	Email  string
 	Role   Role
-	Via    string // "session" or "api_key"
+	Via    string // ViaSession or ViaKey
+	// CredentialID is the number of that session or key: what it is known by without
+	// its secret.
+	CredentialID int64
 }
+
+// The kinds of credentials.
+const (
+	ViaSession = "session"
+	ViaKey     = "api_key"
+)
 
 // May reports whether the principal has a permission.
 func (p Principal) May(need Permission) bool {

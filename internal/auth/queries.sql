@@ -98,3 +98,13 @@ WHERE a.project_id = 1 AND (@before_id::bigint = 0 OR a.id < @before_id)
   AND (@action::text = '' OR a.action = @action) AND (@entity_kind::text = '' OR a.entity_kind = @entity_kind)
   AND (@user_id::bigint = 0 OR a.app_user_id = @user_id)
 ORDER BY a.id DESC LIMIT @max_rows;
+
+-- One question for all credentials that are in use: which of them are in force.
+-- name: CredentialsInForce :many
+SELECT 'api_key'::text AS via, k.id AS credential_id, u.id AS user_id, u.email, u.role
+FROM api_key k JOIN app_user u ON u.id = k.app_user_id
+WHERE k.id = ANY (@keys::bigint[]) AND k.revoked_at IS NULL AND u.disabled_at IS NULL
+UNION ALL
+SELECT 'session'::text, s.id, u.id, u.email, u.role
+FROM session s JOIN app_user u ON u.id = s.app_user_id
+WHERE s.id = ANY (@sessions::bigint[]) AND s.expires_at > now() AND u.disabled_at IS NULL;

@@ -73,6 +73,7 @@ type Server struct {
 	ControlSocketDisable bool          `env:"GUNICORN_CONTROL_SOCKET_DISABLE" default:"false" doc:"Do not open a control socket."`
 	UseArbiter           bool          `env:"LLMCTL_STUDIO_USE_GUNICORN" default:"true" doc:"false serves from one process without an arbiter, for debugging."`
 	InternalBind         string        `env:"LLMCTL_STUDIO_INTERNAL_BIND" default:"127.0.0.1:9091" doc:"Address for metrics, profiles and forwarding between replicas; off disables it."`
+	InternalAdvertise    string        `env:"LLMCTL_STUDIO_INTERNAL_ADVERTISE" auto:"LLMCTL_STUDIO_INTERNAL_BIND, with an address of this machine if that names none" doc:"host:port at which other replicas reach this one's internal listener; off: they do not, and sessions need sticky routing between replicas."`
 }
 
 // Proxy says what stands in front and below which paths things are served.

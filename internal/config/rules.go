@@ -89,6 +89,9 @@ func (l *loading) ruleServer() {
 	if s.InternalBind != "off" && !validBind(s.InternalBind) {
 		l.problem("LLMCTL_STUDIO_INTERNAL_BIND", "host:port, unix:/path or off")
 	}
+	if a := s.InternalAdvertise; a != "" && a != "off" && !validPeer(a) {
+		l.problem("LLMCTL_STUDIO_INTERNAL_ADVERTISE", "host:port, with a port above 0, or off")
+	}
 	if s.Certfile != "" && s.Keyfile == "" {
 		l.problem("GUNICORN_KEYFILE", "the key of GUNICORN_CERTFILE")
 	}
@@ -98,6 +101,13 @@ func (l *loading) ruleServer() {
 	if s.CACerts != "" && s.Certfile == "" {
 		l.problem("GUNICORN_CERTFILE", "a certificate, because GUNICORN_CA_CERTS asks for client certificates")
 	}
+}
+
+// validPeer accepts what others can connect to.
+func validPeer(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	n, faulty := strconv.ParseUint(port, 10, 16)
+	return err == nil && faulty == nil && host != "" && n > 0
 }
 
 // validBind accepts host:port, [v6]:port, :port and unix:/path.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/llmctl/studio/internal/auth"
-	"github.com/llmctl/studio/internal/errs"
 )
 
 type healthOutput struct {
@@ -48,20 +47,10 @@ func (s *server) registerHealth() {
 	})
 }
 
-type statusOutput struct{ Body any }
-
 func (s *server) registerOperations() {
 	handle(s, route{
 		method: http.MethodGet, path: "/workers", id: "list-workers", tag: "operations", permission: auth.Read,
 		summary: "Worker processes that are alive, with what each runs",
 	}, s.listWorkers)
-	handle(s, route{
-		method: http.MethodGet, path: "/realtime/status", id: "get-realtime-status", tag: "operations", permission: auth.Read,
-		summary: "How the realtime side of the answering process is doing",
-	}, func(context.Context, *struct{}) (*statusOutput, error) {
-		if s.deps.Realtime == nil {
-			return nil, errs.E(errs.Unavailable, "realtime.off", "This process serves no sockets.")
-		}
-		return &statusOutput{Body: s.deps.Realtime.Status()}, nil
-	})
+	s.registerRealtime()
 }

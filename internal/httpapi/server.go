@@ -35,11 +35,11 @@ type Deps struct {
 	Catalog    *catalog.Catalog
 	Engine     *run.Engine
 	Providers  Providers
-	Realtime   RealtimeStatus // nil: no realtime in this process
-	Sockets    http.Handler   // Socket.IO; nil: none
-	Page       fs.FS          // the built page; nil or without index.html: not built
-	NoPage     bool           // the page is served elsewhere; what asks for it here is told so
-	Proxy      *proxyfix.Fix  // what is believed of forwarded headers; nil: nothing
+	Realtime   Realtime      // nil: no realtime in this process
+	Sockets    http.Handler  // Socket.IO; nil: none
+	Page       fs.FS         // the built page; nil or without index.html: not built
+	NoPage     bool          // the page is served elsewhere; what asks for it here is told so
+	Proxy      *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
 
@@ -63,11 +63,6 @@ type Deps struct {
 type Providers interface {
 	Test(ctx context.Context, p catalog.Provider, key string) (ProviderTest, error)
 	Models(ctx context.Context, p catalog.Provider, key string) ([]ProviderModel, error)
-}
-
-// RealtimeStatus tells how the realtime side of this process is doing.
-type RealtimeStatus interface {
-	Status() any
 }
 
 type server struct {

@@ -375,6 +375,17 @@ table setup_token
     constraint setup_token_only_row_check CHECK (only_row)
     constraint setup_token_pkey PRIMARY KEY (only_row)
     CREATE UNIQUE INDEX setup_token_pkey ON public.setup_token USING btree (only_row)
+table web_worker
+    name text not null
+    hostname text not null
+    pid integer not null
+    version text not null
+    address text not null
+    beat_at timestamp with time zone not null default now()
+    started_at timestamp with time zone not null default now()
+    constraint web_worker_pkey PRIMARY KEY (name)
+    CREATE INDEX web_worker_beat ON public.web_worker USING btree (beat_at)
+    CREATE UNIQUE INDEX web_worker_pkey ON public.web_worker USING btree (name)
 table worker_process
     id uuid not null
     owner text not null

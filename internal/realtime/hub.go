@@ -19,6 +19,8 @@ type Hub struct {
 	numbered, node *regexp.Regexp
 	counters       counters
 
+	latency, lag, fanOut *histogram
+
 	hints   chan bus.Hint
 	missed  atomic.Bool   // hints were dropped here
 	nudge   chan struct{} // missed was set, or sessions have gone
@@ -52,6 +54,7 @@ type cursor struct {
 	sequence int64
 	xid      uint64
 	used     time.Time
+	rooms    []string // of that event
 }
 
 // errStopped answers those who ask a hub that has ended.
@@ -69,6 +72,7 @@ func New(o Options) (*Hub, error) {
 		replays: make(chan struct{}, o.Replays), stopped: make(chan struct{}),
 	}
 	h.numbered, h.node = roomPatterns()
+	h.latency, h.lag, h.fanOut = newHistogram(latencyBounds()), newHistogram(latencyBounds()), newHistogram(fanOutBounds())
 	h.cursors, h.rooms, h.sessions = map[string]*cursor{}, map[string]map[*Session]struct{}{}, map[*Session]struct{}{}
 	return h, nil
 }
@@ -146,6 +150,9 @@ func (h *Hub) loop(ctx context.Context) {
 
 // onHint is called by the bus, on any goroutine.
 func (h *Hub) onHint(hint bus.Hint) {
+	if hint.Envelope != nil {
+		h.lag.add(milliseconds(h.o.Now().Sub(hint.Envelope.Envelope.EmittedAt.Time)), 1)
+	}
 	select {
 	case h.hints <- hint:
 	default: // the log has it

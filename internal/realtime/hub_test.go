@@ -429,14 +429,14 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	require.Error(t, b.hub.Run(t.Context(), func() {}), "a hub runs once")
 }
 
-func TestCloseWhereEndsThePrincipalsSessions(t *testing.T) {
+func TestEndClosesTheSessionsGiven(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	p := newPipe("s1")
-	_, err := b.hub.Attach(p, "leaver", "websocket")
+	leaves, err := b.hub.Attach(p, "leaver", "websocket")
 	require.NoError(t, err)
 	stays := b.connect(t, "s2")
-	b.hub.CloseWhere(func(principal any) bool { return principal == "leaver" })
+	b.hub.End([]*realtime.Session{leaves}, realtime.ReasonRevoked)
 	require.Equal(t, realtime.ReasonRevoked, bustest.Receive(t, p.closed))
 	stays.nothing(t)
 	require.Empty(t, stays.closed)

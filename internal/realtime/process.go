@@ -52,9 +52,10 @@ func (h *Hub) process(e *event.Stored, moment uint64) {
 		h.cursors[name] = c
 		h.counters.streams.Store(int64(len(h.cursors)))
 	}
-	c.sequence, c.xid, c.used = e.Envelope.Sequence, e.XID, h.o.Now()
+	c.sequence, c.xid, c.used, c.rooms = e.Envelope.Sequence, e.XID, h.o.Now(), e.Envelope.RoomKeys
 	h.counters.processed.Add(1)
 	visit := h.counters.processed.Load()
+	defer h.measure(e, h.counters.delivered.Load())
 
 	var frame Frame
 	size := 0
@@ -73,6 +74,15 @@ func (h *Hub) process(e *event.Stored, moment uint64) {
 			}
 			h.deliver(s, held{event: e, frame: frame, size: size}, moment)
 		}
+	}
+}
+
+// measure notes how many got an event and how long after it was emitted.
+func (h *Hub) measure(e *event.Stored, deliveredBefore int64) {
+	receivers := h.counters.delivered.Load() - deliveredBefore
+	h.fanOut.add(float64(receivers), 1)
+	if receivers > 0 {
+		h.latency.add(milliseconds(h.o.Now().Sub(e.Envelope.EmittedAt.Time)), uint64(receivers))
 	}
 }
 

@@ -30,6 +30,7 @@ const (
 	eventPosition  = "rt.position"
 	eventResync    = "rt.resync"
 	eventClosing   = "rt.closing"
+	eventLeft      = "rt.left"
 )
 
 // Why a connection is closed, in rt.closing.
@@ -38,6 +39,10 @@ const (
 	ReasonSlow     = "slow_consumer"
 	ReasonOverflow = "replay_overflow"
 	ReasonRevoked  = "revoked"
+
+	ReasonAccess       = "access_changed" // it is to be asked for again
+	ReasonDisconnected = "disconnected"   // by an administrator, to come back
+	ReasonDismissed    = "dismissed"      // likewise, to stay away
 )
 
 // Limits on what a request may carry.

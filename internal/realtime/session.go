@@ -18,6 +18,7 @@ type Session struct {
 	detached  atomic.Bool
 
 	// The rest is the hub's.
+	grant    uint64 // counts changes of the principal, which is the hub's, too
 	rooms    map[string]*membership
 	floor    event.Snapshot // everything it shows has been served
 	floorAt  uint64         // moment of the floor
@@ -126,22 +127,10 @@ func (h *Hub) close(s *Session, reason string) {
 		return
 	}
 	h.forget(s)
-	if frame, err := h.encode(eventClosing, closing{Reason: reason, Reconnect: reason != ReasonRevoked}); err == nil {
+	if frame, err := h.encode(eventClosing, closing{Reason: reason, Reconnect: !StaysAway(reason)}); err == nil {
 		_ = s.conn.Send(frame) // it may be past hearing
 	}
 	h.work.Go(func() { s.conn.Close(reason) })
-}
-
-// CloseWhere ends the sessions of those principals that match, for instance
-// after a log-out. match must be quick.
-func (h *Hub) CloseWhere(match func(principal any) bool) {
-	h.do(func() {
-		for s := range h.sessions {
-			if match(s.principal) {
-				h.close(s, ReasonRevoked)
-			}
-		}
-	})
 }
 
 func (h *Hub) join(s *Session, room string, m *membership) {

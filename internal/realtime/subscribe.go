@@ -13,6 +13,7 @@ import (
 // mark is a session's state at the moment from which on its live events wait.
 type mark struct {
 	ok     bool // the session is still there
+	stale  bool // what was allowed may not be any more
 	rooms  []string
 	fresh  []string // of rooms, those it was not in
 	had    map[string]*membership
@@ -25,6 +26,7 @@ type mark struct {
 // part is done in two steps, begin and finish.
 func (h *Hub) startSubscribe(s *Session, in subscription, ack func(any)) {
 	s.busy = true
+	principal, grant := s.principal, s.grant
 	h.work.Go(func() {
 		ctx, cancel := context.WithTimeout(h.ctx, h.o.RequestTimeout)
 		defer cancel()
@@ -33,7 +35,7 @@ func (h *Hub) startSubscribe(s *Session, in subscription, ack func(any)) {
 				ack(failure(errStopped))
 			}
 		}
-		allowed, denied, err := h.authorize(ctx, s.principal, in.rooms)
+		allowed, denied, err := h.authorize(ctx, principal, in.rooms)
 		if err == nil {
 			err = h.takeSlot(ctx)
 		}
@@ -42,7 +44,16 @@ func (h *Hub) startSubscribe(s *Session, in subscription, ack func(any)) {
 			return
 		}
 		defer func() { <-h.replays }()
-		m, ok := ask(h, func() mark { return h.beginSubscribe(s, allowed, denied) })
+		m, ok := ask(h, func() mark {
+			if s.grant != grant {
+				return mark{stale: true}
+			}
+			return h.beginSubscribe(s, allowed, denied)
+		})
+		if m.stale {
+			conclude(func() { ack(failure(errAccessChanged())) })
+			return
+		}
 		if !ok || !m.ok {
 			conclude(func() { ack(failure(errStopped)) })
 			return

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,10 +18,9 @@ import (
 // a session of this one.
 
 const (
-	runDirPattern  = "llmctl-serve-*"
-	nameLength     = 12
-	privateDial    = time.Second
-	forwardTimeout = 2 * time.Minute // longer than any long poll
+	runDirPattern = "llmctl-serve-*"
+	nameLength    = 12
+	privateDial   = time.Second
 )
 
 // RunDir is the folder of the private sockets. A lock on it says that somebody uses
@@ -84,9 +82,11 @@ func removeUnused(dir string) {
 	}
 }
 
-func newName() string { return rand.Text()[:nameLength] }
+// NewName makes a name that no worker of any replica had before.
+func NewName() string { return rand.Text()[:nameLength] }
 
-func validName(name string) bool {
+// ValidName tells whether name could be a worker's.
+func ValidName(name string) bool {
 	return len(name) == nameLength && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
@@ -108,59 +108,30 @@ func listenPrivate(dir, name string) (*Listener, error) {
 	return &Listener{Address: "unix:" + path, Addr: ln.Addr(), fd: fd, path: path, inode: inodeOf(path)}, nil
 }
 
-// PrivateTransport reaches the private socket of one worker.
-func PrivateTransport(dir, name string) *http.Transport {
+// HasPrivateSocket tells whether the folder has the socket of a worker of that name,
+// which need not live any more.
+func HasPrivateSocket(dir, name string) bool {
+	_, err := os.Lstat(privatePath(dir, name))
+	return err == nil
+}
+
+// OpenPrivate opens the private socket of a process that has no master.
+func OpenPrivate(dir *RunDir, name string) (net.Listener, error) {
+	l, err := listenPrivate(dir.Path, name)
+	if err != nil {
+		return nil, err
+	}
+	return l.Open()
+}
+
+// PrivateTransport reaches the private socket of one worker. An answer must begin
+// within patience.
+func PrivateTransport(dir, name string, patience time.Duration) *http.Transport {
 	path := privatePath(dir, name)
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{Timeout: privateDial}).DialContext(ctx, "unix", path)
 		},
-		DisableKeepAlives: true, ResponseHeaderTimeout: forwardTimeout,
+		DisableKeepAlives: true, ResponseHeaderTimeout: patience,
 	}
-}
-
-// Forwarder passes requests that belong to another worker's session on to it.
-type Forwarder struct {
-	dir, own, path string
-}
-
-// NewForwarder makes a forwarder of the worker own. path is where the private
-// sockets serve sessions.
-func NewForwarder(dir, own, path string) *Forwarder {
-	return &Forwarder{dir: dir, own: own, path: path}
-}
-
-// SessionPrefix begins the ids of this worker's own sessions.
-func (f *Forwarder) SessionPrefix() string { return f.own + "." }
-
-// Forward passes the request on if its session is of another worker that lives.
-func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, sid string) bool {
-	name, _, ok := strings.Cut(sid, ".")
-	if !ok || name == f.own || !validName(name) {
-		return false
-	}
-	if _, err := os.Lstat(privatePath(f.dir, name)); err != nil {
-		return false
-	}
-	proxy := &httputil.ReverseProxy{
-		Transport: PrivateTransport(f.dir, name), FlushInterval: -1,
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = "http", "worker"
-			p.Out.URL.Path, p.Out.URL.RawPath = f.path, ""
-			p.Out.Host = p.In.Host
-			p.Out.Header.Del("Origin") // it was judged here
-		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
-			if r.Context().Err() != nil {
-				return // the client has gone; there is nobody to answer
-			}
-			// As a server answers that does not know the session: the client makes a new
-			// one at once.
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusBadRequest)
-			_, _ = w.Write([]byte(`{"code":1,"message":"Session ID unknown"}`))
-		},
-	}
-	proxy.ServeHTTP(w, r)
-	return true
 }

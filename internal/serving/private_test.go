@@ -1,8 +1,6 @@
 package serving
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -42,26 +40,14 @@ func TestRunDirIsRemovedOnlyWhenNobodyUsesIt(t *testing.T) {
 	require.NoDirExists(t, used)
 }
 
-func TestForwarderAnswersForWorkersThatAreGone(t *testing.T) {
+func TestPrivateSocketsAreFoundByName(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	own, other := newName(), newName()
-	f := NewForwarder(dir, own, "/sessions/")
-	ask := func(sid string) (bool, *httptest.ResponseRecorder) {
-		w := httptest.NewRecorder()
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/socket.io/?sid="+sid, nil)
-		return f.Forward(w, r, sid), w
-	}
-	for _, sid := range []string{own + ".X", "X", "../../etc." + other, other + ".X"} {
-		forwarded, _ := ask(sid)
-		require.False(t, forwarded, "%s is no session of a worker that is here", sid)
-	}
-	// A worker that was killed leaves its socket behind.
-	l, err := listenPrivate(dir, other)
+	dir, name := t.TempDir(), NewName()
+	require.True(t, ValidName(name))
+	require.False(t, ValidName("../../etc"))
+	require.False(t, HasPrivateSocket(dir, name))
+	l, err := listenPrivate(dir, name)
 	require.NoError(t, err)
 	l.close(false)
-	forwarded, w := ask(other + ".X")
-	require.True(t, forwarded)
-	require.Equal(t, http.StatusBadRequest, w.Code)
-	require.JSONEq(t, `{"code":1,"message":"Session ID unknown"}`, w.Body.String(), "the client makes a new session at once")
+	require.True(t, HasPrivateSocket(dir, name), "a worker that was killed leaves its socket behind")
 }

@@ -175,7 +175,7 @@ func (a *Arbiter) spawn() error {
 	if err != nil {
 		return err
 	}
-	w := &worker{name: newName(), channel: &channel{conn: conn}}
+	w := &worker{name: NewName(), channel: &channel{conn: conn}}
 	if w.pid, err = a.fork(w, pair[1]); err != nil {
 		_ = conn.Close()
 		return err

@@ -282,6 +282,7 @@ func (c *conn) logIn(p enginePacket) {
 }
 
 func (c *conn) logOut(frames []frame) {
+	c.logPacketsOut(frames)
 	log := c.srv.opts.EngineLogger
 	if log == nil {
 		return

@@ -100,7 +100,7 @@ func (c *conn) flush(v *vectored) bool {
 		err = v.err
 	}
 	c.link.wrote(v.n)
-	c.srv.stats.writes.Add(1)
+	c.srv.stats.wrote(len(v.frames))
 	count(&c.srv.stats.bytesOut, v.n)
 	if size := frameBytes(v.frames); err == nil && v.n < size {
 		rest := cutFrames(v.frames, v.n)

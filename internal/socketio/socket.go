@@ -150,6 +150,7 @@ func (s *Socket) Call(ctx context.Context, name string, args ...any) ([]json.Raw
 	case <-s.Context().Done():
 		return nil, ErrClosed
 	case <-ctx.Done():
+		s.conn.srv.stats.ackTimeouts.Add(1)
 		return nil, ctx.Err()
 	}
 }

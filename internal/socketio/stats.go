@@ -22,6 +22,8 @@ type Stats struct {
 	Rejected map[string]uint64
 	// Upgrades and UpgradeFailures count changes from polling to WebSocket.
 	Upgrades, UpgradeFailures uint64
+	// AckTimeouts counts calls that were given up before the client answered, see [Socket.Call].
+	AckTimeouts uint64
 	// PollOverlaps counts GETs that came while another one waited.
 	PollOverlaps uint64
 	// VolatileDrops counts messages times receivers that [Socket.SendVolatile] dropped.
@@ -29,12 +31,20 @@ type Stats struct {
 	// PacketsIn, PacketsOut, BytesIn and BytesOut count Engine.IO packets and their bytes; a packet that is dropped
 	// after it was queued is counted too. Writes counts writes to WebSockets, each of one or more packets.
 	PacketsIn, PacketsOut, BytesIn, BytesOut, Writes uint64
+	// PacketsWritten are those of all Writes.
+	PacketsWritten uint64
+	// PacketsPerWrite counts writes to WebSockets by how many packets each had. QueueDepth counts open sessions by how
+	// many packets wait on each now.
+	PacketsPerWrite, QueueDepth Depths
 }
 
 // counters is the part of [Stats] that is kept.
 type counters struct {
 	opened, upgrades, upgradeFailures, pollOverlaps, volatileDrops atomic.Uint64
 	packetsIn, packetsOut, bytesIn, bytesOut, writes               atomic.Uint64
+
+	ackTimeouts, packetsWritten atomic.Uint64
+	packetsPerWrite             [depths]atomic.Uint64
 
 	mu       sync.Mutex
 	reasons  map[string]uint64
@@ -71,11 +81,15 @@ func (s *Server) Stats() Stats {
 		Sockets: map[string]int{},
 		Opened:  c.opened.Load(), Upgrades: c.upgrades.Load(), UpgradeFailures: c.upgradeFailures.Load(),
 		PollOverlaps: c.pollOverlaps.Load(), VolatileDrops: c.volatileDrops.Load(), PacketsIn: c.packetsIn.Load(), PacketsOut: c.packetsOut.Load(),
-		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Writes: c.writes.Load(),
+		AckTimeouts: c.ackTimeouts.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Writes: c.writes.Load(),
 	}
 	c.mu.Lock()
 	st.Closed, st.Rejected = maps.Clone(c.reasons), maps.Clone(c.rejected)
 	c.mu.Unlock()
+	st.PacketsWritten = c.packetsWritten.Load()
+	for i := range c.packetsPerWrite {
+		st.PacketsPerWrite[i] = c.packetsPerWrite[i].Load()
+	}
 	for _, conn := range s.all() {
 		conn.addTo(&st)
 	}
@@ -90,6 +104,7 @@ func (c *conn) addTo(st *Stats) {
 	if c.phase != phaseOpen {
 		return
 	}
+	st.QueueDepth[depthOf(c.frames)]++
 	if c.link != nil {
 		st.WebSocket++
 	} else {

@@ -142,7 +142,7 @@ func (l *link) write(frames []frame, timeout time.Duration) error {
 func (c *conn) writeLoop() {
 	for batch := c.nextBatch(); batch != nil; batch = c.nextBatch() {
 		err := c.link.write(batch, c.srv.opts.WriteTimeout)
-		c.srv.stats.writes.Add(1)
+		c.srv.stats.wrote(len(batch))
 		count(&c.srv.stats.bytesOut, frameBytes(batch))
 		c.wrote(batch, err)
 	}

@@ -56,12 +56,13 @@ func (m *Metrics) Counter(name, help string, f func() float64) {
 // Counters adds figures that only grow, one for each value of a label; f gives those
 // that there are by now.
 func (m *Metrics) Counters(name, help, label string, f func() map[string]uint64) {
-	m.registry.MustRegister(&labelled{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f})
+	m.registry.MustRegister(&labelled{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f, kind: prometheus.CounterValue})
 }
 
 type labelled struct {
 	desc   *prometheus.Desc
 	values func() map[string]uint64
+	kind   prometheus.ValueType
 }
 
 // Describe implements prometheus.Collector.
@@ -70,8 +71,47 @@ func (l *labelled) Describe(out chan<- *prometheus.Desc) { out <- l.desc }
 // Collect implements prometheus.Collector.
 func (l *labelled) Collect(out chan<- prometheus.Metric) {
 	for value, n := range l.values() {
-		out <- prometheus.MustNewConstMetric(l.desc, prometheus.CounterValue, float64(n), value)
+		out <- prometheus.MustNewConstMetric(l.desc, l.kind, float64(n), value)
 	}
+}
+
+// Gauges adds figures that go up and down, one for each value of a label.
+func (m *Metrics) Gauges(name, help, label string, f func() map[string]uint64) {
+	m.registry.MustRegister(&labelled{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f, kind: prometheus.GaugeValue})
+}
+
+// Distribution is a histogram at one moment: Counts has one more member than Bounds,
+// for what exceeds them all, and each counts its own bucket only.
+type Distribution struct {
+	Bounds []float64
+	Counts []uint64
+	Sum    float64
+}
+
+// Histogram adds a distribution that only grows.
+func (m *Metrics) Histogram(name, help string, f func() Distribution) {
+	m.registry.MustRegister(&distributed{desc: prometheus.NewDesc(name, help, nil, nil), value: f})
+}
+
+type distributed struct {
+	desc  *prometheus.Desc
+	value func() Distribution
+}
+
+// Describe implements prometheus.Collector.
+func (d *distributed) Describe(out chan<- *prometheus.Desc) { out <- d.desc }
+
+// Collect implements prometheus.Collector.
+func (d *distributed) Collect(out chan<- prometheus.Metric) {
+	v, total := d.value(), uint64(0)
+	buckets := make(map[float64]uint64, len(v.Bounds))
+	for i, n := range v.Counts {
+		total += n
+		if i < len(v.Bounds) {
+			buckets[v.Bounds[i]] = total
+		}
+	}
+	out <- prometheus.MustNewConstHistogram(d.desc, total, v.Sum, buckets)
 }
 
 // Handler serves the figures in Prometheus' text format.

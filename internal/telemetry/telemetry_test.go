@@ -29,6 +29,10 @@ func TestFiguresOfSeveralProcessesBecomeOneDocument(t *testing.T) {
 		m := telemetry.New("v1")
 		m.Gauge("llmctl_connections", "Open connections.", func() float64 { return n })
 		m.Counters("llmctl_closed_total", "Ends by reason.", "reason", func() map[string]uint64 { return map[string]uint64{"slow": uint64(n)} })
+		m.Gauges("llmctl_depth", "Sessions by depth.", "frames", func() map[string]uint64 { return map[string]uint64{"0": uint64(n)} })
+		m.Histogram("llmctl_latency_seconds", "How late.", func() telemetry.Distribution {
+			return telemetry.Distribution{Bounds: []float64{.5, 1}, Counts: []uint64{2, 1, 4}, Sum: n}
+		})
 		m.Request("GET", "/api/flowcharts/{id}", 200, 3*time.Millisecond)
 		texts[worker] = scrape(t, m)
 	}
@@ -43,6 +47,11 @@ func TestFiguresOfSeveralProcessesBecomeOneDocument(t *testing.T) {
 	require.Contains(t, text, `llmctl_connections{worker="2"} 5`)
 	require.Contains(t, text, `llmctl_closed_total{reason="slow",worker="2"} 5`)
 	require.Contains(t, text, `llmctl_http_request_duration_seconds_count{method="GET",route="/api/flowcharts/{id}",status="200",worker="1"} 1`)
+	require.Contains(t, text, `llmctl_depth{frames="0",worker="2"} 5`)
+	require.Contains(t, text, `llmctl_latency_seconds_bucket{worker="1",le="0.5"} 2`)
+	require.Contains(t, text, `llmctl_latency_seconds_bucket{worker="1",le="1"} 3`)
+	require.Contains(t, text, `llmctl_latency_seconds_bucket{worker="1",le="+Inf"} 7`)
+	require.Contains(t, text, `llmctl_latency_seconds_sum{worker="2"} 5`)
 	require.Contains(t, text, `llmctl_build_info{version="v1",worker="master"} 1`)
 	require.Equal(t, 1, strings.Count(text, "# TYPE llmctl_connections gauge"), "one family, whatever the number of processes")
 

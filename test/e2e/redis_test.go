@@ -28,13 +28,15 @@ type readiness struct {
 }
 
 type realtimeStatus struct {
-	Hub struct {
-		Bus       string `json:"bus"`
-		BusHealth struct {
-			OK bool `json:"ok"`
-		} `json:"bus_health"`
-	} `json:"hub"`
-	Foreign map[string]redisadapter.Status `json:"foreign"`
+	Workers []struct {
+		Hub struct {
+			Bus       string `json:"bus"`
+			BusHealth struct {
+				OK bool `json:"ok"`
+			} `json:"bus_health"`
+		} `json:"hub"`
+		Foreign map[string]redisadapter.Status `json:"foreign"`
+	} `json:"workers"`
 }
 
 // TestRedisOnlyMakesItFaster: a Redis that is away at the start, comes, goes and comes
@@ -63,9 +65,9 @@ func TestRedisOnlyMakesItFaster(t *testing.T) {
 	s.awaitReady(true)
 	var status realtimeStatus
 	require.Equal(t, http.StatusOK, s.call("GET", "/api/realtime/status", nil, &status))
-	require.Equal(t, "redis", status.Hub.Bus)
-	require.True(t, status.Hub.BusHealth.OK)
-	require.True(t, status.Foreign["python"].OK, "%+v", status.Foreign)
+	require.Equal(t, "redis", status.Workers[0].Hub.Bus)
+	require.True(t, status.Workers[0].Hub.BusHealth.OK)
+	require.True(t, status.Workers[0].Foreign["python"].OK, "%+v", status.Workers[0].Foreign)
 	heard := s.foreignServer(cache)
 	run := s.runHeard(f, id)
 

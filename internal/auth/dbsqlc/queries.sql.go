@@ -75,6 +75,56 @@ func (q *Queries) CountUsers(ctx context.Context, db DBTX) (int64, error) {
 	return count, err
 }
 
+const credentialsInForce = `-- name: CredentialsInForce :many
+SELECT 'api_key'::text AS via, k.id AS credential_id, u.id AS user_id, u.email, u.role
+FROM api_key k JOIN app_user u ON u.id = k.app_user_id
+WHERE k.id = ANY ($1::bigint[]) AND k.revoked_at IS NULL AND u.disabled_at IS NULL
+UNION ALL
+SELECT 'session'::text, s.id, u.id, u.email, u.role
+FROM session s JOIN app_user u ON u.id = s.app_user_id
+WHERE s.id = ANY ($2::bigint[]) AND s.expires_at > now() AND u.disabled_at IS NULL
+`
+
+type CredentialsInForceParams struct {
+	Keys     []int64
+	Sessions []int64
+}
+
+type CredentialsInForceRow struct {
+	Via          string
+	CredentialID int64
+	UserID       int64
+	Email        string
+	Role         string
+}
+
+// One question for all credentials that are in use: which of them are in force.
+func (q *Queries) CredentialsInForce(ctx context.Context, db DBTX, arg CredentialsInForceParams) ([]CredentialsInForceRow, error) {
+	rows, err := db.Query(ctx, credentialsInForce, arg.Keys, arg.Sessions)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CredentialsInForceRow
+	for rows.Next() {
+		var i CredentialsInForceRow
+		if err := rows.Scan(
+			&i.Via,
+			&i.CredentialID,
+			&i.UserID,
+			&i.Email,
+			&i.Role,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deleteExpired = `-- name: DeleteExpired :exec
 WITH s AS (DELETE FROM session WHERE expires_at < now()), i AS (DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours')
 DELETE FROM login_failure WHERE at < now() - interval '1 day'

@@ -141,6 +141,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/doctor/body": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Counts a body and forgets it, to find the limit of a proxy */
+        post: operations["doctor-body"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/doctor/request": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How this request arrived: scheme, host, prefix and client as the server sees them */
+        get: operations["doctor-request"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/doctor/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Two lines of an event stream with silence between them, to measure what a proxy does to it */
+        get: operations["doctor-stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -661,6 +712,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/realtime/connections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Connections of clients to all web workers, oldest first */
+        get: operations["list-realtime-connections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/realtime/connections/{sid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A client's connection */
+        get: operations["get-realtime-connection"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/realtime/connections/{sid}/disconnect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End a client's connection */
+        post: operations["disconnect-realtime-connection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/realtime/status": {
         parameters: {
             query?: never;
@@ -668,7 +770,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How the realtime side of the answering process is doing */
+        /** How the realtime side of all web workers is doing */
         get: operations["get-realtime-status"];
         put?: never;
         post?: never;
@@ -822,6 +924,16 @@ export interface components {
             /** Format: int64 */
             user_id: number | null;
         };
+        BodyOutputBody: {
+            /** Format: int64 */
+            bytes: number;
+        };
+        ConnectionsOutputBody: {
+            items: components["schemas"]["RealtimeConnection"][];
+            /** @description Workers whose connections are missing */
+            mute: components["schemas"]["RealtimeMute"][];
+            next_cursor: string | null;
+        };
         CreateFlowchartInputBody: {
             description?: string;
             /** @description Without it the flowchart has a start node only */
@@ -876,6 +988,10 @@ export interface components {
         Detail: {
             location: string;
             message: string;
+        };
+        DisconnectInputBody: {
+            /** @description true, the default: the client comes back by itself; false: it stays away until its program connects again */
+            reconnect?: boolean;
         };
         Envelope: {
             contract_version: string;
@@ -1028,6 +1144,22 @@ export interface components {
             validation: components["schemas"]["ValidationView"];
             /** Format: int32 */
             version: number;
+        };
+        Health: {
+            /** Format: int64 */
+            dropped: number;
+            /** Format: date-time */
+            last_heard?: string;
+            ok: boolean;
+            /** Format: int64 */
+            published: number;
+            reason?: string;
+            /** Format: int64 */
+            received: number;
+            /** Format: int64 */
+            reconnects: number;
+            /** Format: int64 */
+            undecodable: number;
         };
         HealthOutputBody: {
             ok: boolean;
@@ -1272,6 +1404,223 @@ export interface components {
             ready: boolean;
             reasons: string[];
         };
+        RealtimeConnection: {
+            /** @description Where the client is, as far as the proxies tell */
+            address: string;
+            /** @description Live events wait for a replay to end */
+            catching_up: boolean;
+            /**
+             * Format: int64
+             * @description The API key's or the browser session's
+             */
+            credential_id: number;
+            hostname: string;
+            queue: components["schemas"]["RealtimeQueue"];
+            /**
+             * Format: int64
+             * @description Requests of the client that wait for their turn
+             */
+            requests: number;
+            rooms: string[];
+            /** @description As in rt.connected */
+            sid: string;
+            /** Format: date-time */
+            since: string;
+            /** @description Active streams of its rooms, the latest first; a list has at most 50 each */
+            streams: components["schemas"]["RealtimeStream"][];
+            /** @enum {string} */
+            transport: "websocket" | "polling";
+            user: components["schemas"]["RealtimeUser"];
+            user_agent: string;
+            /** @enum {string} */
+            via: "session" | "api_key";
+            worker: string;
+        };
+        RealtimeHub: {
+            /** Format: int64 */
+            attached: number;
+            bus: string;
+            bus_health: components["schemas"]["Health"];
+            /** Format: int64 */
+            connections: number;
+            /** Format: int64 */
+            delivered: number;
+            /** Format: int64 */
+            duplicates: number;
+            /** Format: int64 */
+            from_log: number;
+            /** Format: int64 */
+            gaps: number;
+            /** Format: int64 */
+            hints_dropped: number;
+            last_sweep: string;
+            /** Format: int64 */
+            overflows: number;
+            /** Format: int64 */
+            processed: number;
+            ready: boolean;
+            reason?: string;
+            /** Format: int64 */
+            replayed: number;
+            /** Format: int64 */
+            replays: number;
+            /** Format: int64 */
+            resyncs: number;
+            /** Format: int64 */
+            rooms: number;
+            /** Format: int64 */
+            slow_closes: number;
+            /** Format: int64 */
+            streams: number;
+            /** Format: int64 */
+            subscriptions: number;
+            /** Format: int64 */
+            sweep_errors: number;
+            /** Format: int64 */
+            sweeps: number;
+        };
+        RealtimeLatency: {
+            /** @description Upper bounds of the buckets */
+            bounds_ms: number[];
+            /** Format: int64 */
+            count: number;
+            /** @description One more than bounds_ms: the last counts what exceeds all */
+            counts: number[];
+            /** Format: double */
+            p50_ms: number;
+            /** Format: double */
+            p90_ms: number;
+            /** Format: double */
+            p99_ms: number;
+            /** Format: double */
+            sum_ms: number;
+        };
+        RealtimeMute: {
+            hostname: string;
+            reason: string;
+            worker: string;
+        };
+        RealtimeQueue: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            frames: number;
+        };
+        RealtimeRoom: {
+            /** Format: int64 */
+            members: number;
+            room: string;
+            /** Format: int64 */
+            workers: number;
+        };
+        RealtimeSockets: {
+            /** Format: int64 */
+            ack_timeouts: number;
+            /** Format: int64 */
+            bytes_in: number;
+            /** Format: int64 */
+            bytes_out: number;
+            /** @description By reason */
+            closed: {
+                [key: string]: number;
+            };
+            /** Format: int64 */
+            opened: number;
+            /** Format: int64 */
+            packets_in: number;
+            /** Format: int64 */
+            packets_out: number;
+            /** Format: int64 */
+            poll_overlaps: number;
+            /** @description By cause */
+            rejected: {
+                [key: string]: number;
+            };
+            /** Format: int64 */
+            upgrade_failures: number;
+            /** Format: int64 */
+            upgrades: number;
+            /** Format: int64 */
+            volatile_drops: number;
+            /** Format: int64 */
+            writes: number;
+        };
+        RealtimeStatus: {
+            /** Format: date-time */
+            at: string;
+            /** @description All workers that answered are ready, and none is mute */
+            ready: boolean;
+            /** @description Fullest first */
+            rooms: components["schemas"]["RealtimeRoom"][];
+            totals: components["schemas"]["RealtimeTotals"];
+            workers: components["schemas"]["RealtimeWorker"][];
+        };
+        RealtimeStream: {
+            /** Format: int64 */
+            cursor: number;
+            stream: string;
+        };
+        RealtimeTotals: {
+            connections: components["schemas"]["RealtimeTransports"];
+            /**
+             * Format: int64
+             * @description Events times receivers
+             */
+            delivered: number;
+            /** Format: int64 */
+            from_log: number;
+            /** Format: int64 */
+            gaps: number;
+            latency: components["schemas"]["RealtimeLatency"];
+            /** Format: int64 */
+            overflows: number;
+            queued: components["schemas"]["RealtimeQueue"];
+            /** Format: int64 */
+            replayed: number;
+            /** Format: int64 */
+            replays: number;
+            /** Format: int64 */
+            resyncs: number;
+            /** Format: int64 */
+            slow_closes: number;
+        };
+        RealtimeTransports: {
+            /** Format: int64 */
+            polling: number;
+            /** Format: int64 */
+            websocket: number;
+        };
+        RealtimeUser: {
+            email: string;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            role: "admin" | "editor" | "viewer";
+        };
+        RealtimeWorker: {
+            /** @description This worker answered the request */
+            answered_by: boolean;
+            connections: components["schemas"]["RealtimeTransports"];
+            /** @description Exchange with Socket.IO servers that are not ours; null: there is none */
+            foreign: unknown;
+            hostname: string;
+            hub: components["schemas"]["RealtimeHub"];
+            latency: components["schemas"]["RealtimeLatency"];
+            /** @description Not empty: the worker did not answer, and why */
+            mute: string;
+            /** Format: int64 */
+            pid: number;
+            queued: components["schemas"]["RealtimeQueue"];
+            ready: boolean;
+            /** @description Why it is not ready */
+            reason: string;
+            sockets: components["schemas"]["RealtimeSockets"];
+            /** Format: date-time */
+            started_at: string;
+            version: string;
+            /** @description Begins the ids of its Engine.IO sessions */
+            worker: string;
+        };
         RunDetailOutputBody: {
             as_of: components["schemas"]["AsOf"];
             flowchart_run: components["schemas"]["View"];
@@ -1293,6 +1642,28 @@ export interface components {
             provider_dispatch_id: string | null;
             selected_provider: string;
             workspace_identity: string | null;
+        };
+        Seen: {
+            api_prefix: string;
+            /** @description Who the server takes the client to be */
+            client: string;
+            /** @description The part of X-Forwarded-For that is believed */
+            forwarded_for: string;
+            host: string;
+            /**
+             * Format: int64
+             * @description The largest body that an operation takes
+             */
+            max_body: number;
+            /** Format: date-time */
+            now: string;
+            prefix: string;
+            /** @description Whether forwarded headers are believed at all */
+            proxy_fix: boolean;
+            scheme: string;
+            socket_path: string;
+            version: string;
+            web_prefix: string;
         };
         SessionOutputBody: {
             user: components["schemas"]["UserView"];
@@ -2004,6 +2375,179 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionOutputBody"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "doctor-body": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "doctor-request": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Seen"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "doctor-stream": {
+        parameters: {
+            query?: {
+                /** @description Seconds of silence between the two lines */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Unprocessable Entity */
@@ -4404,9 +4948,16 @@ export interface operations {
             };
         };
     };
-    "get-realtime-status": {
+    "list-realtime-connections": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Only those in this room */
+                room?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4419,7 +4970,186 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ConnectionsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-realtime-connection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RealtimeConnection"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "disconnect-realtime-connection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DisconnectInputBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-realtime-status": {
+        parameters: {
+            query?: {
+                /** @description Count this room only */
+                room?: string;
+                /** @description How many of the fullest rooms to list */
+                rooms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RealtimeStatus"];
                 };
             };
             /** @description Unauthorized */

@@ -1,0 +1,174 @@
+package peers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/llmctl/studio/internal/peers/dbsqlc"
+	"github.com/llmctl/studio/internal/postgres"
+)
+
+const (
+	beatEvery   = 2 * time.Second
+	deadAfter   = 10 * time.Second // a worker that was silent for longer gets no requests
+	listFor     = time.Minute      // but is listed, for people
+	forgetAfter = time.Hour
+	// lookAgain is the least time between two looks at the list that requests ask for.
+	lookAgain  = 250 * time.Millisecond
+	askTimeout = 2 * time.Second
+	maxWorkers = 4096
+)
+
+// Worker is a web worker of any replica.
+type Worker struct {
+	Name      string
+	Hostname  string
+	PID       int
+	Version   string
+	Address   string // of its replica's internal listener; empty: it cannot be reached from elsewhere
+	StartedAt time.Time
+	Silent    time.Duration // since its last sign of life, when the list was read
+}
+
+// Alive tells whether the worker is thought to live.
+func (w Worker) Alive() bool { return w.Silent <= deadAfter }
+
+// Registry is the list of web workers, with this one on it.
+type Registry struct {
+	db     *postgres.DB
+	q      *dbsqlc.Queries
+	self   Worker
+	log    *slog.Logger
+	known  atomic.Pointer[map[string]Worker]
+	wanted chan chan struct{} // requests that wait for a list that is younger than they are
+}
+
+// NewRegistry makes a registry; self is this worker.
+func NewRegistry(db *postgres.DB, self Worker, log *slog.Logger) *Registry {
+	r := &Registry{db: db, q: dbsqlc.New(), self: self, log: log, wanted: make(chan chan struct{})}
+	r.known.Store(&map[string]Worker{})
+	return r
+}
+
+// Name names the service.
+func (*Registry) Name() string { return "web worker registry" }
+
+// Run keeps this worker on the list until ctx ends. It is ready once it is on it: the
+// first session may be asked for elsewhere a moment later.
+func (r *Registry) Run(ctx context.Context, ready func()) error {
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	ready()
+	defer r.retire(ctx)
+	timer := time.NewTimer(beatEvery)
+	defer timer.Stop()
+	looked := time.Now()
+	var waiting []chan struct{}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case w := <-r.wanted:
+			waiting = append(waiting, w)
+			timer.Reset(max(0, lookAgain-time.Since(looked)))
+			continue
+		case <-timer.C:
+		}
+		looked = time.Now()
+		if err := r.beat(ctx); err != nil && ctx.Err() == nil {
+			r.log.WarnContext(ctx, "the list of web workers cannot be renewed; the last one stays", "error", err)
+		}
+		for _, w := range waiting {
+			close(w)
+		}
+		waiting = nil
+		timer.Reset(beatEvery)
+	}
+}
+
+// begin fails only when ctx ends: a worker that nobody knows of must not serve.
+func (r *Registry) begin(ctx context.Context) error {
+	for {
+		err := r.beat(ctx)
+		if err == nil {
+			if err := r.q.Forget(ctx, r.db, forgetAfter.Seconds()); err != nil {
+				r.log.WarnContext(ctx, "dead web workers stay on the list", "error", err)
+			}
+			return nil
+		}
+		r.log.WarnContext(ctx, "this web worker is not on the list yet, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("enter the list of web workers: %w", err)
+		case <-time.After(lookAgain):
+		}
+	}
+}
+
+func (r *Registry) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	err := r.q.Announce(ctx, r.db, dbsqlc.AnnounceParams{
+		Name: r.self.Name, Hostname: r.self.Hostname, Pid: int32(r.self.PID), Version: r.self.Version, Address: r.self.Address,
+	})
+	if err != nil {
+		return fmt.Errorf("renew entry: %w", err)
+	}
+	rows, err := r.q.Heard(ctx, r.db, dbsqlc.HeardParams{WithinSeconds: listFor.Seconds(), MaxRows: maxWorkers})
+	if err != nil {
+		return fmt.Errorf("read list: %w", err)
+	}
+	list := make(map[string]Worker, len(rows))
+	for _, w := range rows {
+		list[w.Name] = Worker{
+			Name: w.Name, Hostname: w.Hostname, PID: int(w.Pid), Version: w.Version, Address: w.Address, StartedAt: w.StartedAt,
+			Silent: time.Duration(w.SilentSeconds * float64(time.Second)),
+		}
+	}
+	r.known.Store(&list)
+	return nil
+}
+
+func (r *Registry) retire(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	defer cancel()
+	if err := r.q.Retire(ctx, r.db, r.self.Name); err != nil {
+		r.log.WarnContext(ctx, "this web worker stays on the list until it is thought dead", "error", err)
+	}
+}
+
+// List gives all workers that were heard of within the last minute, dead ones too.
+func (r *Registry) List() []Worker {
+	known := *r.known.Load()
+	out := make([]Worker, 0, len(known))
+	for _, w := range known {
+		out = append(out, w)
+	}
+	return out
+}
+
+// Find gives a worker that is thought to live. For one that is not on the list it
+// waits until the list has been read again.
+func (r *Registry) Find(ctx context.Context, name string) (Worker, bool) {
+	if w, ok := (*r.known.Load())[name]; ok {
+		return w, w.Alive()
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	read := make(chan struct{})
+	select {
+	case r.wanted <- read:
+	case <-ctx.Done():
+		return Worker{}, false
+	}
+	select {
+	case <-read:
+	case <-ctx.Done():
+	}
+	w, ok := (*r.known.Load())[name]
+	return w, ok && w.Alive()
+}
