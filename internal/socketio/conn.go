@@ -24,9 +24,10 @@ type conn struct {
 	ctx    context.Context //nolint:containedctx // its end is the session's end; handlers get it from Socket.Context
 	cancel context.CancelCauseFunc
 
-	// inbound makes packets be taken one after another, whatever transport they came on. It guards partial.
+	// inbound makes packets be taken one after another, whatever transport they came on. It guards partial and rate.
 	inbound sync.Mutex
 	partial *partialPacket
+	rate    rate
 
 	mu     sync.Mutex
 	phase  phase

@@ -22,6 +22,10 @@ func (c *conn) receive(p enginePacket) error {
 		return nil // what crosses the end of a session is of no interest
 	}
 	c.srv.stats.packetsIn.Add(1)
+	if !c.rate.take(c.srv.opts.PacketRate) {
+		c.shut(ReasonFlood, endNotify)
+		return nil
+	}
 	c.logIn(p)
 	switch p.kind {
 	case engineMessage:

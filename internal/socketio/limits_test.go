@@ -194,6 +194,27 @@ func TestOversizedMessageIsToldSo(t *testing.T) {
 	require.Equal(t, ws.StatusMessageTooBig, p.closed())
 }
 
+func TestPacketRateIsLimited(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(p *peer){
+		"packets": func(p *peer) { p.frame(ws.NewTextFrame([]byte("6"))) },
+		"pings":   func(p *peer) { p.frame(ws.NewPingFrame(nil)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rec := newRecorder()
+			_, url := serve(t, Options{PacketRate: 2}, rec.mount)
+			p, _ := openWebSocket(t, url)
+			p.connectNamespace("")
+			for range 20 { // the CONNECT was one already
+				send(p)
+			}
+			require.Equal(t, ReasonFlood, receive(t, rec.disconnected))
+			require.Equal(t, ws.StatusPolicyViolation, p.closed())
+		})
+	}
+}
+
 func TestNamespaceLimit(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, Options{MaxNamespaces: 1}, echoes)

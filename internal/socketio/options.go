@@ -58,6 +58,9 @@ type Options struct {
 	// and 1024.
 	InboxBytes, InboxEvents int
 
+	// PacketRate is how many packets a session may send each second, counted over ten seconds. Default 2000.
+	PacketRate int
+
 	// SessionPrefix begins the id of every session, so that servers which share an address can tell whose one is. It
 	// must be of letters, digits and dots.
 	SessionPrefix string
@@ -104,6 +107,7 @@ func (o Options) withDefaults() (Options, error) {
 		{&o.QueueFrames, "QueueFrames", 1024},
 		{&o.InboxBytes, "InboxBytes", 4 << 20},
 		{&o.InboxEvents, "InboxEvents", 1024},
+		{&o.PacketRate, "PacketRate", 2000},
 	} {
 		if err := fill(d.value, d.name, d.def); err != nil {
 			return o, err

@@ -222,6 +222,13 @@ func (c *conn) receiveFrame(op ws.OpCode, data []byte) error {
 	case ws.OpClose:
 		return errPeerClosed
 	case ws.OpPing:
+		c.inbound.Lock()
+		within := c.rate.take(c.srv.opts.PacketRate)
+		c.inbound.Unlock()
+		if !within {
+			c.shut(ReasonFlood, endNotify)
+			return nil
+		}
 		if err := c.send(newFrame(ws.OpPong, data)); errors.Is(err, ErrSlow) {
 			return err
 		}
