@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"testing"
@@ -70,9 +69,9 @@ func BenchmarkPeers(b *testing.B) {
 		report(float64(f.connected)/f.greeting.Seconds(), "connects/cpu-s")
 		report(float64(middle(f.paced.median).Microseconds())/1000, "p50-ms")
 		report(float64(middle(f.paced.p99).Microseconds())/1000, "p99-ms")
-		b.Log(fmt.Sprintf("%-10s paced %5.2f  burst %5.2f  rooms %5.2f s/M   idle %5.1f kB   %6.0f connects/s %6.0f per CPU second   p50/p99 paced %v/%v burst %v/%v", c.name,
+		b.Logf("%-10s paced %5.2f  burst %5.2f  rooms %5.2f s/M   idle %5.1f kB   %6.0f connects/s %6.0f per CPU second   p50/p99 paced %v/%v burst %v/%v", c.name,
 			f.paced.perMillion(), f.bursts.perMillion(), f.rooms.perMillion(), f.perIdle/1000, float64(f.connected)/f.connecting.Seconds(), float64(f.connected)/f.greeting.Seconds(),
-			middle(f.paced.median), middle(f.paced.p99), middle(f.bursts.median), middle(f.bursts.p99)))
+			middle(f.paced.median), middle(f.paced.p99), middle(f.bursts.median), middle(f.bursts.p99))
 	}
 }
 

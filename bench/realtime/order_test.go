@@ -1,8 +1,8 @@
 package realtime
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -90,10 +90,9 @@ func measureOrder(b *testing.B, w wire, launch func(address string) *process) {
 	began := time.Now()
 	for b.Loop() {
 		for n := range orderEvents {
-			raw, err := json.Marshal(order{Room: orderRoom, Count: 1, First: int64(n)})
-			require.NoError(b, err)
+			o := order{Room: orderRoom, Count: 1, First: int64(n)}
 			p := publishers[n%len(publishers)]
-			require.NoError(b, p.write(ws.OpText, append(append([]byte(`420["publish",`), raw...), ']')))
+			require.NoError(b, p.write(ws.OpText, fmt.Appendf(nil, `420["publish",%s]`, o)))
 			require.NoError(b, p.expect("430["))
 		}
 	}

@@ -103,7 +103,7 @@ func build(b *testing.B, dir, to string) string {
 	return to
 }
 
-func free(b testing.TB) string {
+func free(b *testing.B) string {
 	b.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(b, err)

@@ -19,30 +19,30 @@ type process struct {
 	pid int
 }
 
-func start(b testing.TB, dir string, env []string, command ...string) *process {
-	b.Helper()
-	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx // ended by a signal, see Cleanup
+func start(tb testing.TB, dir string, env []string, command ...string) *process {
+	tb.Helper()
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	require.NoError(b, cmd.Start())
-	b.Cleanup(func() {
+	require.NoError(tb, cmd.Start())
+	tb.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		timer := time.AfterFunc(5*time.Second, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 		defer timer.Stop()
 		_ = cmd.Wait()
-		if b.Failed() {
-			b.Log(command[0], "said:", said.String())
+		if tb.Failed() {
+			tb.Log(command[0], "said:", said.String())
 		}
 	})
 	return &process{pid: cmd.Process.Pid}
 }
 
 // family is the process and its descendants.
-func (p *process) family(b testing.TB) []string {
-	b.Helper()
+func (p *process) family(tb testing.TB) []string {
+	tb.Helper()
 	children := map[string][]string{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
@@ -67,11 +67,11 @@ func statFields(path string) []string {
 }
 
 // cpu is the time that the processes have spent, in user and in kernel mode.
-func (p *process) cpu(b testing.TB) time.Duration {
-	b.Helper()
+func (p *process) cpu(tb testing.TB) time.Duration {
+	tb.Helper()
 	const tick = 10 * time.Millisecond
 	sum := time.Duration(0)
-	for _, id := range p.family(b) {
+	for _, id := range p.family(tb) {
 		fields := statFields("/proc/" + id + "/stat")
 		if fields == nil {
 			continue
@@ -85,10 +85,10 @@ func (p *process) cpu(b testing.TB) time.Duration {
 }
 
 // memory is the resident memory of the processes.
-func (p *process) memory(b testing.TB) int {
-	b.Helper()
+func (p *process) memory(tb testing.TB) int {
+	tb.Helper()
 	sum := 0
-	for _, id := range p.family(b) {
+	for _, id := range p.family(tb) {
 		raw, err := os.ReadFile("/proc/" + id + "/statm")
 		if err != nil {
 			continue

@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -10,11 +9,15 @@ import (
 // order is what a server is asked to publish: Count events to Room, or to each of as
 // many rooms own0, own1, ...
 type order struct {
-	Room  string `json:"room"`
-	Rooms int    `json:"rooms"`
-	Count int    `json:"count"`
-	Stamp int64  `json:"stamp"`
-	First int64  `json:"first"` // number of the first event, where the publisher numbers
+	Room         string
+	Rooms, Count int
+	Stamp        int64
+	First        int64 // number of the first event, where the publisher numbers
+}
+
+// String gives it as JSON.
+func (o order) String() string {
+	return fmt.Sprintf(`{"room":%q,"rooms":%d,"count":%d,"stamp":%d,"first":%d}`, o.Room, o.Rooms, o.Count, o.Stamp, o.First)
 }
 
 // wire is a protocol, as far as the generator speaks it.
@@ -65,8 +68,7 @@ func (socketIO) enter(c *client, room string) error {
 }
 
 func (socketIO) publish(o order) []byte {
-	raw, _ := json.Marshal(o)
-	return append(append([]byte(`42["publish",`), raw...), ']')
+	return fmt.Appendf(nil, `42["publish",%s]`, o)
 }
 
 func (socketIO) pong(packet []byte) []byte {
@@ -91,8 +93,7 @@ func (centrifugal) enter(c *client, room string) error {
 }
 
 func (centrifugal) publish(o order) []byte {
-	raw, _ := json.Marshal(o)
-	return fmt.Appendf(nil, `{"id":3,"rpc":{"method":"publish","data":%s}}`, raw)
+	return fmt.Appendf(nil, `{"id":3,"rpc":{"method":"publish","data":%s}}`, o)
 }
 
 func (centrifugal) pong(packet []byte) []byte {

@@ -17,11 +17,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// conformanceOptions are the terms that the official suites expect.
-func conformanceOptions() Options {
-	return Options{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond}
-}
-
 // echoEngine makes the server send every Engine.IO message back.
 func echoEngine(s *Server) {
 	s.HandleRaw(func(session RawSession, data []byte, binary bool) { _ = session.Send(data, binary) })

@@ -27,6 +27,9 @@ type order struct {
 	Stamp int64  `json:"stamp"`
 }
 
+// padding makes an envelope of some 600 bytes.
+const padding = 200
+
 type worker struct {
 	db       *postgres.DB
 	log      *event.Log
@@ -73,8 +76,6 @@ func run(ctx context.Context, service func(context.Context, func()) error) {
 	<-ready
 }
 
-var pad = strings.Repeat("x", 200)
-
 // publish appends events to the stream of the same name as the room.
 func (w *worker) publish(s *socketio.Socket, _ string, args []json.RawMessage, ack func(...any)) {
 	var o order
@@ -83,7 +84,7 @@ func (w *worker) publish(s *socketio.Socket, _ string, args []json.RawMessage, a
 		must(w.db.InTx(s.Context(), func(_ context.Context, tx *postgres.Tx) error {
 			return w.log.Append(tx, event.Draft{
 				Stream: o.Room, Type: "flowchart:run:updated", EntityKind: "flowchart_run", EntityID: "1", Rooms: []string{o.Room},
-				Payload: map[string]any{"stamp": o.Stamp, "pad": pad},
+				Payload: map[string]any{"stamp": o.Stamp, "pad": strings.Repeat("x", padding)},
 			})
 		}))
 	}
