@@ -8,11 +8,13 @@
 // Layers, from the wire up:
 //
 //   - frame.go, packet.go, binary.go: the encodings, pure functions.
+//   - direct.go, source.go, flush.go, workers.go, greeting.go: sockets, read and written with as little as possible.
 //   - polling.go, websocket.go, upgrade.go: how packets travel.
 //   - conn.go, close.go: one Engine.IO session: its bounded queue, heartbeat and end.
 //   - dispatch.go, socket.go: namespaces, events, acknowledgements.
 //   - rooms.go: who is in which room, and sending to those.
 //   - server.go, origin.go, stats.go: the HTTP face.
+//   - raw.go: Engine.IO alone.
 //
 // Invariants:
 //
@@ -20,7 +22,9 @@
 //   - What one sender queues on one socket arrives in that order, also across the change from polling to WebSocket.
 //   - For one socket, Connect, every Event and Disconnect run one after another, never at the same time.
 //   - Everything a peer can make us keep is bounded by [Options].
-//   - No goroutine belongs to an idle session except the one that reads its WebSocket.
+//   - No goroutine belongs to an idle session except the one that waits for its WebSocket to say something, and that one
+//     has no buffer and never grows its stack.
+//   - Flushers never wait for a peer.
 //
-// Lock order: conn.inbound, conn.mu, then Server.mu or Socket.mu, then roster.mu. Handlers run without locks.
+// Lock order: conn.inbound, conn.mu, then Server.mu, Socket.mu or flushers.mu, then roster.mu. Handlers run without locks.
 package socketio
