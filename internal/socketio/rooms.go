@@ -3,6 +3,7 @@ package socketio
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -159,7 +160,10 @@ func (s *Server) Sockets(namespace string, a Audience) []*Socket {
 		return nil
 	}
 	if len(a.Rooms) == 0 {
-		return sp.without(a.Except, maps.Values(sp.sockets))
+		return sp.without(a.Except, len(sp.sockets), maps.Values(sp.sockets))
+	}
+	if room := a.Rooms[0]; len(a.Rooms) == 1 && sp.sockets[room] == nil { // the usual case needs no union
+		return sp.without(a.Except, len(sp.rooms[room]), maps.Keys(sp.rooms[room]))
 	}
 	found := map[*Socket]struct{}{}
 	for _, room := range a.Rooms {
@@ -168,11 +172,11 @@ func (s *Server) Sockets(namespace string, a Audience) []*Socket {
 		}
 		maps.Copy(found, sp.rooms[room])
 	}
-	return sp.without(a.Except, maps.Keys(found))
+	return sp.without(a.Except, len(found), maps.Keys(found))
 }
 
-func (sp *members) without(except []string, sockets func(yield func(*Socket) bool)) []*Socket {
-	var out []*Socket
+func (sp *members) without(except []string, count int, sockets iter.Seq[*Socket]) []*Socket {
+	out := make([]*Socket, 0, count)
 	for s := range sockets {
 		if !slices.ContainsFunc(except, func(room string) bool { return s.in(room) }) {
 			out = append(out, s)
