@@ -145,12 +145,18 @@ func (c *conn) connect(p packet) error {
 		return nil
 	}
 	c.busy++
-	// The end of the session calls cancel too; a child of its context would leave a table there for good.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.srv.opts.ConnectTimeout)
 	if sp == nil {
 		c.spaces = append(c.spaces, space{name: h.name})
 		sp = &c.spaces[len(c.spaces)-1]
 	}
+	if h.Authorize == nil {
+		if !c.admitLocked(sp, h, nil) {
+			c.busy--
+		}
+		return nil
+	}
+	// The end of the session calls cancel too; a child of its context would leave a table there for good.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.srv.opts.ConnectTimeout)
 	sp.cancel = cancel
 	c.srv.workers.run(func() {
 		defer cancel()
@@ -163,9 +169,6 @@ func (c *conn) connect(p packet) error {
 }
 
 func (c *conn) authorize(ctx context.Context, h *Handler, auth json.RawMessage) (principal any, err error) {
-	if h.Authorize == nil {
-		return nil, nil //nolint:nilnil // everybody is welcome and nobody in particular
-	}
 	defer func() {
 		if v := recover(); v != nil {
 			c.srv.opts.Logger.ErrorContext(ctx, "socketio: authorize panicked", "panic", v, "stack", string(debug.Stack()))
@@ -195,9 +198,14 @@ func (c *conn) admit(ctx context.Context, namespace string, h *Handler, principa
 		c.refuseLocked(namespace, c.refusal(ctx, err))
 		return false
 	}
-	s := newSocket(c, namespace, h, principal)
+	return c.admitLocked(sp, h, principal)
+}
+
+// admitLocked lets the socket live, unless the session has no room for the answer.
+func (c *conn) admitLocked(sp *space, h *Handler, principal any) bool {
+	s := newSocket(c, sp.name, h, principal)
 	// The reply goes first, and the socket can be found and its Connect is in line before the client can answer it.
-	if c.sendLocked(encodeConnect(namespace, s.id)) != nil {
+	if c.sendLocked(encodeConnect(sp.name, s.id)) != nil {
 		return false
 	}
 	sp.socket, sp.visited = s, true

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -223,9 +224,12 @@ func (s *Server) openPacket(c *conn, transport string) []byte {
 	if transport == TransportPolling && slices.Contains(s.opts.Transports, TransportWebSocket) {
 		upgrades = `["websocket"]`
 	}
-	return fmt.Appendf([]byte{engineOpen},
-		`{"sid":%q,"upgrades":%s,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`,
-		c.id, upgrades, s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload)
+	out := append(make([]byte, 0, 192), engineOpen) // the id is of plain characters
+	out = append(append(append(out, `{"sid":"`...), c.id...), `","upgrades":`...)
+	out = append(append(out, upgrades...), `,"pingInterval":`...)
+	out = append(strconv.AppendInt(out, s.opts.PingInterval.Milliseconds(), 10), `,"pingTimeout":`...)
+	out = append(strconv.AppendInt(out, s.opts.PingTimeout.Milliseconds(), 10), `,"maxPayload":`...)
+	return append(strconv.AppendInt(out, int64(s.opts.MaxPayload), 10), '}')
 }
 
 func (s *Server) lookup(sid string) *conn {
