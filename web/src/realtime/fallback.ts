@@ -1,7 +1,8 @@
-// When to poll. Only a verified failure starts polling: no connection within
-// five seconds of the start, a socket lost before it was ever ready, or one lost
-// for three seconds after that. A connect error alone is a transient; and
-// polling ends as soon as the socket is back.
+// When to poll. Only a verified failure starts polling: no ready connection
+// within five seconds of the start, or one that was ready and is lost for three
+// seconds. Errors and drops within that time are transients; the time runs on
+// through them until the socket is ready. Polling ends as soon as the socket is
+// back.
 
 export const connectTimeoutMs = 5_000;
 export const sustainedDisconnectMs = 3_000;
@@ -9,7 +10,7 @@ export const sustainedDisconnectMs = 3_000;
 export type Phase = "connecting" | "catching_up" | "live" | "reconnecting" | "polling";
 export type Timer = "connect" | "drop";
 
-export type Failure = "socket_connect_timeout" | "socket_disconnected_before_ready" | "socket_disconnected";
+export type Failure = "socket_connect_timeout" | "socket_disconnected";
 
 export interface Link {
   phase: Phase;
@@ -17,6 +18,8 @@ export interface Link {
   failure: Failure | null;
   /** The timer that runs, if any. */
   timer: Timer | null;
+  /** Its time was up while a socket was there that is not ready yet. */
+  overdue: Failure | null;
 }
 
 export type LinkEvent =
@@ -31,28 +34,42 @@ export const startLink = (): Link => ({
   everReady: false,
   failure: null,
   timer: "connect",
+  overdue: null,
 });
 
-const fail = (link: Link, failure: Failure): Link => ({ ...link, phase: "polling", failure, timer: null });
+const fail = (link: Link, failure: Failure): Link => ({
+  ...link,
+  phase: "polling",
+  failure,
+  timer: null,
+  overdue: null,
+});
 
 export function step(link: Link, event: LinkEvent): Link {
   switch (event.type) {
     case "connected":
-      return { ...link, phase: "catching_up", timer: null };
+      return { ...link, phase: "catching_up" };
     case "ready":
-      return { phase: "live", everReady: true, failure: null, timer: null };
+      if (link.phase === "live") return link;
+      return { phase: "live", everReady: true, failure: null, timer: null, overdue: null };
     case "connect_error":
       return link;
     case "disconnected":
-      if (link.phase === "polling" || link.phase === "reconnecting") return link;
-      if (!link.everReady) return fail(link, "socket_disconnected_before_ready");
-      // Lost again while catching up after a failure: it was never back.
-      if (link.failure !== null) return fail(link, link.failure);
-      return { ...link, phase: "reconnecting", timer: "drop" };
-    case "timer":
+      return lost(link);
+    case "timer": {
       if (event.timer !== link.timer) return link; // a timer that was cleared meanwhile
-      return fail(link, event.timer === "connect" ? "socket_connect_timeout" : "socket_disconnected");
+      const failure = event.timer === "connect" ? "socket_connect_timeout" : "socket_disconnected";
+      return link.phase === "catching_up" ? { ...link, timer: null, overdue: failure } : fail(link, failure);
+    }
   }
+}
+
+function lost(link: Link): Link {
+  if (link.phase !== "live" && link.phase !== "catching_up") return link;
+  // Lost again before it had caught up: it was never back.
+  const failure = link.failure ?? link.overdue;
+  if (failure !== null) return fail(link, failure);
+  return { ...link, phase: link.everReady ? "reconnecting" : "connecting", timer: link.timer ?? "drop" };
 }
 
 export const timerMs = (timer: Timer): number =>
@@ -77,12 +94,7 @@ export function describe(link: Link): { label: string; reason: string } {
 }
 
 function failureText(failure: Failure | null): string {
-  switch (failure) {
-    case "socket_connect_timeout":
-      return "The live connection could not be opened within 5 seconds.";
-    case "socket_disconnected_before_ready":
-      return "The live connection closed before it was ready.";
-    default:
-      return "The live connection has been lost for more than 3 seconds.";
-  }
+  return failure === "socket_connect_timeout"
+    ? "The live connection could not be opened within 5 seconds."
+    : "The live connection has been lost for more than 3 seconds.";
 }

@@ -11,6 +11,8 @@ import { logItemOf, mergeLogs, mergeRun, reduceRun, runOf } from "../features/ru
 const foldMs = 300;
 const logFlushMs = 60;
 const maxCachedEvents = 2_000;
+const maxRecent = 500;
+const maxRecentRuns = 20;
 
 const idIn = (stream: string): number => Number(stream.slice(stream.indexOf(":") + 1));
 
@@ -19,10 +21,19 @@ export class CachePatcher {
   private readonly logs = new Map<number, LogItem[]>();
   private foldTimer: ReturnType<typeof setTimeout> | undefined;
   private logTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly recent = new Map<number, Envelope[]>();
+  private readonly unwatch: () => void;
 
-  constructor(private readonly cache: QueryClient) {}
+  constructor(private readonly cache: QueryClient) {
+    this.unwatch = cache.getQueryCache().subscribe((event) => {
+      if (event.type !== "updated" || event.action.type !== "success" || event.action.manual) return;
+      const [domain, what, id] = event.query.queryKey;
+      if (domain === "runs" && what === "detail") queueMicrotask(() => this.catchUp(Number(id)));
+    });
+  }
 
   stop(): void {
+    this.unwatch();
     clearTimeout(this.foldTimer);
     clearTimeout(this.logTimer);
   }
@@ -49,13 +60,8 @@ export class CachePatcher {
 
   private applyRunEvent(e: Envelope): void {
     const runId = idIn(e.sequence_stream);
-    const detail = this.cache.getQueryData<RunDetail>(runKeys.detail(runId));
-    if (detail) {
-      const next = reduceRun(detail, e);
-      if (next === "refetch") this.refresh(runKeys.detail(runId));
-      else if (next !== detail) this.cache.setQueryData(runKeys.detail(runId), next);
-      this.refresh(runKeys.timeline(runId));
-    }
+    this.remember(runId, e);
+    if (this.reduce(runId, e)) this.refresh(runKeys.timeline(runId));
     this.cache.setQueryData<Envelope[]>(runKeys.events(runId), (known) =>
       !known || (known.at(-1)?.sequence ?? 0) >= e.sequence ? known : [...known, e].slice(-maxCachedEvents),
     );
@@ -64,6 +70,29 @@ export class CachePatcher {
     else if (e.entity_kind === "task") this.refresh(runKeys.node(Number(e.entity_id)));
     else if (e.event_type === "flowchart:node_artifact:persisted")
       this.refresh(runKeys.artifacts(Number(e.payload.task_id)));
+  }
+
+  /** False when nobody looks at the run. */
+  private reduce(runId: number, e: Envelope): boolean {
+    const detail = this.cache.getQueryData<RunDetail>(runKeys.detail(runId));
+    if (!detail) return false;
+    const next = reduceRun(detail, e);
+    if (next === "refetch") this.refresh(runKeys.detail(runId));
+    else if (next !== detail) this.cache.setQueryData(runKeys.detail(runId), next);
+    return true;
+  }
+
+  private remember(runId: number, e: Envelope): void {
+    const known = this.recent.get(runId) ?? [];
+    this.recent.delete(runId);
+    this.recent.set(runId, [...known, e].slice(-maxRecent));
+    const oldest = this.recent.keys().next().value;
+    if (this.recent.size > maxRecentRuns && oldest !== undefined) this.recent.delete(oldest);
+  }
+
+  // A snapshot that was made before events that are already shown: they come after it.
+  private catchUp(runId: number): void {
+    for (const e of this.recent.get(runId) ?? []) this.reduce(runId, e);
   }
 
   private patchLists(run: FlowchartRun): void {

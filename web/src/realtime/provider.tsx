@@ -9,18 +9,28 @@ import {
   useSyncExternalStore,
 } from "react";
 import { ApiError } from "../api/client";
-import type { RealtimeClient } from "./client";
-import { describe, type Link, startLink } from "./fallback";
+import { describe } from "./fallback";
+import { type Details, type HubState, startState } from "./messages";
 import type { Session } from "./session";
+import type { TabClient } from "./tab";
 
 const pollMs = 5_000;
 const polled = new Set(["runs", "nodes", "flowcharts", "workers", "providers", "models"]);
 
-const Context = createContext<RealtimeClient | null>(null);
+const Context = createContext<TabClient | null>(null);
 
-export type Connection = "connecting" | "live" | "catching_up" | "polling" | "offline";
+export type Connection = "connecting" | "live" | "catching_up" | "polling" | "offline" | "degraded";
 
-/** Owns the socket for as long as somebody is signed in. */
+export interface ConnectionState {
+  state: Connection;
+  label: string;
+  reason: string;
+  details: Details;
+  /** When this tab last heard of anything. */
+  lastEvent: () => number | null;
+}
+
+/** Holds the line to the browser's socket for as long as somebody is signed in. */
 export function RealtimeProvider({
   children,
   onSignedOut,
@@ -29,7 +39,7 @@ export function RealtimeProvider({
   onSignedOut: () => void;
 }) {
   const cache = useQueryClient();
-  const [client, setClient] = useState<RealtimeClient | null>(null);
+  const [client, setClient] = useState<TabClient | null>(null);
 
   useEffect(() => {
     let stopped = false;
@@ -61,12 +71,11 @@ export function useRoom(room: string | null, after?: number): void {
   }, [client, room, after]);
 }
 
-const idle = startLink();
+const idle = startState("own");
 const never = () => () => {};
 
-function useLink(): Link {
-  const client = useContext(Context);
-  return useSyncExternalStore(client?.subscribe ?? never, client?.getLink ?? (() => idle));
+function useHubState(client: TabClient | null): HubState {
+  return useSyncExternalStore(client?.subscribe ?? never, client?.getState ?? (() => idle));
 }
 
 function useOnline(): boolean {
@@ -83,20 +92,17 @@ function useOnline(): boolean {
   );
 }
 
-/** Refreshes what is on the screen while the socket has verifiably failed. */
-export function usePolling(): { state: Connection; label: string; reason: string } {
+/** Refreshes what is on the screen while poll is set; false when the server cannot be reached. */
+function useRefreshing(poll: boolean): boolean {
   const cache = useQueryClient();
-  const link = useLink();
-  const online = useOnline();
   const [reachable, setReachable] = useState(true);
-  const polling = link.phase === "polling";
-
   useEffect(() => {
-    if (!polling) {
+    if (!poll) {
       setReachable(true);
       return;
     }
-    const poll = async () => {
+    const refresh = async () => {
+      if (document.visibilityState === "hidden") return;
       const predicate = (query: { queryKey: readonly unknown[] }) => polled.has(String(query.queryKey[0]));
       await cache.refetchQueries({ type: "active", predicate });
       const lost = cache
@@ -105,22 +111,36 @@ export function usePolling(): { state: Connection; label: string; reason: string
         .some((q) => q.state.error instanceof ApiError && q.state.error.status === 0);
       setReachable(!lost);
     };
-    void poll();
-    const timer = setInterval(() => void poll(), pollMs);
+    void refresh();
+    const timer = setInterval(() => void refresh(), pollMs);
     return () => clearInterval(timer);
-  }, [polling, cache]);
+  }, [poll, cache]);
+  return reachable;
+}
 
-  return useMemo(() => {
-    if (!online)
-      return { state: "offline", label: "Offline", reason: "This device has no network connection." };
-    if (polling && !reachable) {
-      return {
-        state: "offline",
-        label: "Offline",
-        reason: "The server cannot be reached. Trying again every 5 seconds.",
-      };
-    }
-    const state = link.phase === "reconnecting" ? "catching_up" : link.phase;
-    return { state, ...describe(link) };
-  }, [link, online, polling, reachable]);
+function say(hub: HubState, online: boolean, reachable: boolean): Omit<ConnectionState, "lastEvent"> {
+  const { link, details } = hub;
+  const offline = { state: "offline" as const, label: "Offline", details };
+  if (!online) return { ...offline, reason: "This device has no network connection." };
+  if (link.phase === "polling" && !reachable) {
+    return { ...offline, reason: "The server cannot be reached. Trying again every 5 seconds." };
+  }
+  if (link.phase === "live" && details.degraded !== null) {
+    const reason = `The server says that changes may come late: ${details.degraded}.`;
+    return { state: "degraded", label: "Degraded", reason, details };
+  }
+  const state = link.phase === "reconnecting" ? "catching_up" : link.phase;
+  return { state, ...describe(link), details };
+}
+
+/** How changes arrive, and why so. Refreshes by itself while the socket has verifiably failed; use it once. */
+export function usePolling(): ConnectionState {
+  const client = useContext(Context);
+  const hub = useHubState(client);
+  const online = useOnline();
+  const reachable = useRefreshing(hub.link.phase === "polling");
+  return useMemo(
+    () => ({ ...say(hub, online, reachable), lastEvent: () => client?.lastEvent() ?? null }),
+    [hub, online, reachable, client],
+  );
 }

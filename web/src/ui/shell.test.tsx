@@ -1,20 +1,23 @@
 import { act, fireEvent, screen } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Link, startLink, step } from "../realtime/fallback";
+import { type Details, startState } from "../realtime/messages";
 import { RealtimeProvider } from "../realtime/provider";
 import { serve, show } from "../test/render";
 import { Shell } from "./shell";
 
 // A socket that does what the test says.
 const socket = vi.hoisted(() => ({
-  link: undefined as unknown,
+  state: undefined as unknown,
+  lastEvent: null as number | null,
   listeners: new Set<() => void>(),
   stopped: 0,
 }));
 vi.mock("../realtime/session", () => ({
   startSession: () => ({
     client: {
-      getLink: () => socket.link,
+      getState: () => socket.state,
+      lastEvent: () => socket.lastEvent,
       subscribe: (listener: () => void) => {
         socket.listeners.add(listener);
         return () => socket.listeners.delete(listener);
@@ -26,9 +29,9 @@ vi.mock("../realtime/session", () => ({
   }),
 }));
 
-const become = (link: Link) =>
+const become = (link: Link, details: Partial<Details> = {}) =>
   act(() => {
-    socket.link = link;
+    socket.state = { link, details: { ...startState("shared").details, ...details } };
     for (const listener of socket.listeners) listener();
   });
 
@@ -57,7 +60,7 @@ const open = () =>
 const dot = (name: RegExp) => screen.findByRole("button", { name });
 
 beforeEach(() => {
-  socket.link = connecting;
+  socket.state = startState("shared");
   socket.listeners.clear();
   socket.stopped = 0;
   serve({ "GET /flowcharts": { body: { items: [], next_cursor: null } } });
@@ -80,6 +83,25 @@ describe("the connection dot", () => {
     await dot(/^Connection: Live/);
     unmount();
     expect(socket.stopped).toBe(1);
+  });
+
+  it("shows what carries the events on a closer look", async () => {
+    await open();
+    await vi.waitFor(() => expect(socket.listeners.size).toBeGreaterThan(0), 5_000);
+    socket.lastEvent = Date.now();
+    become(live, { transport: "websocket", worker: "WORKERA", since: Date.now() - 120_000, tabs: 3 });
+    fireEvent.mouseEnter(await dot(/^Connection: Live/));
+    await screen.findByText("WebSocket");
+    for (const text of ["WORKERA", "2 min ago", "just now", "3 tabs"]) screen.getByText(text);
+    become(lost, { closed: "slow_consumer" });
+    screen.getByText("this browser took too long to read");
+  });
+
+  it("says when the server says that it is late", async () => {
+    await open();
+    await vi.waitFor(() => expect(socket.listeners.size).toBeGreaterThan(0), 5_000);
+    become(live, { degraded: "bus: no answer" });
+    await dot(/^Connection: Degraded\. The server says that changes may come late: bus: no answer\./);
   });
 
   it("says that the device is offline", async () => {

@@ -4,7 +4,7 @@ import { IconChevronsLeft, IconChevronsRight, IconMenu2, IconSearch } from "@tab
 import { Link } from "@tanstack/react-router";
 import { lazy, type ReactNode, Suspense, useState } from "react";
 import { config } from "../config";
-import { usePolling } from "../realtime/provider";
+import { ConnectionDot } from "./connection";
 import { Logo } from "./logo";
 import { type Entry, navigation } from "./navigation";
 import classes from "./shell.module.css";
@@ -47,22 +47,6 @@ function Navigation({ small, onFollow }: { small: boolean; onFollow?: () => void
         <NavItem key={entry.to} entry={entry} small={small} onFollow={onFollow} />
       ))}
     </nav>
-  );
-}
-
-function ConnectionDot() {
-  const { state, label, reason } = usePolling();
-  return (
-    <Tooltip
-      label={`${label}. ${reason}`}
-      position="bottom-end"
-      events={{ hover: true, focus: true, touch: true }}
-    >
-      <button type="button" className={classes.connection} aria-label={`Connection: ${label}. ${reason}`}>
-        <span className={classes.dot} data-state={state} />
-        <span className={classes.connectionLabel}>{label}</span>
-      </button>
-    </Tooltip>
   );
 }
 
