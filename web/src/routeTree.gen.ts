@@ -14,6 +14,7 @@ import { Route as SetupRouteImport } from './routes/setup'
 import { Route as SignInRouteImport } from './routes/sign-in'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppRealtimeRouteImport } from './routes/_app/realtime'
 import { Route as AppSettingsRouteImport } from './routes/_app/settings'
 import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts/index'
 import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
@@ -42,6 +43,11 @@ const AppIndexRoute = AppIndexRouteImport.update({
 const AppModelsRoute = AppModelsRouteImport.update({
   id: '/models',
   path: '/models',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppRealtimeRoute = AppRealtimeRouteImport.update({
+  id: '/realtime',
+  path: '/realtime',
   getParentRoute: () => AppRoute,
 } as any)
 const AppSettingsRoute = AppSettingsRouteImport.update({
@@ -76,6 +82,7 @@ export interface FileRoutesByFullPath {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
   '/models': typeof AppModelsRoute
+  '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
@@ -86,6 +93,7 @@ export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
   '/models': typeof AppModelsRoute
+  '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
   '/': typeof AppIndexRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
@@ -99,6 +107,7 @@ export interface FileRoutesById {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
   '/_app/models': typeof AppModelsRoute
+  '/_app/realtime': typeof AppRealtimeRoute
   '/_app/settings': typeof AppSettingsRoute
   '/_app/': typeof AppIndexRoute
   '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
@@ -113,6 +122,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/sign-in'
     | '/models'
+    | '/realtime'
     | '/settings'
     | '/flowcharts/$flowchartId'
     | '/runs/$runId'
@@ -123,6 +133,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/sign-in'
     | '/models'
+    | '/realtime'
     | '/settings'
     | '/'
     | '/flowcharts/$flowchartId'
@@ -135,6 +146,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/sign-in'
     | '/_app/models'
+    | '/_app/realtime'
     | '/_app/settings'
     | '/_app/'
     | '/_app/flowcharts/$flowchartId'
@@ -186,6 +198,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppModelsRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/realtime': {
+      id: '/_app/realtime'
+      path: '/realtime'
+      fullPath: '/realtime'
+      preLoaderRoute: typeof AppRealtimeRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/settings': {
       id: '/_app/settings'
       path: '/settings'
@@ -226,6 +245,7 @@ declare module '@tanstack/react-router' {
 
 interface AppRouteChildren {
   AppModelsRoute: typeof AppModelsRoute
+  AppRealtimeRoute: typeof AppRealtimeRoute
   AppSettingsRoute: typeof AppSettingsRoute
   AppIndexRoute: typeof AppIndexRoute
   AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
@@ -236,6 +256,7 @@ interface AppRouteChildren {
 
 const AppRouteChildren: AppRouteChildren = {
   AppModelsRoute: AppModelsRoute,
+  AppRealtimeRoute: AppRealtimeRoute,
   AppSettingsRoute: AppSettingsRoute,
   AppIndexRoute: AppIndexRoute,
   AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,

@@ -144,3 +144,8 @@ export function usePolling(): ConnectionState {
     [hub, online, reachable, client],
   );
 }
+
+/** What carries this tab's events. */
+export function useDetails(): Details {
+  return useHubState(useContext(Context)).details;
+}

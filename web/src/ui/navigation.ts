@@ -1,5 +1,6 @@
 import {
   IconActivity,
+  IconBroadcast,
   IconCpu,
   IconLayoutDashboard,
   IconSchema,
@@ -18,5 +19,6 @@ export const navigation: Entry[] = [
   { to: "/flowcharts", label: "Flowcharts", icon: IconSchema },
   { to: "/runs", label: "Runs", icon: IconActivity },
   { to: "/models", label: "Models", icon: IconCpu },
+  { to: "/realtime", label: "Realtime", icon: IconBroadcast },
   { to: "/settings", label: "Settings", icon: IconSettings },
 ];
