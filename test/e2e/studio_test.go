@@ -26,6 +26,7 @@ const patience = 60 * time.Second
 type studio struct {
 	t     *testing.T
 	args  []string // further ones
+	env   []string // further ones
 	dir   string
 	url   string
 	setup string // the setup token of the first start
@@ -48,13 +49,19 @@ func binary(t *testing.T) string {
 // newStudio starts a studio on a fresh data dir.
 func newStudio(t *testing.T, args ...string) *studio {
 	t.Helper()
+	return newStudioWith(t, nil, args...)
+}
+
+// newStudioWith is newStudio with further environment.
+func newStudioWith(t *testing.T, env []string, args ...string) *studio {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "llmctl-e2e-") //nolint:usetesting // the database's account must reach it
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := &studio{t: t, args: args, dir: dir, url: "http://" + l.Addr().String()}
+	s := &studio{t: t, args: args, env: env, dir: dir, url: "http://" + l.Addr().String()}
 	require.NoError(t, l.Close())
 	s.start()
 	t.Cleanup(func() { s.end(syscall.SIGTERM) })
@@ -72,7 +79,7 @@ func (s *studio) start() {
 			s.cmd.Env = append(s.cmd.Env, pair)
 		}
 	}
-	s.cmd.Env = append(s.cmd.Env, "CELERY_WORKER_CONCURRENCY=8")
+	s.cmd.Env = append(append(s.cmd.Env, "CELERY_WORKER_CONCURRENCY=8"), s.env...)
 	s.log = &bytes.Buffer{}
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()

@@ -35,7 +35,11 @@ function Realtime() {
   const manages = user.role === "admin";
   return (
     <PageFrame title="Realtime">
-      {status.isError && <ErrorNotice error={status.error} onRetry={() => void status.refetch()} />}
+      {status.isError && (
+        <div className={classes.error}>
+          <ErrorNotice error={status.error} onRetry={() => void status.refetch()} />
+        </div>
+      )}
       {status.isPending && <Lines n={6} height={64} />}
       {status.data && (
         <>
@@ -48,7 +52,7 @@ function Realtime() {
           <WorkersSection status={status.data} />
         </>
       )}
-      {manages && <ConnectionsSection room={room} own={own} />}
+      {manages && status.data && <ConnectionsSection room={room} own={own} />}
       {manages && sid !== undefined && (
         <ConnectionDrawer
           key={sid}

@@ -1,4 +1,4 @@
-import { Badge, Button, CloseButton, Tooltip } from "@mantine/core";
+import { Button, CloseButton, Tooltip } from "@mantine/core";
 import { IconAlertTriangle, IconPlugConnectedX } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
@@ -23,11 +23,7 @@ function Row({ item, own, room }: { item: Connection; own: boolean; room: string
         >
           {item.user.email}
         </Link>
-        {own && (
-          <Badge ml={8} size="xs" variant="light" color="gray">
-            this browser
-          </Badge>
-        )}
+        {own && <span className={classes.own}>this browser</span>}
         <div className={table.sub}>{item.via === "api_key" ? "with an API key" : item.user.role}</div>
       </td>
       <td>

@@ -93,8 +93,9 @@ export function LatencySection({ latency }: { latency: Latency }) {
             </dl>
             <Histogram latency={latency} />
             <p className={classes.quiet}>
-              From the commit of an event until it is handed to a socket.{" "}
-              {plural(latency.count, "delivery", "deliveries")} since the workers started.
+              Each bar counts deliveries that took up to so many milliseconds, from the commit of an event
+              until it is handed to a socket: {plural(latency.count, "delivery", "deliveries")} since the
+              workers started.
             </p>
           </>
         )}
