@@ -18,9 +18,9 @@ import (
 func TestMainJobInABrowser(t *testing.T) {
 	t.Parallel()
 	s := newStudioWith(t, []string{"LLMCTL_STUDIO_PROXY_FIX_ENABLED=true", "LLMCTL_STUDIO_PROXY_FIX_X_PREFIX=1"}, "--demo")
-	require.Equal(t, "ok\n", inBrowser(t, s, nil, "main-job.mjs", s.url+"/web/setup?token="+s.setup))
-	require.NotContains(t, inBrowser(t, s, nil, "keyboard.mjs", s.url+"/web"), "FAIL")
-	require.Equal(t, "ok\n", inBrowser(t, s, nil, "prefix.mjs", s.url+"/web"))
+	require.Equal(t, "ok\n", inBrowser(t, nil, "main-job.mjs", s.url+"/web/setup?token="+s.setup))
+	require.NotContains(t, inBrowser(t, nil, "keyboard.mjs", s.url+"/web"), "FAIL")
+	require.Equal(t, "ok\n", inBrowser(t, nil, "prefix.mjs", s.url+"/web"))
 }
 
 // TestRealtimeInABrowser watches one run in several tabs: one socket for all of
@@ -32,12 +32,12 @@ func TestRealtimeInABrowser(t *testing.T) {
 		s.end(syscall.SIGTERM)
 		s.start()
 	}
-	require.Equal(t, "restart\nok\n", inBrowser(t, s, restart, "realtime.mjs", s.url+"/web/setup?token="+s.setup))
+	require.Equal(t, "restart\nok\n", inBrowser(t, restart, "realtime.mjs", s.url+"/web/setup?token="+s.setup))
 }
 
 // inBrowser runs one of the page's browser tests and gives what it wrote. When it
 // writes "restart", restart is called and "restarted" answered.
-func inBrowser(t *testing.T, s *studio, restart func(), script string, args ...string) string {
+func inBrowser(t *testing.T, restart func(), script string, args ...string) string {
 	t.Helper()
 	web, err := filepath.Abs("../../web")
 	require.NoError(t, err)

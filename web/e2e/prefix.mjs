@@ -9,11 +9,13 @@ const target = new URL(process.argv[2]);
 const prefix = process.env.STUDIO_PREFIX ?? "/studio";
 const account = { email: process.env.STUDIO_EMAIL, password: process.env.STUDIO_PASSWORD };
 
+const wrong = [];
 const inside = (url) => url === prefix || url.startsWith(`${prefix}/`);
 const strip = (url) => url.slice(prefix.length) || "/";
 const forwarded = (request, host) => ({ ...request.headers, host, "x-forwarded-prefix": prefix });
 const proxy = http.createServer((request, response) => {
   if (!inside(request.url)) {
+    wrong.push(request.url);
     response.writeHead(404).end("outside of the prefix");
     return;
   }
@@ -33,8 +35,14 @@ const proxy = http.createServer((request, response) => {
   onward.on("error", () => response.destroy());
   request.pipe(onward);
 });
+// The page's socket is in a worker, which the browser's events do not tell of.
+let sockets = 0;
 proxy.on("upgrade", (request, socket, head) => {
-  if (!inside(request.url)) return socket.destroy();
+  sockets++;
+  if (!inside(request.url)) {
+    wrong.push(request.url);
+    return socket.destroy();
+  }
   const onward = net.connect(Number(target.port), target.hostname, () => {
     const headers = Object.entries(forwarded(request, request.headers.host));
     onward.write(
@@ -55,7 +63,6 @@ const browser = await chromium.launch({
   args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
 });
 const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-const wrong = [];
 page.on("request", (r) => {
   const url = new URL(r.url());
   if (url.protocol.startsWith("http") && (url.origin !== origin || !inside(url.pathname)))
@@ -65,12 +72,6 @@ page.on("response", (r) => {
   if (r.status() >= 400 && r.status() !== 401) wrong.push(`${r.status()} ${r.url()}`);
 });
 page.on("pageerror", (error) => wrong.push(error.message));
-let sockets = 0;
-page.on("websocket", (s) => {
-  sockets++;
-  if (!inside(new URL(s.url()).pathname)) wrong.push(s.url());
-});
-
 try {
   await page.goto(`${base}`);
   await page.getByLabel("Email").fill(account.email);
