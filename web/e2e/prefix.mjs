@@ -28,6 +28,7 @@ const proxy = http.createServer((request, response) => {
       headers: forwarded(request, request.headers.host),
     },
     (answer) => {
+      if (/\/shared-worker-[^/]*\.js$/.test(request.url) && answer.statusCode === 200) workers++;
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);
     },
@@ -37,6 +38,7 @@ const proxy = http.createServer((request, response) => {
 });
 // The page's socket is in a worker, which the browser's events do not tell of.
 let sockets = 0;
+let workers = 0;
 proxy.on("upgrade", (request, socket, head) => {
   sockets++;
   if (!inside(request.url)) {
@@ -106,6 +108,7 @@ try {
   );
   if (fonts > 0) wrong.push(`${fonts} fonts did not load`);
   if (sockets === 0) wrong.push("no WebSocket was opened");
+  if (workers === 0) wrong.push("the shared worker was not loaded");
   if (wrong.length > 0) throw new Error(wrong.join("\n"));
   process.stdout.write("ok\n");
 } catch (error) {

@@ -199,6 +199,7 @@ await shoot("run-live", async () => {
 });
 await shoot("runs", at("/runs"));
 await shoot("models", at("/models"));
+await shoot("realtime", at("/realtime"));
 await shoot("settings", at("/settings"));
 await shoot(
   "palette",
