@@ -53,3 +53,10 @@ export type ProviderKind = Provider["kind"];
 export type ProviderTest = Schemas["ProviderTest"];
 export type OfferedModel = Schemas["ProviderModel"];
 export type Model = Schemas["ModelView"];
+
+export type RealtimeStatus = Schemas["RealtimeStatus"];
+export type RealtimeWorker = Schemas["RealtimeWorker"];
+export type Totals = Schemas["RealtimeTotals"];
+export type Transports = Schemas["RealtimeTransports"];
+export type Latency = Schemas["RealtimeLatency"];
+export type Connection = Schemas["RealtimeConnection"];

@@ -76,7 +76,10 @@ describe("troubles", () => {
     reason: "",
     connections: { websocket: 0, polling: 0 },
     queued: { frames: 0, bytes: 0 },
-    hub: { bus: "redis", bus_health: { ok: true, reconnects: 0, dropped: 0 } },
+    hub: {
+      bus: "redis",
+      bus_health: { ok: true, reconnects: 0, dropped: 0, published: 0, received: 0, undecodable: 0 },
+    },
     latency: latency([0, 0, 0, 0]),
     ...more,
   });
@@ -87,7 +90,15 @@ describe("troubles", () => {
   });
 
   it("names a worker that is not ready, why, what it means and what to check", () => {
-    const bus_health = { ok: false, reason: "refused", reconnects: 1, dropped: 0 };
+    const bus_health = {
+      ok: false,
+      reason: "refused",
+      reconnects: 1,
+      dropped: 0,
+      published: 0,
+      received: 0,
+      undecodable: 0,
+    };
     const [text] = of(worker({ ready: false, reason: "bus: refused", hub: { bus: "redis", bus_health } }));
     expect(text).toContain("Worker A on web-0 is not ready: bus: refused.");
     expect(text).toContain("nothing is lost");

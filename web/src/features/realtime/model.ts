@@ -1,95 +1,16 @@
+import type { Connection, Latency, RealtimeStatus, Transports } from "../../api/aliases";
+
 // What the page knows of the realtime side beyond what the server says. The shapes
 // are those of the API's document.
 
-export interface Transports {
-  websocket: number;
-  polling: number;
-}
-
-export interface Queue {
-  frames: number;
-  bytes: number;
-}
-
-export interface Latency {
-  bounds_ms: number[];
-  counts: number[];
-  count: number;
-  sum_ms: number;
-  p50_ms: number;
-  p90_ms: number;
-  p99_ms: number;
-}
-
-export interface BusHealth {
-  ok: boolean;
-  reason?: string;
-  reconnects: number;
-  dropped: number;
-  last_heard?: string;
-}
-
-export interface RealtimeWorker {
-  worker: string;
-  hostname: string;
-  pid: number;
-  version: string;
-  started_at: string;
-  answered_by: boolean;
-  mute: string;
-  ready: boolean;
-  reason: string;
-  connections: Transports;
-  queued: Queue;
-  hub: { bus: string; bus_health: BusHealth };
-  latency: Latency;
-}
-
-export interface Totals {
-  connections: Transports;
-  queued: Queue;
-  delivered: number;
-  gaps: number;
-  replays: number;
-  replayed: number;
-  resyncs: number;
-  from_log: number;
-  slow_closes: number;
-  overflows: number;
-  latency: Latency;
-}
-
-export interface RealtimeStatus {
-  at: string;
-  ready: boolean;
-  workers: RealtimeWorker[];
-  totals: Totals;
-  rooms: { room: string; members: number; workers: number }[];
-}
-
-export interface Connection {
-  sid: string;
-  worker: string;
-  hostname: string;
-  user: { id: number; email: string; role: string };
-  via: "session" | "api_key";
-  credential_id: number;
-  since: string;
-  transport: "websocket" | "polling";
-  address: string;
-  user_agent: string;
-  rooms: string[];
-  catching_up: boolean;
-  streams: { stream: string; cursor: number }[];
-  queue: Queue;
-  requests: number;
-}
-
-export interface Connections {
-  items: Connection[];
-  next_cursor: string | null;
-  mute: { worker: string; hostname: string; reason: string }[];
-}
+export type {
+  Connection,
+  Latency,
+  RealtimeStatus,
+  RealtimeWorker,
+  Totals,
+  Transports,
+} from "../../api/aliases";
 
 export const total = (t: Transports): number => t.websocket + t.polling;
 
