@@ -79,7 +79,7 @@ describe("troubles", () => {
     hub: {
       bus: "redis",
       bus_health: { ok: true, reconnects: 0, dropped: 0, published: 0, received: 0, undecodable: 0 },
-    },
+    } as RealtimeWorker["hub"],
     latency: latency([0, 0, 0, 0]),
     ...more,
   });
@@ -99,7 +99,13 @@ describe("troubles", () => {
       received: 0,
       undecodable: 0,
     };
-    const [text] = of(worker({ ready: false, reason: "bus: refused", hub: { bus: "redis", bus_health } }));
+    const [text] = of(
+      worker({
+        ready: false,
+        reason: "bus: refused",
+        hub: { bus: "redis", bus_health } as RealtimeWorker["hub"],
+      }),
+    );
     expect(text).toContain("Worker A on web-0 is not ready: bus: refused.");
     expect(text).toContain("nothing is lost");
     expect(text).toContain("message bus (redis)");
