@@ -81,6 +81,8 @@ describe("troubles", () => {
       bus_health: { ok: true, reconnects: 0, dropped: 0, published: 0, received: 0, undecodable: 0 },
     } as RealtimeWorker["hub"],
     latency: latency([0, 0, 0, 0]),
+    foreign: null,
+    sockets: {} as RealtimeWorker["sockets"],
     ...more,
   });
   const of = (...workers: RealtimeWorker[]) => troubles({ workers } as RealtimeStatus).map((t) => t.text);
