@@ -60,10 +60,22 @@ const focused = () => page.evaluate(() => document.activeElement?.getAttribute("
 const place = (node) =>
   page.locator(`.react-flow__node[data-id="${node}"]`).evaluate((e) => e.style.transform);
 const key = (name) => page.keyboard.press(name);
+/** Waits until the view has stood still over two frames. */
+const still = () =>
+  page.waitForFunction(
+    () =>
+      new Promise((settled) => {
+        const viewport = document.querySelector(".react-flow__viewport");
+        const before = viewport?.style.transform;
+        requestAnimationFrame(() =>
+          requestAnimationFrame(() => settled(Boolean(before) && viewport.style.transform === before)),
+        );
+      }),
+  );
 const open = async () => {
   await page.goto(`${base}/flowcharts/${id}`);
   await page.locator(".react-flow__node").first().waitFor();
-  await page.waitForTimeout(400);
+  await still();
 };
 
 await open();
@@ -107,8 +119,10 @@ await check("Delete removes it", async () => (await nodes()) === afterDuplicate)
 const view = () => page.locator(".react-flow__viewport").evaluate((e) => e.style.transform);
 const box = await page.locator(".react-flow__pane").boundingBox();
 await page.mouse.move(box.x + 300, box.y + 300);
+const fitted = await view();
 await page.mouse.wheel(0, 600);
-await page.waitForTimeout(300);
+await check("the wheel zooms", async () => (await view()) !== fitted);
+await still();
 const zoomed = await view();
 await key("f");
 await check("F fits", async () => (await view()) !== zoomed);
