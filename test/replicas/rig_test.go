@@ -210,6 +210,19 @@ func (a *api) try(method, path, body string) (int, []byte) {
 	return res.StatusCode, raw
 }
 
+// get gives 0 where nobody answers.
+func (a *api) get(path string) (int, error) {
+	req, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, a.base+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := a.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return res.StatusCode, res.Body.Close()
+}
+
 func signIn(t *testing.T, base string) *api {
 	t.Helper()
 	a := &api{t: t, base: base, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}}
