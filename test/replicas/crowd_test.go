@@ -185,7 +185,7 @@ func disturb(ctx context.Context, t *testing.T, r *replica, redis *redistest.Ser
 		switch what := []string{"worker killed", "redis killed", "worker killed", "redis frozen", "redis emptied"}[i%5]; what {
 		case "worker killed":
 			if pids := children(r.cmd.Process.Pid); len(pids) > 0 {
-				_ = syscall.Kill(pids[rand.IntN(len(pids))], syscall.SIGKILL) //nolint:gosec // whichever
+				_ = syscall.Kill(pids[rand.IntN(len(pids))], syscall.SIGKILL)
 			}
 			done[what]++
 		case "redis killed":
