@@ -75,7 +75,7 @@ func TestBusThatIsDownIsFound(t *testing.T) {
 	t.Parallel()
 	ids, _ := examine(t, doctor.Options{APIKey: "k", URL: fake(t, map[string]http.HandlerFunc{"/": func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/realtime/status" {
-			_, _ = io.WriteString(w, `{"hub":{"ready":false,"reason":"bus: no canary","bus":"postgres"}}`)
+			_, _ = io.WriteString(w, `{"workers":[{"worker":"A","mute":"silent"},{"worker":"B","ready":false,"reason":"bus: no canary","hub":{"bus":"postgres"}}]}`)
 			return
 		}
 		if r.URL.Path == "/api/doctor/request" {

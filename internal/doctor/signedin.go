@@ -109,23 +109,40 @@ func (e *examination) bus(ctx context.Context) {
 		return
 	}
 	var body struct {
-		Hub struct {
-			Ready  bool   `json:"ready"`
-			Reason string `json:"reason"`
-			Bus    string `json:"bus"`
-		} `json:"hub"`
+		Workers []struct {
+			Worker   string `json:"worker"`
+			Hostname string `json:"hostname"`
+			Mute     string `json:"mute"` // why it did not answer: then nothing is known of its bus
+			Ready    bool   `json:"ready"`
+			Reason   string `json:"reason"`
+			Hub      struct {
+				Bus string `json:"bus"`
+			} `json:"hub"`
+		} `json:"workers"`
 	}
-	switch {
-	case a.status != http.StatusOK || !a.json(&body):
+	if a.status != http.StatusOK || !a.json(&body) || len(body.Workers) == 0 {
 		e.report.skip(name, "the server cannot tell: "+a.shown())
-	case !body.Hub.Ready:
-		e.report.find(name, Finding{
-			ID: "bus.down", Severity: Error, Seen: "events do not travel between processes: " + body.Hub.Reason,
-			Fix: "Check LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE and the database; events still arrive, but late.",
-		})
-	default:
-		e.report.pass(name, body.Hub.Bus+" carries")
+		return
 	}
+	bus := ""
+	for _, w := range body.Workers {
+		if w.Mute != "" {
+			continue
+		}
+		if !w.Ready {
+			e.report.find(name, Finding{
+				ID: "bus.down", Severity: Error, Seen: "events do not travel to worker " + w.Worker + " on " + w.Hostname + ": " + w.Reason,
+				Fix: "Check LLMCTL_STUDIO_SOCKETIO_MESSAGE_QUEUE and the database; events still arrive, but late.",
+			})
+			return
+		}
+		bus = w.Hub.Bus
+	}
+	if bus == "" {
+		e.report.skip(name, "no worker answers")
+		return
+	}
+	e.report.pass(name, bus+" carries")
 }
 
 // stream measures whether a stream's lines arrive when they are written.

@@ -350,6 +350,7 @@ func TestEveryTableIsEitherEmptiedOrKept(t *testing.T) {
 	known := append(sqliteimport.OwnTables(), sqliteimport.KeptTables()...)
 	rows, err := b.db.Query(t.Context(), `SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname !~ '^(river_|goose_)'`)
 	require.NoError(t, err)
+	defer rows.Close() // a failure must not leave the pool waiting for its connection
 	for rows.Next() {
 		var name string
 		require.NoError(t, rows.Scan(&name))

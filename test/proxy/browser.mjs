@@ -9,6 +9,10 @@ const browser = await chromium.launch({
   args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
 });
 const page = await browser.newPage({ ignoreHTTPSErrors: true });
+// Without a shared worker the page holds the socket itself, where it can be seen.
+await page.addInitScript(() => {
+  delete globalThis.SharedWorker;
+});
 const seen = { errors: [], failed: [], outside: [], sockets: [] };
 page.on("pageerror", (error) => seen.errors.push(error.message));
 page.on("response", (response) => {
@@ -16,7 +20,8 @@ page.on("response", (response) => {
   // Before signing in, the page asks who is signed in, and is told nobody.
   if (response.status() >= 400 && response.status() !== 401) seen.failed.push(`${response.status()} ${response.url()}`);
 });
-const socket = new Promise((resolve) => {
+const socket = new Promise((resolve, reject) => {
+  setTimeout(() => reject(new Error("no socket within 30 s")), 30_000).unref();
   page.on("websocket", (ws) => {
     seen.sockets.push(ws.url());
     ws.on("framereceived", resolve);
