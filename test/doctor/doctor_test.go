@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/doctor"
+	"github.com/llmctl/studio/internal/testkit/freeport"
 	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
 
@@ -122,7 +123,7 @@ func TestEachWrongConfigurationHasItsFinding(t *testing.T) {
 	ca := newAuthority(t)
 
 	upstreams := map[string]string{
-		"trusting": "server " + trusting + ";", "closed-mind": "server " + closed + ";", "down": "server 127.0.0.1:" + freePort(t) + ";",
+		"trusting": "server " + trusting + ";", "closed-mind": "server " + closed + ";", "down": "server 127.0.0.1:" + freeport.Get(t) + ";",
 		"in-turn": "server " + trusting + "; server " + second + ";",
 	}
 	var config strings.Builder
@@ -133,7 +134,7 @@ func TestEachWrongConfigurationHasItsFinding(t *testing.T) {
 	every := scenes(t, ca)
 	ports, list := map[string]string{}, []string{}
 	for name, s := range every {
-		ports[name] = freePort(t)
+		ports[name] = freeport.Get(t)
 		list = append(list, ports[name])
 		upstream, secure := "trusting", ""
 		if s.upstream != "" {
@@ -200,7 +201,7 @@ func TestCommandSaysWhatItFound(t *testing.T) {
 	require.Contains(t, string(out), "nothing found")
 	require.NotContains(t, string(out), "\x1b", "no colours in a file")
 
-	cmd = exec.CommandContext(t.Context(), binary(t), "doctor", "--json", "--url", "http://127.0.0.1:"+freePort(t)+"/web")
+	cmd = exec.CommandContext(t.Context(), binary(t), "doctor", "--json", "--url", "http://127.0.0.1:"+freeport.Get(t)+"/web")
 	out, err = cmd.Output()
 	require.Error(t, err)
 	require.Equal(t, 1, cmd.ProcessState.ExitCode())

@@ -142,16 +142,6 @@ func apiKey(t *testing.T, server string) string {
 	return made.Key
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return port
-}
-
 // nginx runs one with the given content of its http block, and waits for the ports.
 func nginx(t *testing.T, content string, ports []string) {
 	t.Helper()

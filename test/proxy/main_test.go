@@ -159,17 +159,6 @@ func startFrontend(t *testing.T, backend string, environ ...string) (p *process,
 	return p, upstream(p.ready(t))
 }
 
-// freePort is a port that was free just now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return port
-}
-
 // sample reads a sample configuration and replaces what differs here. Everything
 // that is to be replaced must be there.
 func sample(t *testing.T, name string, pairs ...string) string {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/llmctl/studio/internal/testkit/freeport"
 )
 
 // edge replaces the public side of a sample: port and certificate.
@@ -23,7 +25,7 @@ func edge(ca *authority, port string) []string {
 // behindNginx is the Studio behind a sample of nginx.
 func behindNginx(t *testing.T, name, prefix string, pairs ...string) *site {
 	t.Helper()
-	ca, port := newAuthority(t), freePort(t)
+	ca, port := newAuthority(t), freeport.Get(t)
 	nginx(t, sample(t, name, append(edge(ca, port), pairs...)...), port)
 	return newSite(t, "https://127.0.0.1:"+port+prefix, ca)
 }
@@ -217,7 +219,7 @@ func TestMissingUpgradeHeadersLeaveClientsPolling(t *testing.T) {
 func TestCaddy(t *testing.T) {
 	t.Parallel()
 	program := lookCaddy(t)
-	ca, port := newAuthority(t), freePort(t)
+	ca, port := newAuthority(t), freeport.Get(t)
 	cert, key := ca.issue("studio.example.com")
 	config := sample(t, "Caddyfile", "https://studio.example.com", "https://127.0.0.1:"+port, "127.0.0.1:5055",
 		serve(t, []string{"LLMCTL_STUDIO_PROXY_FIX_X_PREFIX=1"}, "--with-web"), "/etc/ssl/studio/fullchain.pem", cert, "/etc/ssl/studio/privkey.pem", key)
