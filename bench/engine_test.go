@@ -77,7 +77,8 @@ func newRig(b *testing.B, slots int) *rig {
 		Worker: worker, Fresh: func() bool { return true }, Now: time.Now, Logger: quiet,
 	})
 	client, err := queue.NewClient(queue.Options{
-		DB: db, Logger: quiet, Queues: []string{queue.Default}, Slots: slots, Work: runner.Work, Drain: runner.Drain,
+		DB: db, Logger: quiet, Queues: []string{queue.Default}, Slots: slots,
+		Handlers: []queue.Handler{{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain}},
 	})
 	require.NoError(b, err)
 	jobs.to = client

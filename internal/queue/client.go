@@ -11,16 +11,21 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/llmctl/studio/internal/postgres"
-	"github.com/llmctl/studio/internal/run"
 )
 
-// nodeArgs points at a node run.
-type nodeArgs struct {
-	NodeRunID int64 `json:"node_run_id"`
+// Handler works the jobs of one kind.
+type Handler struct {
+	Kind string
+	// Work is called for each job with the id of the row that it points at. It returns
+	// when the work is done or handed to somebody else; its context ends when the
+	// client is stopped hard. It may be called for a row that is gone, has ended or
+	// is worked by somebody else, and does nothing then.
+	Work func(ctx context.Context, id int64)
+	// Drain is called when the client stops taking jobs; it returns when what runs
+	// has ended, or has been handed over because its context ended. nil: what runs
+	// is short.
+	Drain func(ctx context.Context)
 }
-
-// Kind is River's name of the job.
-func (nodeArgs) Kind() string { return "node" }
 
 // Options wire a Client.
 type Options struct {
@@ -28,13 +33,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Queues that this process works, by public name; empty: it only inserts.
 	Queues []string
-	Slots  int // node runs at a time, over all queues
-	// Work is called for each job. It returns when the work is done or handed to
-	// somebody else; its context ends when the client is stopped hard.
-	Work func(ctx context.Context, nodeRunID int64)
-	// Drain is called when the client stops taking jobs; it returns when what runs
-	// has ended, or has been handed over because its context ended.
-	Drain func(ctx context.Context)
+	Slots  int // jobs at a time, over all queues and kinds
+	// Handlers are one for each kind that this process works; jobs of other kinds are
+	// left to others.
+	Handlers []Handler
 }
 
 // Client inserts jobs and, if it has queues, works them.
@@ -58,12 +60,13 @@ func NewClient(o Options) (*Client, error) {
 		MaxAttempts: 1,
 		// A job that is unknown here may be known elsewhere.
 		FetchOnlyKnownKinds:         true,
+		SkipUnknownJobCheck:         true,
 		CompletedJobRetentionPeriod: time.Hour,
 	}
 	if len(o.Queues) > 0 {
-		workers := river.NewWorkers()
-		if err := river.AddWorkerSafely(workers, &nodeWorker{c: c}); err != nil {
-			return nil, fmt.Errorf("register node worker: %w", err)
+		workers, err := c.workers()
+		if err != nil {
+			return nil, err
 		}
 		cfg.Workers = workers
 		cfg.Queues = map[string]river.QueueConfig{}
@@ -78,19 +81,19 @@ func NewClient(o Options) (*Client, error) {
 	return c, nil
 }
 
-// InsertNodes enqueues jobs as part of a transaction. Implements run.Jobs.
-func (c *Client) InsertNodes(ctx context.Context, tx *postgres.Tx, jobs []run.Job) error {
-	params := make([]river.InsertManyParams, len(jobs))
-	for i, j := range jobs {
-		params[i] = river.InsertManyParams{
-			Args:       nodeArgs{NodeRunID: j.NodeRunID},
-			InsertOpts: &river.InsertOpts{Queue: riverName(j.Queue), ScheduledAt: j.At},
+// workers registers the handlers with River.
+func (c *Client) workers() (*river.Workers, error) {
+	workers, kinds := river.NewWorkers(), map[string]bool{}
+	for _, h := range c.o.Handlers {
+		if h.Kind == "" || h.Work == nil || kinds[h.Kind] {
+			return nil, fmt.Errorf("queue: the handler of kind %q has no kind, no work, or is not the only one", h.Kind)
 		}
+		kinds[h.Kind] = true
+		// The other ways of River's to register take the kind from the type, of which
+		// there is one for all kinds here.
+		river.AddWorkerArgs(workers, args{kind: h.Kind}, &worker{c: c, h: h})
 	}
-	if _, err := c.river.InsertManyFastTx(ctx, tx.Tx, params); err != nil {
-		return fmt.Errorf("insert jobs: %w", err)
-	}
-	return nil
+	return workers, nil
 }
 
 // Name names the service.
@@ -114,8 +117,10 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 	<-ctx.Done()
 	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	if c.o.Drain != nil {
-		go c.o.Drain(soft) // ends with soft at the latest
+	for _, h := range c.o.Handlers {
+		if h.Drain != nil {
+			go h.Drain(soft) // ends with soft at the latest
+		}
 	}
 	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), 2*drain)
 	defer cancelHard()
@@ -125,59 +130,26 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 	return nil
 }
 
-// drain is how long jobs may take to end by themselves. Node runs that need
-// longer are handed over: the runner ends their attempts as lost.
+// drain is how long jobs may take to end by themselves. What needs longer is
+// handed over by its handler.
 const drain = 8 * time.Second
 
-type nodeWorker struct {
-	river.WorkerDefaults[nodeArgs]
+type worker struct {
+	river.WorkerDefaults[args]
 	c *Client
+	h Handler
 }
 
-// Work takes one of the process's slots before it claims. Whatever happens to
-// the node run is the engine's to record, so the job itself always succeeds.
-func (w *nodeWorker) Work(ctx context.Context, job *river.Job[nodeArgs]) error {
+// Work takes one of the process's slots before the handler looks at the row.
+// Whatever becomes of the row is the domain's to record, so the job itself always
+// succeeds.
+func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	select {
 	case w.c.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil
 	}
 	defer func() { <-w.c.slots }()
-	w.c.o.Work(ctx, job.Args.NodeRunID)
+	w.h.Work(ctx, job.Args.id)
 	return nil
-}
-
-// reinsertSQL finds node runs that are due but have no job that is going to
-// happen (it was lost with a dead worker, or its row was claimed and requeued).
-const reinsertSQL = `
-SELECT n.id, n.queue FROM node_run n
-WHERE n.finished_at IS NULL AND n.status = 'queued' AND n.run_after < now() - interval '5 seconds'
-  AND NOT EXISTS (SELECT 1 FROM river_job j
-                  WHERE j.kind = 'node' AND j.state IN ('available', 'scheduled', 'retryable')
-                    AND j.args @> jsonb_build_object('node_run_id', n.id))
-ORDER BY n.run_after LIMIT 200`
-
-// Reinsert gives due node runs without a job a new one; it returns how many. A
-// doubled job is harmless, a missing one is not.
-func (c *Client) Reinsert(ctx context.Context) (int, error) {
-	n := 0
-	err := c.o.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		rows, err := tx.Query(ctx, reinsertSQL)
-		if err != nil {
-			return fmt.Errorf("find node runs without a job: %w", err)
-		}
-		jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (run.Job, error) {
-			var j run.Job
-			err := row.Scan(&j.NodeRunID, &j.Queue)
-			return j, err
-		})
-		if err != nil {
-			return fmt.Errorf("find node runs without a job: %w", err)
-		}
-		if n = len(jobs); n == 0 {
-			return nil
-		}
-		return c.InsertNodes(ctx, tx, jobs)
-	})
-	return n, err
 }

@@ -1,6 +1,9 @@
 package queue
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The public names of the queues (the seed's contract).
 const (
@@ -13,6 +16,8 @@ const (
 
 // Names lists the public names.
 func Names() []string { return []string{Default, Downloads, RAGIndex, RAGDrive, RAGGit} }
+
+func known(public string) bool { return slices.Contains(Names(), public) }
 
 // riverName maps a public name to River's, which must not contain dots. Nothing
 // else knows of the difference.

@@ -18,34 +18,37 @@ const (
 	// deadAfter is how long a counter must stand still under the observer's own
 	// uninterrupted polls.
 	deadAfter = 10 * time.Second
-	// cancelGrace is how long a holder may take to confirm a cancel.
-	cancelGrace = 30.0
+	// dueBatch bounds how many jobs one sweep replaces; the next one goes on.
+	dueBatch = 200
 )
 
 // sweepLock is the advisory lock that lets one process sweep at a time.
 const sweepLock = 0x6c6c6d63746c02
 
-// Recoverer is the domain's part of a sweep.
-type Recoverer interface {
+// Domain is what a sweep needs of those whose rows jobs point at.
+type Domain interface {
+	// Recover takes up the work of dead workers (those with a tombstone and those that
+	// stopped), bounded; it returns how much that was.
 	Recover(ctx context.Context) (int, error)
-	ExpireRuns(ctx context.Context) error
-	ForceCancels(ctx context.Context, graceSeconds float64) error
+	// Due lists rows that are due for some seconds and that nobody works, the oldest
+	// first, bounded. Those among them that have a job are left out by the sweep.
+	Due(ctx context.Context) ([]Pointer, error)
 }
 
 // Sweeper finds dead workers and puts right what nobody else does. Every worker
 // process runs one.
 type Sweeper struct {
-	db     *postgres.DB
-	client *Client
-	domain Recoverer
-	log    *slog.Logger
-	now    func() time.Time
-	watch  observer
+	db      *postgres.DB
+	client  *Client
+	domains []Domain
+	log     *slog.Logger
+	now     func() time.Time
+	watch   observer
 }
 
 // NewSweeper makes a sweeper.
-func NewSweeper(db *postgres.DB, client *Client, domain Recoverer, log *slog.Logger, now func() time.Time) *Sweeper {
-	return &Sweeper{db: db, client: client, domain: domain, log: log, now: now, watch: observer{seen: map[uuid.UUID]sighting{}}}
+func NewSweeper(db *postgres.DB, client *Client, domains []Domain, log *slog.Logger, now func() time.Time) *Sweeper {
+	return &Sweeper{db: db, client: client, domains: domains, log: log, now: now, watch: observer{seen: map[uuid.UUID]sighting{}}}
 }
 
 // Name names the service.
@@ -68,9 +71,8 @@ func (s *Sweeper) Run(ctx context.Context, ready func()) error {
 	}
 }
 
-// Sweep does one round: observe, bury the dead, and, in one process at a time,
-// recover what they held, expire runs, force overdue cancels and replace lost
-// jobs.
+// Sweep does one round: observe, bury the dead, and, in one process at a time, have
+// each domain recover what they held, and replace lost jobs.
 func (s *Sweeper) Sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -94,16 +96,65 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	return s.recover(ctx)
 }
 
+// recover does it for each domain; one that fails does not keep back the others.
 func (s *Sweeper) recover(ctx context.Context) error {
-	n, err := s.domain.Recover(ctx)
-	if n > 0 {
-		s.log.InfoContext(ctx, "took up work of dead workers", "attempts", n)
+	var failures []error
+	for _, d := range s.domains {
+		n, err := d.Recover(ctx)
+		if n > 0 {
+			s.log.InfoContext(ctx, "took up work of dead workers", "attempts", n)
+		}
+		again, errJobs := s.replaceLost(ctx, d)
+		if again > 0 {
+			s.log.InfoContext(ctx, "replaced lost jobs", "jobs", again)
+		}
+		failures = append(failures, err, errJobs)
 	}
-	again, errJobs := s.client.Reinsert(ctx)
-	if again > 0 {
-		s.log.InfoContext(ctx, "replaced lost jobs", "jobs", again)
+	return errors.Join(failures...)
+}
+
+// withoutJobSQL gives the positions of the pointers that no job is going to follow.
+const withoutJobSQL = `
+SELECT p.position FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS p (kind, id, position)
+WHERE NOT EXISTS (SELECT FROM river_job j
+                  WHERE j.kind = p.kind AND j.state IN ('available', 'scheduled', 'retryable')
+                    AND j.args @> jsonb_build_object('id', p.id))
+ORDER BY p.position LIMIT $3`
+
+// replaceLost gives due rows without a job a new one; it returns how many. A
+// doubled job is harmless, a missing one is not.
+func (s *Sweeper) replaceLost(ctx context.Context, d Domain) (int, error) {
+	due, err := d.Due(ctx)
+	if err != nil || len(due) == 0 {
+		return 0, err
 	}
-	return errors.Join(err, errJobs, s.domain.ExpireRuns(ctx), s.domain.ForceCancels(ctx, cancelGrace))
+	kinds, ids := make([]string, len(due)), make([]int64, len(due))
+	for i, p := range due {
+		kinds[i], ids[i] = p.Kind, p.ID
+	}
+	n := 0
+	err = s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		rows, err := tx.Query(ctx, withoutJobSQL, kinds, ids, dueBatch)
+		if err != nil {
+			return fmt.Errorf("find rows without a job: %w", err)
+		}
+		positions, err := pgx.CollectRows(rows, pgx.RowTo[int])
+		if err != nil {
+			return fmt.Errorf("find rows without a job: %w", err)
+		}
+		lost := make([]Pointer, 0, len(positions))
+		for _, position := range positions {
+			p := due[position-1]
+			if err := p.check(); err != nil { // must not keep back the others
+				s.log.ErrorContext(ctx, "a due row cannot have a job", "kind", p.Kind, "id", p.ID, "error", err)
+				continue
+			}
+			lost = append(lost, p)
+		}
+		n = len(lost)
+		return s.client.Insert(ctx, tx, lost)
+	})
+	return n, err
 }
 
 // bury tombstones the workers whose counter stood still for too long. The

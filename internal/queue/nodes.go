@@ -1,0 +1,75 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/run"
+)
+
+// InsertNodes enqueues pointers to node runs. Implements run.Jobs.
+func (c *Client) InsertNodes(ctx context.Context, tx *postgres.Tx, jobs []run.Job) error {
+	pointers := make([]Pointer, len(jobs))
+	for i, j := range jobs {
+		pointers[i] = Pointer{Kind: KindNode, ID: j.NodeRunID, Queue: j.Queue, At: j.At}
+	}
+	return c.Insert(ctx, tx, pointers)
+}
+
+// cancelGrace is how long the holder of an attempt may take to confirm a cancel.
+const cancelGrace = 30.0
+
+// RunEngine is what a sweep does for runs.
+type RunEngine interface {
+	Recover(ctx context.Context) (int, error)
+	ExpireRuns(ctx context.Context) error
+	ForceCancels(ctx context.Context, graceSeconds float64) error
+}
+
+// Nodes is the domain of the node runs.
+type Nodes struct {
+	db     *postgres.DB
+	engine RunEngine
+}
+
+// NewNodes makes the domain of the engine's node runs.
+func NewNodes(db *postgres.DB, engine RunEngine) *Nodes { return &Nodes{db: db, engine: engine} }
+
+// Recover takes up the attempts of dead workers, fails the runs whose time is over
+// and ends the cancelled attempts that nobody confirmed.
+func (n *Nodes) Recover(ctx context.Context) (int, error) {
+	lost, err := n.engine.Recover(ctx)
+	return lost, errors.Join(err, n.engine.ExpireRuns(ctx), n.engine.ForceCancels(ctx, cancelGrace))
+}
+
+// dueNodesSQL leaves out what has a job before it counts to the limit: many that
+// wait in line must not hide one whose job was lost.
+const dueNodesSQL = `
+SELECT 'node' AS kind, n.id, n.queue FROM node_run n
+WHERE n.finished_at IS NULL AND n.status = 'queued' AND n.run_after < now() - interval '5 seconds'
+  AND NOT EXISTS (SELECT FROM river_job j
+                  WHERE j.kind = 'node' AND j.state IN ('available', 'scheduled', 'retryable')
+                    AND j.args @> jsonb_build_object('id', n.id))
+ORDER BY n.run_after LIMIT $1`
+
+// Due lists the node runs that are due, but have no job that is going to happen:
+// it was lost with a dead worker, or came before the row's time.
+func (n *Nodes) Due(ctx context.Context) ([]Pointer, error) {
+	rows, err := n.db.Query(ctx, dueNodesSQL, dueBatch)
+	if err != nil {
+		return nil, fmt.Errorf("find node runs without a job: %w", err)
+	}
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Pointer, error) {
+		var p Pointer
+		err := row.Scan(&p.Kind, &p.ID, &p.Queue)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find node runs without a job: %w", err)
+	}
+	return due, nil
+}
