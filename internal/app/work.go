@@ -56,7 +56,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{queue.NewNodes(s.db, s.engine)}, s.log, s.now)
+	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{queue.NewNodes(s.db, s.engine)}, s.log)
 	return w, nil
 }
 

@@ -206,6 +206,15 @@ table imported_row
     constraint imported_row_pkey PRIMARY KEY (id)
     CREATE INDEX imported_row_source ON public.imported_row USING btree (source_table, source_id)
     CREATE UNIQUE INDEX imported_row_pkey ON public.imported_row USING btree (id)
+table liveness_watch
+    only_row boolean not null default true
+    polled_at timestamp with time zone not null default now()
+    unbroken_since timestamp with time zone not null default now()
+    sweeper uuid
+    sweeper_until timestamp with time zone not null default now()
+    constraint liveness_watch_only_row_check CHECK (only_row)
+    constraint liveness_watch_pkey PRIMARY KEY (only_row)
+    CREATE UNIQUE INDEX liveness_watch_pkey ON public.liveness_watch USING btree (only_row)
 table login_failure
     id bigint not null identity
     subject text not null
@@ -400,6 +409,8 @@ table worker_process
     stopped_at timestamp with time zone
     tombstone_at timestamp with time zone
     level integer not null default 1
+    watched_beat bigint
+    watched_since timestamp with time zone
     constraint worker_process_pkey PRIMARY KEY (id)
     CREATE INDEX worker_process_alive ON public.worker_process USING btree (beat_at) WHERE ((stopped_at IS NULL) AND (tombstone_at IS NULL))
     CREATE INDEX worker_process_owner ON public.worker_process USING btree (owner)

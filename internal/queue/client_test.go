@@ -156,7 +156,7 @@ func TestSweepReplacesLostJobsOfEveryDomain(t *testing.T) {
 	require.NoError(t, insert(t, db, c, has, Pointer{Kind: "that", ID: 2, Queue: Default}))
 	failing := &rows{err: context.Canceled}
 	other := &rows{due: []Pointer{has, {Kind: "this", ID: 3, Queue: "no such queue"}, lacks}}
-	s := NewSweeper(db, c, []Domain{failing, other}, quiet, time.Now)
+	s := NewSweeper(db, c, []Domain{failing, other}, quiet)
 	for range 2 { // the second finds nothing to do
 		require.ErrorIs(t, s.Sweep(t.Context()), context.Canceled, "what fails is told")
 		require.Equal(t, 2, count(t, db, `SELECT count(*) FROM river_job WHERE kind = 'this'`))

@@ -6,10 +6,9 @@
 // retries, time-outs and rescue are therefore switched off; the domain has its
 // own, counted in seconds.
 //
-// Liveness. Each worker process beats every 2 s (a counter in its row). Every
-// process watches all counters; one that stands still through 10 s of an
-// observer's own uninterrupted successful polls is declared dead, for good: a
-// tombstone. Because only uninterrupted polls count, a database outage or a
-// sleeping machine kills nobody. A worker that finds its own tombstone takes no
-// more work.
+// Liveness. Each worker process beats every 2 s (a counter in its row). All processes
+// watch the counters together, in rows too, so that what one saw counts for the others:
+// a counter that stands still through 10 s of an unbroken watch means death, for good: a
+// tombstone. Pauses break the watch, so a database outage or a machine that slept kills
+// nobody. A worker that finds its own tombstone takes no more work.
 package queue

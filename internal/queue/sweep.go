@@ -15,15 +15,16 @@ import (
 
 const (
 	sweepEvery = 2 * time.Second
-	// deadAfter is how long a counter must stand still under the observer's own
-	// uninterrupted polls.
+	// deadAfter is how long a counter must stand still under an unbroken watch.
 	deadAfter = 10 * time.Second
+	// watchGap is the longest pause between two looks of an unbroken watch.
+	watchGap = 3 * sweepEvery
+	// turn is how long the process whose turn it is to sweep keeps others from doing
+	// the same work. One that dies or freezes loses it.
+	turn = 2 * sweepEvery
 	// dueBatch bounds how many jobs one sweep replaces; the next one goes on.
 	dueBatch = 200
 )
-
-// sweepLock is the advisory lock that lets one process sweep at a time.
-const sweepLock = 0x6c6c6d63746c02
 
 // Domain is what a sweep needs of those whose rows jobs point at.
 type Domain interface {
@@ -42,13 +43,12 @@ type Sweeper struct {
 	client  *Client
 	domains []Domain
 	log     *slog.Logger
-	now     func() time.Time
-	watch   observer
+	watch   watch
 }
 
 // NewSweeper makes a sweeper.
-func NewSweeper(db *postgres.DB, client *Client, domains []Domain, log *slog.Logger, now func() time.Time) *Sweeper {
-	return &Sweeper{db: db, client: client, domains: domains, log: log, now: now, watch: observer{seen: map[uuid.UUID]sighting{}}}
+func NewSweeper(db *postgres.DB, client *Client, domains []Domain, log *slog.Logger) *Sweeper {
+	return &Sweeper{db: db, client: client, domains: domains, log: log, watch: watch{db: db, me: uuid.New()}}
 }
 
 // Name names the service.
@@ -71,28 +71,23 @@ func (s *Sweeper) Run(ctx context.Context, ready func()) error {
 	}
 }
 
-// Sweep does one round: observe, bury the dead, and, in one process at a time, have
-// each domain recover what they held, and replace lost jobs.
+// Sweep does one round: look at the beats, bury the dead, and have each domain recover
+// what they held, and replace lost jobs. One process does the latter for all; whoever
+// buried somebody does it at once. Two at a time do no harm: attempts are fenced.
 func (s *Sweeper) Sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := s.bury(ctx); err != nil {
-		s.watch.reset() // an interrupted watch proves nothing
+	dead, mine, err := s.watch.look(ctx)
+	if err != nil {
 		return err
 	}
-	conn, err := s.db.Pool.Acquire(ctx)
+	buried, err := s.bury(ctx, dead)
 	if err != nil {
-		return fmt.Errorf("acquire connection: %w", err)
+		return err
 	}
-	defer conn.Release()
-	var mine bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, sweepLock).Scan(&mine); err != nil {
-		return fmt.Errorf("lock sweep: %w", err)
-	}
-	if !mine {
+	if !mine && buried == 0 {
 		return nil
 	}
-	defer func() { _, _ = conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, sweepLock) }()
 	return s.recover(ctx)
 }
 
@@ -157,67 +152,20 @@ func (s *Sweeper) replaceLost(ctx context.Context, d Domain) (int, error) {
 	return n, err
 }
 
-// bury tombstones the workers whose counter stood still for too long. The
-// compare on the counter lets a worker that beat just now live.
-func (s *Sweeper) bury(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `SELECT id, beat FROM worker_process WHERE stopped_at IS NULL AND tombstone_at IS NULL`)
-	if err != nil {
-		return fmt.Errorf("poll beats: %w", err)
-	}
-	beats, err := pgx.CollectRows(rows, pgx.RowToStructByPos[beat])
-	if err != nil {
-		return fmt.Errorf("poll beats: %w", err)
-	}
-	for _, dead := range s.watch.observe(s.now(), beats) {
+// bury tombstones the workers whose counter stood still for too long; it returns how
+// many. The compare on the counter lets a worker that beat just now live.
+func (s *Sweeper) bury(ctx context.Context, dead []beat) (int, error) {
+	buried := 0
+	for _, d := range dead {
 		tag, err := s.db.Exec(ctx, `UPDATE worker_process SET tombstone_at = now()
-			WHERE id = $1 AND beat = $2 AND tombstone_at IS NULL AND stopped_at IS NULL`, dead.ID, dead.Count)
+			WHERE id = $1 AND beat = $2 AND tombstone_at IS NULL AND stopped_at IS NULL`, d.ID, d.Count)
 		if err != nil {
-			return fmt.Errorf("tombstone worker: %w", err)
+			return buried, fmt.Errorf("tombstone worker: %w", err)
 		}
 		if tag.RowsAffected() > 0 {
-			s.log.WarnContext(ctx, "worker declared dead", "worker_id", dead.ID)
+			buried++
+			s.log.WarnContext(ctx, "worker declared dead", "worker_id", d.ID)
 		}
 	}
-	return nil
-}
-
-type beat struct {
-	ID    uuid.UUID
-	Count int64
-}
-
-type sighting struct {
-	count int64
-	since time.Time
-}
-
-// observer remembers since when each counter has stood still.
-type observer struct {
-	seen map[uuid.UUID]sighting
-	last time.Time
-}
-
-func (o *observer) reset() { clear(o.seen) }
-
-// observe takes a successful poll and gives the workers that are dead. A pause
-// between polls (this process slept or was starved) starts the watch anew.
-func (o *observer) observe(now time.Time, beats []beat) []beat {
-	if now.Sub(o.last) > 3*sweepEvery {
-		o.reset()
-	}
-	o.last = now
-	current := make(map[uuid.UUID]sighting, len(beats))
-	var dead []beat
-	for _, b := range beats {
-		s, known := o.seen[b.ID]
-		if !known || s.count != b.Count {
-			s = sighting{count: b.Count, since: now}
-		}
-		current[b.ID] = s
-		if now.Sub(s.since) >= deadAfter {
-			dead = append(dead, b)
-		}
-	}
-	o.seen = current
-	return dead
+	return buried, nil
 }

@@ -7,27 +7,71 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
 
-func TestObserverBuriesOnlyWhatStandsStillUnderItsOwnEyes(t *testing.T) {
+// shift moves what the watch remembers into the past.
+func shift(t *testing.T, db *postgres.DB, by time.Duration) {
+	t.Helper()
+	for _, sql := range []string{
+		`UPDATE worker_process SET watched_since = watched_since - make_interval(secs => $1)`,
+		`UPDATE liveness_watch SET unbroken_since = unbroken_since - make_interval(secs => $1), polled_at = polled_at - make_interval(secs => $1),
+			sweeper_until = sweeper_until - make_interval(secs => $1)`,
+	} {
+		_, err := db.Exec(t.Context(), sql, by.Seconds())
+		require.NoError(t, err)
+	}
+}
+
+func TestTheWatchOfAllProcessesTogetherFindsTheDead(t *testing.T) {
 	t.Parallel()
-	still, moving := uuid.New(), uuid.New()
-	o := observer{seen: map[uuid.UUID]sighting{}}
-	now := time.Unix(1_000_000, 0)
-	look := func(after time.Duration, count int64) []beat {
-		now = now.Add(after)
-		return o.observe(now, []beat{{still, 7}, {moving, count}})
+	r := newRegistry(t, "still", func() {})
+	_, err := r.Register(t.Context())
+	require.NoError(t, err)
+	moving := NewRegistry(r.o)
+	moving.o.ID, moving.o.Owner = uuid.New(), "moving"
+	_, err = moving.Register(t.Context())
+	require.NoError(t, err)
+	var conn *pgx.Conn
+	look := func(after time.Duration) []beat {
+		shift(t, r.o.DB, after)
+		conn, err = moving.beat(t.Context(), conn)
+		require.NoError(t, err)
+		// Each look is another process's: what one saw counts for the next.
+		dead, _, err := (&watch{db: r.o.DB, me: uuid.New()}).look(t.Context())
+		require.NoError(t, err)
+		return dead
 	}
-	for i := range 5 {
-		require.Empty(t, look(sweepEvery, int64(i)))
+	for range 5 {
+		require.Empty(t, look(sweepEvery))
 	}
-	require.Equal(t, []beat{{still, 7}}, look(sweepEvery, 5), "10 s of uninterrupted polls")
-	// A pause of the observer (a sleeping machine, an outage) proves nothing.
-	require.Empty(t, look(time.Hour, 5))
-	require.Empty(t, look(sweepEvery, 5))
+	require.Equal(t, []beat{{ID: r.o.ID}}, look(sweepEvery), "10 s of an unbroken watch")
+	// A pause (a sleeping machine, an outage of the database) proves nothing.
+	require.Empty(t, look(time.Hour))
+	require.Empty(t, look(sweepEvery))
+	closeConn(context.WithoutCancel(t.Context()), conn)
+}
+
+func TestOneSweepsForAllAndLosesItsTurnWhenItIsAway(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	first, second := &watch{db: db, me: uuid.New()}, &watch{db: db, me: uuid.New()}
+	mine := func(w *watch) bool {
+		_, mine, err := w.look(t.Context())
+		require.NoError(t, err)
+		return mine
+	}
+	shift(t, db, time.Second)
+	require.True(t, mine(first))
+	require.False(t, mine(second))
+	require.True(t, mine(first), "as long as it comes")
+	shift(t, db, turn+time.Second)
+	require.True(t, mine(second))
+	require.False(t, mine(first))
 }
 
 func newRegistry(t *testing.T, owner string, dead func()) *Registry {
@@ -49,11 +93,11 @@ func TestTombstonedWorkerTakesNoMoreWork(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, r.Fresh())
 
-	sweeper := NewSweeper(r.o.DB, nil, nil, slog.New(slog.DiscardHandler), time.Now)
-	begin := time.Now()
-	for i := range 6 {
-		sweeper.now = func() time.Time { return begin.Add(time.Duration(i) * sweepEvery) }
-		require.NoError(t, sweeper.bury(t.Context()))
+	sweeper := NewSweeper(r.o.DB, nil, nil, slog.New(slog.DiscardHandler))
+	require.NoError(t, sweeper.Sweep(t.Context()))
+	for range 5 {
+		shift(t, r.o.DB, sweepEvery)
+		require.NoError(t, sweeper.Sweep(t.Context()))
 	}
 	for range 2 {
 		conn, err = r.beat(t.Context(), conn)

@@ -32,7 +32,7 @@ func ownTables() []string {
 func keptTables() []string {
 	return []string{
 		"api_key", "app_user", "audit_event", "event_stream", "login_failure", "project", "schema_level", "session", "setting", "setup_token",
-		"web_worker",
+		"web_worker", "liveness_watch",
 	}
 }
 

@@ -30,6 +30,8 @@ type Reply struct {
 	// Gate holds the stream before the piece number GateAt until it is closed.
 	Gate   <-chan struct{}
 	GateAt int
+	// Every is how long the server thinks before each piece: work that takes a while.
+	Every time.Duration
 	// Hang never answers: with HangAt 0 not even a status line, otherwise after
 	// that many pieces.
 	Hang   bool
@@ -303,6 +305,9 @@ func (s *Server) write(r *http.Request, e *exchange, p protocol) bool {
 		if rep.Gate != nil && i == rep.GateAt && !s.hold(r, rep.Gate) {
 			return false
 		}
+		if rep.Every > 0 && !s.think(r, rep.Every) {
+			return false
+		}
 		p.piece(e, i, text)
 		if rep.CutAfter == i+1 {
 			panic(http.ErrAbortHandler)
@@ -320,6 +325,19 @@ func (s *Server) write(r *http.Request, e *exchange, p protocol) bool {
 	}
 	p.end(e)
 	return true
+}
+
+// think lets time pass and reports false when the client left meanwhile.
+func (s *Server) think(r *http.Request, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-r.Context().Done():
+	case <-s.stop:
+	}
+	return false
 }
 
 // hold waits for the gate and reports false when the client left meanwhile.
