@@ -1,6 +1,7 @@
 package replicas
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -78,7 +79,7 @@ func TestClientsOfAFrozenWorkerMoveOn(t *testing.T) {
 		require.Less(t, tries, 60, "nobody gets to the worker")
 		f := follow(t, b.base, key, "polling", b.stream())
 		f.subscribed()
-		if b.owner(f.sid) == frozen.Worker {
+		if b.owner(t, f.sid) == frozen.Worker {
 			mine = append(mine, f)
 		} else {
 			f.leave()
@@ -96,10 +97,15 @@ func TestClientsOfAFrozenWorkerMoveOn(t *testing.T) {
 	t.Logf("all clients heard everything %s after the worker froze", time.Since(since).Round(10*time.Millisecond))
 }
 
-// owner gives the worker that has a connection.
-func (b *bundle) owner(sid string) string {
+// owner gives the worker that has a connection; a worker that is young may not know of
+// all others yet.
+func (b *bundle) owner(t *testing.T, sid string) string {
+	t.Helper()
 	var c connection
-	b.admin.call(http.StatusOK, http.MethodGet, "/api/realtime/connections/"+sid, "", &c)
+	require.Eventually(t, func() bool {
+		status, raw := b.admin.try(http.MethodGet, "/api/realtime/connections/"+sid, "")
+		return status == http.StatusOK && json.Unmarshal(raw, &c) == nil
+	}, soon, 50*time.Millisecond)
 	return c.Worker
 }
 
