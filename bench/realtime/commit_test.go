@@ -62,14 +62,16 @@ type commits struct{ begun, done []time.Duration }
 func BenchmarkCommit(b *testing.B) {
 	for _, workers := range []int{2, 4} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
-			s, _ := startStudio(b, workers)
+			s, internal := startStudio(b, workers)
 			for _, setting := range []string{"fsync", "synchronous_commit"} {
 				var value string
 				require.NoError(b, s.db.QueryRow(b.Context(), "SELECT current_setting($1)", setting).Scan(&value))
 				require.Equal(b, "on", value, "%s; use llmctl db with-test --durable", setting)
 			}
 			for b.Loop() {
+				wait := s.profile(b, internal, commitLasts)
 				measureCommits(b, s)
+				wait()
 			}
 		})
 	}

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -123,6 +125,28 @@ func (s *studio) signIn(b *testing.B) {
 	post("/api/api-keys", map[string]string{"name": "bench"}, cookies, &made)
 	require.NotEmpty(b, made.Key)
 	s.key = made.Key
+}
+
+// profile writes a CPU profile of the first worker, taken while the benchmark goes on,
+// to the file that BENCH_REALTIME_PROFILE names.
+func (s *studio) profile(b *testing.B, internal string, lasts time.Duration) (wait func()) {
+	b.Helper()
+	file := os.Getenv("BENCH_REALTIME_PROFILE")
+	if file == "" {
+		return func() {}
+	}
+	url := fmt.Sprintf("http://%s/workers/%s/debug/pprof/profile?seconds=%d", internal, s.process.family(b)[1], int(lasts.Seconds()))
+	done := make(chan error, 1)
+	go func() {
+		res, err := http.Get(url) //nolint:noctx // it lasts as long as it is told to
+		if err != nil {
+			done <- err
+			return
+		}
+		raw, err := io.ReadAll(res.Body)
+		done <- errors.Join(err, res.Body.Close(), os.WriteFile(file, raw, 0o600))
+	}()
+	return func() { require.NoError(b, <-done) }
 }
 
 // openLog makes this process one that writes events.
