@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"log/slog"
@@ -367,4 +368,40 @@ func TestASilentNeighbourGetsNoRequests(t *testing.T) {
 	r.o.RunDir = dir
 	ok, _ := forward(t, r, request(t), frozen+".x")
 	require.False(t, ok)
+}
+
+func TestAWebSocketToAWorkerThatFallsSilentEnds(t *testing.T) {
+	t.Parallel()
+	other := Worker{Name: serving.NewName(), Hostname: "here"}
+	other.Address = relay(t, signerAt(t, "secret", time.Now), other.Name, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+	}))
+	r := registered(t, other)
+	entry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.Forward(w, req, other.Name+".abc")
+	}))
+	t.Cleanup(entry.Close)
+	conn, err := net.Dial("tcp", entry.Listener.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "GET /api/socket.io/?sid=x HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	require.NoError(t, err)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
+	read := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(read, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+	said := make([]byte, len("hello"))
+	_, err = io.ReadFull(read, said)
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(said))
+	other.Silent = deadAfter + time.Second
+	r.o.Registry.learn(map[string]Worker{other.Name: other})
+	_, err = read.ReadByte()
+	require.ErrorIs(t, err, io.EOF)
 }
