@@ -138,7 +138,7 @@ func (s *studio) profile(b *testing.B, internal string, lasts time.Duration) (wa
 	url := fmt.Sprintf("http://%s/workers/%s/debug/pprof/profile?seconds=%d", internal, s.process.family(b)[1], int(lasts.Seconds()))
 	done := make(chan error, 1)
 	go func() {
-		res, err := http.Get(url) //nolint:noctx // it lasts as long as it is told to
+		res, err := (&http.Client{Timeout: lasts + answerWait}).Get(url)
 		if err != nil {
 			done <- err
 			return
