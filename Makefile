@@ -37,6 +37,10 @@ dev: deps-up build ## API on :5055 and the page with hot reload on :5173
 test: deps-test build ## All tests that need no cluster
 	@tools/test.sh
 
+.PHONY: fuzz
+fuzz: ## Fuzz every target, FUZZ_SECONDS=60 each; tests fuzz some of them for a moment
+	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)
+
 .PHONY: test-kubernetes
 test-kubernetes: ## Tests that need a cluster (none so far)
 	@echo "no test needs a cluster so far"
@@ -76,6 +80,10 @@ bench: deps-up build ## Measure the engine; see bench/README.md
 bench-serving: deps-up build ## Measure serving beside Flask under Gunicorn; see bench/README.md
 	@tools/deps.sh wrk flask
 	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Serving|Reload' -benchtime 1x
+
+.PHONY: bench-realtime
+bench-realtime: deps-up build ## Measure commit to client, and the sockets beside other servers; see bench/README.md
+	bin/llmctl db with-test --durable -- go test ./bench/realtime -run '^$$' -bench 'Commit|Peers' -benchtime 1x -v -timeout 30m
 
 bin/golangci-lint bin/sqlc: tools/go.mod tools/go.sum
 	@echo "building $(notdir $@) (once)"

@@ -23,6 +23,9 @@ passed=$(grep -cE '^ *--- PASS' "$log")
 broken=$(grep -cE '^ *--- FAIL' "$log")
 skipped=$(grep -cE '^ *--- SKIP' "$log")
 
+# What reads the messages of clients and of the bus meets a little more than its seeds.
+tools/fuzz.sh 2 internal/socketio internal/socketio/redisadapter internal/realtime internal/bus || failed=1
+
 if [ -f web/package.json ]; then
 	if (cd web && npm test --silent) >"$log" 2>&1; then
 		:

@@ -54,6 +54,9 @@ func BenchmarkPeers(b *testing.B) {
 			for _, c := range all {
 				c.measure(b, &c.figures.paced, false, func(p *publisher) { p.steadily(order{Room: "all", Count: 1}) })
 				c.measure(b, &c.figures.bursts, false, func(p *publisher) { p.inBursts(order{Room: "all", Count: burst}) })
+				if c.oneRoom {
+					continue
+				}
 				c.measure(b, &c.figures.rooms, true, func(p *publisher) { p.steadily(order{Rooms: members, Count: 1}) })
 			}
 		}
@@ -63,7 +66,9 @@ func BenchmarkPeers(b *testing.B) {
 		report := func(value float64, name string) { b.ReportMetric(value, c.name+"-"+name) }
 		report(f.paced.perMillion(), "paced-s/M")
 		report(f.bursts.perMillion(), "burst-s/M")
-		report(f.rooms.perMillion(), "rooms-s/M")
+		if !c.oneRoom {
+			report(f.rooms.perMillion(), "rooms-s/M")
+		}
 		report(f.perIdle/1000, "idle-kB")
 		report(float64(f.connected)/f.connecting.Seconds(), "connects/s")
 		report(float64(f.connected)/f.greeting.Seconds(), "connects/cpu-s")
@@ -80,6 +85,11 @@ func middle(list []time.Duration) time.Duration { return percentile(sorted(list)
 // measureIdle takes the memory of connections that are in a room and quiet.
 func (c *contestant) measureIdle(b *testing.B) {
 	b.Helper()
+	if c.spare { // which the first ones use up
+		first := c.gather(b, idle, false)
+		defer first.leave()
+		<-time.After(idleClose)
+	}
 	before := c.process.memory(b)
 	crowd := c.gather(b, idle, false)
 	defer crowd.leave()
@@ -102,19 +112,15 @@ func (c *contestant) gather(b *testing.B, count int, own bool) *crowd {
 func (c *contestant) measure(b *testing.B, t *tally, own bool, publish func(*publisher)) {
 	b.Helper()
 	crowd := c.gather(b, members, own)
-	asker, err := dial(b.Context(), c.address, c.wire, "")
-	require.NoError(b, err)
-	defer func() { _ = asker.conn.Close() }()
-	go func() { // takes heartbeats and answers
-		for {
-			if _, err := asker.next(); err != nil {
-				return
-			}
-		}
-	}()
+	publishing := c.publish
+	if publishing == nil {
+		asker := c.asker(b)
+		defer func() { _ = asker.conn.Close() }()
+		publishing = func(o order) { require.NoError(b, asker.write(ws.OpText, c.wire.publish(o))) }
+	}
 	<-time.After(300 * time.Millisecond) // what connecting left behind is not counted
 	before := c.process.cpu(b)
-	p := &publisher{b: b, contestant: c, crowd: crowd, asker: asker}
+	p := &publisher{b: b, contestant: c, crowd: crowd, order: publishing}
 	publish(p)
 	require.NoError(b, crowd.await(b.Context(), p.expected), c.name)
 	t.cpu += c.process.cpu(b) - before
@@ -125,19 +131,34 @@ func (c *contestant) measure(b *testing.B, t *tally, own bool, publish func(*pub
 	<-time.After(200 * time.Millisecond)
 }
 
-// publisher asks a server for events.
+// asker is a connection to ask for events.
+func (c *contestant) asker(b *testing.B) *client {
+	b.Helper()
+	asker, err := dial(b.Context(), c.address, c.wire, "")
+	require.NoError(b, err)
+	go func() { // takes heartbeats and answers
+		for {
+			if _, err := asker.next(); err != nil {
+				return
+			}
+		}
+	}()
+	return asker
+}
+
+// publisher has a server publish events.
 type publisher struct {
 	b          *testing.B
 	contestant *contestant
 	crowd      *crowd
-	asker      *client
+	order      func(o order)
 	expected   int64
 }
 
 func (p *publisher) ask(o order) {
 	o.Stamp = int64(time.Since(p.crowd.begun))
 	p.expected += int64(o.Count) * members
-	require.NoError(p.b, p.asker.write(ws.OpText, p.contestant.wire.publish(o)))
+	p.order(o)
 }
 
 func (p *publisher) steadily(o order) {

@@ -19,6 +19,10 @@ type contestant struct {
 	wire    wire
 	address string
 	process *process
+	// publish makes the server publish; nil: it is asked to over a connection.
+	publish func(o order)
+	oneRoom bool // it is not measured with a room for each client
+	spare   bool // it begins with more memory than it uses
 
 	figures figures
 }
@@ -31,7 +35,7 @@ func contestants(b *testing.B) []*contestant {
 	bin := b.TempDir()
 	wanted := os.Getenv("BENCH_REALTIME_PEERS")
 	if wanted == "" {
-		wanted = "ours,node,python,centrifuge"
+		wanted = "ours,studio,node,python,centrifuge"
 	}
 	var all []*contestant
 	for name := range strings.SplitSeq(wanted, ",") {
@@ -40,6 +44,13 @@ func contestants(b *testing.B) []*contestant {
 		switch name {
 		case "ours":
 			command = []string{build(b, "../peers/socketio", filepath.Join(bin, "ours")), c.address}
+		case "studio":
+			if _, err := os.Stat(studioBinary); err != nil {
+				b.Log("the whole program is left out:", err)
+				continue
+			}
+			all = append(all, wholeProgram(b))
+			continue
 		case "node":
 			dir = nodeDir
 			if !available(b, "node") {
@@ -70,6 +81,16 @@ func contestants(b *testing.B) []*contestant {
 		c.ready(b)
 	}
 	return all
+}
+
+// wholeProgram is llmctl serve with one worker, to compare with servers of one process.
+func wholeProgram(b *testing.B) *contestant {
+	b.Helper()
+	s, _ := startStudio(b, 1)
+	return &contestant{
+		name: "studio", wire: studioWire{key: s.key}, address: s.address, process: s.process, oneRoom: true, spare: true,
+		publish: func(o order) { s.append(b, commitStream, o) },
+	}
 }
 
 const nodeDir = "../peers/socketio-node"

@@ -66,6 +66,9 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 	var besides sync.WaitGroup
 	defer besides.Wait()
 	defer endBeside()
+	dead := newObituary(m.db, m.log)
+	besides.Go(func() { dead.run(ctx) })
+	defer dead.close()
 	accompany := func() { besides.Go(func() { m.beside(beside) }) }
 	m.arbiter = serving.New(serving.Options{
 		Load: m.settings, WorkerArgs: m.workerArgs, Log: m.log, Now: m.c.edge.Now, RunDir: m.runDir.Path,
@@ -80,6 +83,7 @@ func (m *master) run(ctx context.Context, from inheritance) error {
 			notifyReady(m.c.edge.Environ)
 			m.c.announce(baseURL(m.cfg.Load(), listeners, m.flags.page), m.setup)
 		},
+		Ended:      dead.note,
 		HandedOver: func() { handedOver = true; endBeside() },
 	})
 	if !m.upgraded {

@@ -9,7 +9,13 @@
 // the list is read with the same rhythm and kept, so that no request waits for the
 // database. A name that is not in the list is looked up at once, but not more often
 // than a few times a second, whatever is asked for. A row that was not renewed for ten
-// seconds counts as dead. Without the database the last list stays.
+// seconds counts as dead: requests for it are not passed on, and those that wait for it
+// are let go. Without the database the last list stays.
+//
+// A worker that ends takes its row along; that of a killed one is removed by its master,
+// or, when that died as well, by any other worker that finds nobody at its replica's
+// address, or a replica that says it has no such worker. One that cannot be reached
+// otherwise stays on the list for a minute, for people.
 //
 // # How a request travels
 //

@@ -38,7 +38,9 @@ func (in *Inbound) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, path := r.PathValue("worker"), "/"+r.PathValue("rest")
 	var to http.Handler
 	if serving.ValidName(name) && in.allowed(path) {
-		to = in.Deliver(name)
+		if to = in.Deliver(name); to == nil {
+			w.Header().Set(headerGone, name)
+		}
 	}
 	if to == nil {
 		http.Error(w, "this replica has no such worker", http.StatusNotFound)

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"log/slog"
@@ -287,4 +288,120 @@ func TestAskTellsWhyAWorkerIsMute(t *testing.T) {
 	_, _, err = r.Ask(t.Context(), Worker{Name: other.Name}, http.MethodGet, "/sessions/", nil)
 	require.ErrorIs(t, err, errNoAddress)
 	require.Len(t, r.Others(), 1)
+}
+
+func TestOnlyTheCertainlyDeadLeaveTheListBeforeTheirTime(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	signer := signerAt(t, "secret", time.Now)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	refusing := ln.Addr().String()
+	require.NoError(t, ln.Close())
+	frozen, hang := serving.NewName(), make(chan struct{})
+	defer close(hang)
+	asked := make(chan struct{}, 100)
+	full := relay(t, signer, frozen, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+		}
+	}))
+	stranger := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(stranger.Close)
+	const insert = `INSERT INTO web_worker (name, hostname, pid, version, address, beat_at) VALUES ($1, $2, 1, 'v', $3, now() - interval '20 seconds')`
+	add := func(name, hostname, address string) string {
+		_, err := db.Exec(t.Context(), insert, name, hostname, address)
+		require.NoError(t, err)
+		return name
+	}
+	dead := []string{add(serving.NewName(), "here", refusing), add(serving.NewName(), "here", full)}
+	stay := []string{
+		add(frozen, "here", full), add(serving.NewName(), "here", stranger.Listener.Addr().String()), add(serving.NewName(), "here", ""),
+		add(serving.NewName(), "there", refusing), // somebody else's loopback address tells nothing
+	}
+	registry := NewRegistry(db, Worker{Name: serving.NewName()}, quiet())
+	r := NewRouter(Options{Own: registry.self.Name, Hostname: "here", Registry: registry, Signer: signer, Sessions: "/sessions/", Patience: patience})
+	t.Cleanup(r.Close)
+	defer register(t, registry)()
+	left := func(names []string) (n int) {
+		require.NoError(t, db.QueryRow(t.Context(), `SELECT count(*) FROM web_worker WHERE name = ANY($1)`, names).Scan(&n))
+		return n
+	}
+	require.Eventually(t, func() bool { return left(dead) == 0 }, patience, 50*time.Millisecond)
+	<-asked // the frozen one was not left out
+	require.Equal(t, len(stay), left(stay))
+}
+
+func TestARequestForAWorkerThatFallsSilentIsLetGo(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{}, 1)
+	other := Worker{Name: serving.NewName(), Hostname: "here"}
+	other.Address = relay(t, signerAt(t, "secret", time.Now), other.Name, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	}))
+	r := registered(t, other)
+	answer := make(chan *httptest.ResponseRecorder, 1)
+	go func() {
+		w := httptest.NewRecorder()
+		r.Forward(w, request(t), other.Name+".abc")
+		answer <- w
+	}()
+	<-arrived
+	other.Silent = deadAfter + time.Second
+	r.o.Registry.learn(map[string]Worker{other.Name: other})
+	w := <-answer
+	require.Equal(t, http.StatusBadRequest, w.Code)
+	require.JSONEq(t, `{"code":1,"message":"Session ID unknown"}`, w.Body.String())
+	require.Empty(t, r.o.Registry.tied)
+}
+
+func TestASilentNeighbourGetsNoRequests(t *testing.T) {
+	t.Parallel()
+	dir, frozen := t.TempDir(), serving.NewName()
+	ln, err := net.Listen("unix", filepath.Join(dir, frozen)) // accepts, and says nothing
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ln.Close() })
+	r := registered(t, Worker{Name: frozen, Hostname: "here", Silent: deadAfter + time.Second})
+	r.o.RunDir = dir
+	ok, _ := forward(t, r, request(t), frozen+".x")
+	require.False(t, ok)
+}
+
+func TestAWebSocketToAWorkerThatFallsSilentEnds(t *testing.T) {
+	t.Parallel()
+	other := Worker{Name: serving.NewName(), Hostname: "here"}
+	other.Address = relay(t, signerAt(t, "secret", time.Now), other.Name, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+	}))
+	r := registered(t, other)
+	entry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.Forward(w, req, other.Name+".abc")
+	}))
+	t.Cleanup(entry.Close)
+	conn, err := net.Dial("tcp", entry.Listener.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "GET /api/socket.io/?sid=x HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	require.NoError(t, err)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
+	read := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(read, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+	said := make([]byte, len("hello"))
+	_, err = io.ReadFull(read, said)
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(said))
+	other.Silent = deadAfter + time.Second
+	r.o.Registry.learn(map[string]Worker{other.Name: other})
+	_, err = read.ReadByte()
+	require.ErrorIs(t, err, io.EOF)
 }

@@ -7,8 +7,8 @@ ON CONFLICT (name) DO UPDATE SET beat_at = now();
 SELECT name, hostname, pid, version, address, started_at, extract(epoch FROM now() - beat_at)::float8 AS silent_seconds
 FROM web_worker WHERE beat_at > now() - make_interval(secs => @within_seconds::float8) ORDER BY name LIMIT @max_rows;
 
--- name: Retire :exec
-DELETE FROM web_worker WHERE name = @name;
+-- name: Remove :exec
+DELETE FROM web_worker WHERE name = ANY(@names::text[]);
 
 -- name: Forget :exec
 DELETE FROM web_worker WHERE beat_at < now() - make_interval(secs => @after_seconds::float8);

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	lookAgain  = 250 * time.Millisecond
 	askTimeout = 2 * time.Second
 	maxWorkers = 4096
+	// maxSuspects bounds the silent workers that are looked for at the same time.
+	maxSuspects = 16
 )
 
 // Worker is a web worker of any replica.
@@ -44,11 +47,19 @@ type Registry struct {
 	log    *slog.Logger
 	known  atomic.Pointer[map[string]Worker]
 	wanted chan chan struct{} // requests that wait for a list that is younger than they are
+	// gone tells whether a silent worker is dead for certain; nil: nobody can tell.
+	gone    func(ctx context.Context, w Worker) bool
+	burying atomic.Bool
+
+	mu   sync.Mutex
+	tied map[string]map[*context.CancelFunc]struct{} // what ends when the worker falls silent
 }
 
 // NewRegistry makes a registry; self is this worker.
 func NewRegistry(db *postgres.DB, self Worker, log *slog.Logger) *Registry {
-	r := &Registry{db: db, q: dbsqlc.New(), self: self, log: log, wanted: make(chan chan struct{})}
+	r := &Registry{
+		db: db, q: dbsqlc.New(), self: self, log: log, wanted: make(chan chan struct{}), tied: map[string]map[*context.CancelFunc]struct{}{},
+	}
 	r.known.Store(&map[string]Worker{})
 	return r
 }
@@ -64,6 +75,8 @@ func (r *Registry) Run(ctx context.Context, ready func()) error {
 	}
 	ready()
 	defer r.retire(ctx)
+	var burials sync.WaitGroup
+	defer burials.Wait()
 	timer := time.NewTimer(beatEvery)
 	defer timer.Stop()
 	looked := time.Now()
@@ -86,6 +99,12 @@ func (r *Registry) Run(ctx context.Context, ready func()) error {
 			close(w)
 		}
 		waiting = nil
+		if suspects := r.suspects(); len(suspects) > 0 && r.burying.CompareAndSwap(false, true) {
+			burials.Go(func() {
+				defer r.burying.Store(false)
+				r.bury(ctx, suspects)
+			})
+		}
 		timer.Reset(beatEvery)
 	}
 }
@@ -129,14 +148,93 @@ func (r *Registry) beat(ctx context.Context) error {
 			Silent: time.Duration(w.SilentSeconds * float64(time.Second)),
 		}
 	}
+	r.learn(list)
+	return nil
+}
+
+// learn puts a list in place and lets go of those who wait for a silent worker.
+func (r *Registry) learn(list map[string]Worker) {
 	r.known.Store(&list)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, waiting := range r.tied {
+		if w, ok := list[name]; ok && !w.Alive() {
+			for cancel := range waiting {
+				(*cancel)()
+			}
+		}
+	}
+}
+
+// tie gives a context that also ends when the worker falls silent. release must be
+// called.
+func (r *Registry) tie(ctx context.Context, name string) (tied context.Context, release func()) {
+	tied, cancel := context.WithCancel(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tied[name] == nil {
+		r.tied[name] = map[*context.CancelFunc]struct{}{}
+	}
+	r.tied[name][&cancel] = struct{}{}
+	return tied, func() {
+		cancel()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if delete(r.tied[name], &cancel); len(r.tied[name]) == 0 {
+			delete(r.tied, name)
+		}
+	}
+}
+
+// suspects are workers that may be dead.
+func (r *Registry) suspects() []Worker {
+	var out []Worker
+	for _, w := range *r.known.Load() {
+		if !w.Alive() && r.gone != nil && len(out) < maxSuspects {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// bury takes those off the list that are dead for certain. One that is taken off
+// wrongly enters itself again with its next sign of life.
+func (r *Registry) bury(ctx context.Context, suspects []Worker) {
+	dead := make([]bool, len(suspects))
+	var asking sync.WaitGroup
+	for i, w := range suspects {
+		asking.Go(func() { dead[i] = r.gone(ctx, w) })
+	}
+	asking.Wait()
+	var names []string
+	for i, w := range suspects {
+		if dead[i] {
+			names = append(names, w.Name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	if err := Remove(ctx, r.db, names...); err != nil {
+		r.log.WarnContext(ctx, "dead web workers stay on the list", "error", err, "workers", names)
+		return
+	}
+	r.log.InfoContext(ctx, "dead web workers were taken off the list", "workers", names)
+}
+
+// Remove takes workers off the list whose end is known; a master knows that of its
+// own.
+func Remove(ctx context.Context, db *postgres.DB, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := dbsqlc.New().Remove(ctx, db, names); err != nil {
+		return fmt.Errorf("take workers off the list: %w", err)
+	}
 	return nil
 }
 
 func (r *Registry) retire(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
-	defer cancel()
-	if err := r.q.Retire(ctx, r.db, r.self.Name); err != nil {
+	if err := Remove(context.WithoutCancel(ctx), r.db, r.self.Name); err != nil {
 		r.log.WarnContext(ctx, "this web worker stays on the list until it is thought dead", "error", err)
 	}
 }
@@ -149,6 +247,12 @@ func (r *Registry) List() []Worker {
 		out = append(out, w)
 	}
 	return out
+}
+
+// silent tells whether a worker is on the list and thought dead.
+func (r *Registry) silent(name string) bool {
+	w, ok := (*r.known.Load())[name]
+	return ok && !w.Alive()
 }
 
 // Find gives a worker that is thought to live. For one that is not on the list it

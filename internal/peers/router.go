@@ -47,7 +47,11 @@ type Router struct {
 
 // NewRouter makes a router.
 func NewRouter(o Options) *Router {
-	return &Router{o: o, far: map[string]*http.Transport{}}
+	r := &Router{o: o, far: map[string]*http.Transport{}}
+	if o.Registry != nil {
+		o.Registry.gone = r.gone
+	}
+	return r
 }
 
 // SessionPrefix begins the ids of this worker's own sessions.
@@ -170,7 +174,7 @@ func (r *Router) find(ctx context.Context, name string) (target, bool) {
 		return target{}, false
 	}
 	if t, ok := r.near(name); ok {
-		return t, true
+		return t, r.o.Registry == nil || !r.o.Registry.silent(name)
 	}
 	if r.o.Registry == nil {
 		return target{}, false
@@ -193,6 +197,12 @@ func (r *Router) Forward(w http.ResponseWriter, req *http.Request, sid string) b
 	if !ok {
 		return false
 	}
+	client := req.Context()
+	if r.o.Registry != nil {
+		tied, release := r.o.Registry.tie(client, name)
+		defer release()
+		req = req.WithContext(tied)
+	}
 	proxy := &httputil.ReverseProxy{
 		Transport: t.transport, FlushInterval: -1,
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -202,14 +212,36 @@ func (r *Router) Forward(w http.ResponseWriter, req *http.Request, sid string) b
 			p.Out.Header.Del("Origin") // it was judged here
 		},
 		ModifyResponse: t.accept,
-		ErrorHandler: func(w http.ResponseWriter, req *http.Request, _ error) {
-			if req.Context().Err() == nil { // else the client has gone; there is nobody to answer
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			if client.Err() == nil { // else the client has gone; there is nobody to answer
 				sessionUnknown(w)
 			}
 		},
 	}
 	proxy.ServeHTTP(w, req)
 	return true
+}
+
+// gone tells whether a silent worker is dead for certain: nobody listens at its
+// replica's address, or its replica says that it has no such worker. One that merely
+// does not answer may be frozen, or cut off.
+func (r *Router) gone(ctx context.Context, w Worker) bool {
+	t, err := r.distant(w)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.host+t.prefix+r.o.Sessions, nil)
+	if err != nil {
+		return false
+	}
+	res, err := t.transport.RoundTrip(req)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	_ = res.Body.Close()
+	return res.Header.Get(headerGone) == w.Name
 }
 
 // accept takes an answer only from the worker that was asked.

@@ -18,6 +18,7 @@ const (
 	headerHop   = "X-Llmctl-Relay-Hop"
 	headerMAC   = "X-Llmctl-Relay-Mac"
 	headerOwner = "X-Llmctl-Relay-Owner" // in the answer: the worker that it is from
+	headerGone  = "X-Llmctl-Relay-Gone"  // in the answer: the worker that the replica does not have
 	firstHop    = "1"
 )
 

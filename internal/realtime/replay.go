@@ -63,22 +63,22 @@ func (h *Hub) replayOnce(ctx context.Context, m mark, in subscription, giveUp bo
 	var r replayed
 	var older []event.Stored
 	rd := &reading{h: h, m: m, in: in, lost: map[string]bool{}, giveUp: giveUp}
-	snapshot, err := h.snapshotTx(ctx, func(ctx context.Context, tx pgx.Tx, at event.Snapshot) error {
-		rd.tx, rd.at = tx, at
-		if err := rd.readPosition(ctx); err != nil {
+	var err error
+	if rd.nothing() {
+		// As a page does that has just been opened: one statement instead of a transaction.
+		rd.at, err = h.now(ctx)
+	} else {
+		rd.at, err = h.snapshotTx(ctx, func(ctx context.Context, tx pgx.Tx, at event.Snapshot) error {
+			rd.tx, rd.at = tx, at
+			var err error
+			older, err = rd.read(ctx)
 			return err
-		}
-		if err := rd.readAfter(ctx); err != nil {
-			return err
-		}
-		var err error
-		older, err = rd.readOlder(ctx)
-		return err
-	})
+		})
+	}
 	if err != nil {
 		return r, err
 	}
-	r.snapshot = snapshot
+	r.snapshot = rd.at
 	if r.older, _, err = h.encodeAll(older); err != nil {
 		return r, err
 	}
@@ -94,6 +94,23 @@ func (h *Hub) replayOnce(ctx context.Context, m mark, in subscription, giveUp bo
 	r.resync = slices.Sorted(maps.Keys(rd.lost))
 	r.memberships = rd.memberships()
 	return r, nil
+}
+
+// nothing tells that there is nothing to read: the client names no place to go on
+// from, and the session had no rooms.
+func (rd *reading) nothing() bool {
+	return rd.in.position.IsZero() && len(rd.in.after) == 0 && len(rd.m.had) == 0
+}
+
+// read reads all there is, and gives what the hub may not have processed yet.
+func (rd *reading) read(ctx context.Context) ([]event.Stored, error) {
+	if err := rd.readPosition(ctx); err != nil {
+		return nil, err
+	}
+	if err := rd.readAfter(ctx); err != nil {
+		return nil, err
+	}
+	return rd.readOlder(ctx)
 }
 
 // readPosition reads what the client's position did not show of the new rooms.

@@ -203,8 +203,11 @@ func (h *Hub) snapshotTx(ctx context.Context, f func(ctx context.Context, tx pgx
 	return snapshot, f(ctx, tx, snapshot)
 }
 
+// now gives the moment, for those who have nothing to read at it.
 func (h *Hub) now(ctx context.Context) (event.Snapshot, error) {
-	return h.snapshotTx(ctx, func(context.Context, pgx.Tx, event.Snapshot) error { return nil })
+	ctx, cancel := context.WithTimeout(ctx, h.o.StatementTimeout)
+	defer cancel()
+	return event.ReadSnapshot(ctx, h.o.DB)
 }
 
 // readSince hands all events that since did not show to use, each stream in

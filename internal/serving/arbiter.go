@@ -39,6 +39,9 @@ type Options struct {
 	Started func(listeners []*Listener)
 	// HandedOver is called when a new master serves in place of this one.
 	HandedOver func()
+	// Ended, when set, is given the name of each worker that has ended, however it did.
+	// It must not wait.
+	Ended func(name string)
 	// RunDir is where the workers' private sockets lie; see MakeRunDir.
 	RunDir string
 }

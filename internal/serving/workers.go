@@ -326,6 +326,9 @@ func (a *Arbiter) reaped(pid int, status unix.WaitStatus) {
 func (a *Arbiter) ended(w *worker, status unix.WaitStatus) {
 	delete(a.workers, w.pid)
 	_ = os.Remove(privatePath(a.o.RunDir, w.name))
+	if a.o.Ended != nil {
+		a.o.Ended(w.name)
+	}
 	_ = w.channel.conn.Close()
 	how := howEnded(status)
 	if w.state == draining {

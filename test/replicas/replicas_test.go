@@ -29,8 +29,13 @@ type bundle struct {
 
 func setup(t *testing.T, second ...string) *bundle {
 	t.Helper()
-	b := &bundle{database: pgtest.URI(t)}
-	b.one = serve(t, b.database)
+	return setupWith(t, pgtest.URI(t), nil, second)
+}
+
+func setupWith(t *testing.T, database string, first, second []string) *bundle {
+	t.Helper()
+	b := &bundle{database: database}
+	b.one = serve(t, b.database, first...)
 	b.two = serve(t, b.database, second...)
 	b.base = (&balancer{replicas: []*replica{b.one, b.two}}).serve(t)
 	b.admin = signIn(t, b.base)
@@ -91,7 +96,11 @@ type status struct {
 		Worker     string `json:"worker"`
 		PID        int    `json:"pid"`
 		Mute       string `json:"mute"`
+		Reason     string `json:"reason"`
 		AnsweredBy bool   `json:"answered_by"`
+		Hub        struct {
+			Bus string `json:"bus"`
+		} `json:"hub"`
 	} `json:"workers"`
 	Totals struct {
 		Connections struct{ Websocket, Polling int }

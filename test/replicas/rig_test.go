@@ -267,6 +267,7 @@ type follower struct {
 	disorder  bool            // a number came after a higher one
 	reasons   map[string]bool // of rt.closing
 	trail     []string        // the latest lines, for when a test fails
+	leave     func()          // ends the client
 }
 
 func follow(t *testing.T, base, key, transport, room string) *follower {
@@ -282,11 +283,12 @@ func follow(t *testing.T, base, key, transport, room string) *follower {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
+	f := &follower{t: t, transport: transport, lines: make(chan line, 10_000), heard: map[int64]int{}, reasons: map[string]bool{}}
+	f.leave = sync.OnceFunc(func() {
 		_ = stdin.Close()
 		_ = cmd.Wait()
 	})
-	f := &follower{t: t, transport: transport, lines: make(chan line, 10_000), heard: map[int64]int{}, reasons: map[string]bool{}}
+	t.Cleanup(f.leave)
 	go func() {
 		defer close(f.lines)
 		scan := bufio.NewScanner(out)

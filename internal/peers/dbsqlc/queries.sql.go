@@ -92,11 +92,11 @@ func (q *Queries) Heard(ctx context.Context, db DBTX, arg HeardParams) ([]HeardR
 	return items, nil
 }
 
-const retire = `-- name: Retire :exec
-DELETE FROM web_worker WHERE name = $1
+const remove = `-- name: Remove :exec
+DELETE FROM web_worker WHERE name = ANY($1::text[])
 `
 
-func (q *Queries) Retire(ctx context.Context, db DBTX, name string) error {
-	_, err := db.Exec(ctx, retire, name)
+func (q *Queries) Remove(ctx context.Context, db DBTX, names []string) error {
+	_, err := db.Exec(ctx, remove, names)
 	return err
 }

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Fuzzes: tools/fuzz.sh <seconds for each target> [folder ...]. Without folders, every
+# target of the repository. What makes a target fail is written below its package's
+# testdata/fuzz, where it is a test case from then on.
+set -euo pipefail
+
+seconds=$1
+shift
+[ $# -gt 0 ] || set -- $(grep -rlE --include='*_test.go' '^func Fuzz' cmd internal | xargs -n1 dirname | sort -u)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cache=${FUZZ_CACHE:-$(go env GOCACHE)/fuzz/llmctl}
+targets=0
+for folder in "$@"; do
+	# Built first, so that building does not count as fuzzing.
+	go test -c -fuzz . -o "$work/fuzz.test" "./$folder"
+	for name in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$folder"/*_test.go | cut -c6- | sort -u); do
+		mkdir -p "$cache/$folder"
+		if ! (cd "$folder" && timeout $((seconds * 2 + 60)) "$work/fuzz.test" -test.run '^$' -test.fuzz "^$name\$" -test.fuzztime "${seconds}s" \
+			-test.fuzzcachedir "$cache/$folder" -test.parallel "${FUZZ_PARALLEL:-2}") >"$work/log" 2>&1; then
+			cat "$work/log"
+			echo "FAIL: $name in $folder"
+			exit 1
+		fi
+		targets=$((targets + 1))
+		[ "$seconds" -lt 30 ] || echo "$folder $name: $(grep -E '^fuzz: elapsed' "$work/log" | tail -1 | cut -d, -f2-)"
+	done
+done
+echo "$targets fuzz targets found nothing in ${seconds} s each"
