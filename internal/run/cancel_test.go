@@ -177,7 +177,10 @@ func TestRunWhoseOnlyWayWasCancelledIsCancelled(t *testing.T) {
 	n, err := b.cancelNode(t, j.NodeRunID)
 	require.NoError(t, err)
 	require.Equal(t, run.Cancelled, n.Status, "it was queued only")
-	b.work(t, false, func(run.NodeRun, run.Work) run.Result { t.Fatal("a queued job began after its cancel"); return run.Result{} })
+	b.work(t, false, func(run.NodeRun, run.Work) run.Result {
+		t.Fatal("a queued job began after its cancel")
+		return run.Result{}
+	})
 	got, nodes := b.statuses(t, r.ID)
 	require.Equal(t, run.Cancelled, got.Status)
 	require.Contains(t, string(got.Error), "node_cancelled")
@@ -205,7 +208,7 @@ func TestCancelOfANodeInAPausedRunMakesRoomForNothing(t *testing.T) {
 	id := b.flowchart(t, map[string]string{"start": "start", "a": script(""), "b": script(""), "join": script(""), "end": "end"},
 		"start->a start->b a->join b->join join->end")
 	r := b.start(t, id, `{}`)
-	first := b.nodeRun(t, r.ID, "a")
+	first := b.nodeRunID(t, r.ID, "a")
 	_, err := b.engine.Pause(t.Context(), r.ID)
 	require.NoError(t, err)
 	b.jobs.jobs = nil

@@ -76,6 +76,9 @@ type Claim struct {
 // is taken up by another one and not counted against the node.
 const CodeHandedOver = "handed_over"
 
+// CodeTimeout is the failure of an attempt that took longer than it may.
+const CodeTimeout = "timeout"
+
 // CodeUnconfirmed is the failure of an attempt whose holder did not confirm a
 // cancel in time.
 const CodeUnconfirmed = "cancel_unconfirmed"

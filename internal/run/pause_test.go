@@ -16,7 +16,7 @@ import (
 // claim takes the job of a node for the bundle's worker.
 func (b *bundle) claim(t *testing.T, runID int64, node string) *run.Claim {
 	t.Helper()
-	id := b.nodeRun(t, runID, node)
+	id := b.nodeRunID(t, runID, node)
 	at := slices.IndexFunc(b.jobs.jobs, func(j run.Job) bool { return j.NodeRunID == id })
 	require.GreaterOrEqual(t, at, 0, "there is no job for %s", node)
 	b.jobs.jobs = slices.Delete(b.jobs.jobs, at, at+1)
@@ -26,8 +26,8 @@ func (b *bundle) claim(t *testing.T, runID int64, node string) *run.Claim {
 	return c
 }
 
-// nodeRun gives the newest node run of a node.
-func (b *bundle) nodeRun(t *testing.T, runID int64, node string) int64 {
+// nodeRunID gives the newest node run of a node.
+func (b *bundle) nodeRunID(t *testing.T, runID int64, node string) int64 {
 	t.Helper()
 	d, err := b.engine.Get(t.Context(), runID)
 	require.NoError(t, err)

@@ -21,6 +21,7 @@ type View struct {
 	ID            int64           `json:"id"`
 	FlowchartID   int64           `json:"flowchart_id"`
 	FlowchartName string          `json:"flowchart_name,omitempty"`
+	NewestVersion int32           `json:"newest_version,omitempty" doc:"Of the flowchart; a retry may use it"`
 	Version       int32           `json:"version"`
 	Status        Status          `json:"status"`
 	Input         json.RawMessage `json:"input"`
@@ -136,6 +137,8 @@ type NodeDetail struct {
 	NodeRun  NodeRun
 	Attempts []HeldAttempt
 	AsOf     int64
+	Receipt  *Receipt // nil: it was not asked to stop
+	WorkOf   *int64   // the run of the node run that this one reuses
 }
 
 // HeldAttempt is an attempt with the worker that held it.
@@ -177,6 +180,18 @@ func (e *Engine) GetNode(ctx context.Context, id int64) (NodeDetail, error) {
 	out := NodeDetail{NodeRun: n, Attempts: make([]HeldAttempt, len(attempts)), AsOf: head.Last}
 	for i, a := range attempts {
 		out.Attempts[i] = HeldAttempt{Attempt: a.NodeAttempt, Worker: a.WorkerProcess}
+	}
+	if n.CancelRequestedAt != nil {
+		if out.Receipt, err = e.Receipt(ctx, e.DB, &n); err != nil {
+			return NodeDetail{}, err
+		}
+	}
+	if n.ReusedFrom != nil {
+		did, err := e.nodeRun(ctx, *n.ReusedFrom)
+		if err != nil {
+			return NodeDetail{}, err
+		}
+		out.WorkOf = did.FlowchartRunID
 	}
 	return out, nil
 }

@@ -70,8 +70,8 @@ func (e *Engine) Cancellation(ctx context.Context, q postgres.Querier, r *Run) (
 	return out, nil
 }
 
-// receipt gives the newest receipt of a node run; nil if it was not asked.
-func (e *Engine) receipt(ctx context.Context, q postgres.Querier, n *NodeRun) (*Receipt, error) {
+// Receipt gives the newest receipt of a node run; nil if it was not asked.
+func (e *Engine) Receipt(ctx context.Context, q postgres.Querier, n *NodeRun) (*Receipt, error) {
 	rows, err := e.q.ListCancellations(ctx, q, dbsqlc.ListCancellationsParams{FlowchartRunID: n.FlowchartRunID, NodeRunID: &n.ID, MaxRows: maxReceipts})
 	if err != nil {
 		return nil, fmt.Errorf("read the cancellation of node run %d: %w", n.ID, err)
@@ -136,7 +136,7 @@ func (c *change) announceStop(ctx context.Context, n *NodeRun, transition string
 	p := PayloadOf(n, transition)
 	if n.CancelRequestedAt != nil {
 		var err error
-		if p.Cancellation, err = c.e.receipt(ctx, c.tx, n); err != nil {
+		if p.Cancellation, err = c.e.Receipt(ctx, c.tx, n); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/flowchart"
@@ -207,22 +208,24 @@ func (h *history) markChanged(before, now *flowchart.Compiled, from *dbsqlc.List
 	}
 	base := h.builtOn(from.ID)
 	var details []errs.Detail
-	first := ""
-	for _, d := range flowchart.Differences(before, now, ids) {
+	var named []string
+	for _, d := range flowchart.Differences(before, now, ids) { // in the order of the ends
 		h.redo[d.NodeID] = true
 		if base[d.NodeID] {
-			if first == "" {
-				first = d.NodeID
-			}
 			details = append(details, errs.Detail{Location: d.NodeID, Message: changedHow(d.What)})
+			named = append(named, fmt.Sprintf("%q (%s)", d.NodeID, changedHow(d.What)))
 		}
 	}
 	if len(details) == 0 {
 		return nil
 	}
+	const shown = 5
+	if more := len(named) - shown; more > 0 {
+		named = append(named[:shown], fmt.Sprintf("%d more", more))
+	}
 	return errs.E(errs.Conflict, "run.changed_before", fmt.Sprintf(
-		"The version differs in %q (%s), whose result would be reused. Retry from there, or on the run's own version.",
-		first, changedHow(flowchart.Differences(before, now, []string{first})[0].What)), details...)
+		"The version differs before %q, in what would be reused: %s. Retry from the first of them, or on the run's own version.",
+		from.FlowchartNodeID, strings.Join(named, ", ")), details...)
 }
 
 func changedHow(what string) string {
