@@ -14,6 +14,8 @@ const detail: RunDetail = {
     output: null,
     error: null,
     retry_of: null,
+    retry_from: null,
+    paused_at: null,
     created_at: "2026-01-01T00:00:00Z",
     started_at: "2026-01-01T00:00:01Z",
     finished_at: null,
