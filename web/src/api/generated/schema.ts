@@ -1361,8 +1361,7 @@ export interface components {
             updated_at: string;
         };
         NodeControlOutputBody: {
-            /** @description What was asked of whom, and whether it has confirmed */
-            cancellation: components["schemas"]["Receipt"];
+            cancellation: components["schemas"]["Receipt"] | null;
             task: components["schemas"]["ListedNodeView"];
         };
         NodeOutputBody: {
@@ -1772,8 +1771,7 @@ export interface components {
             /** Format: int64 */
             node_run_id: number;
             title: string;
-            /** @description Who held it; null: nobody */
-            worker: components["schemas"]["ReceiptWorker"];
+            worker: components["schemas"]["ReceiptWorker"] | null;
         };
         ReceiptWorker: {
             hostname: string;
@@ -1875,8 +1873,7 @@ export interface components {
             /** Format: int32 */
             attempt: number;
             attempts: components["schemas"]["AttemptView"][];
-            /** @description null: it was not asked to stop */
-            cancellation: components["schemas"]["Receipt"];
+            cancellation: components["schemas"]["Receipt"] | null;
             /** Format: date-time */
             created_at: string;
             current_stage: string | null;

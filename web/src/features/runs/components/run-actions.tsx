@@ -25,7 +25,7 @@ interface ActionProps {
 /** A button that says why it does nothing, also to those who reach it by keyboard. */
 function Action({ label, hint, why, icon, busy, primary, onClick }: ActionProps) {
   return (
-    <Tooltip label={why ?? hint} maw={320} multiline>
+    <Tooltip label={why ?? hint} maw={320} multiline events={{ hover: true, focus: true, touch: true }}>
       <Button
         variant={primary ? "filled" : "default"}
         leftSection={icon}
