@@ -81,7 +81,7 @@ func (p *played) note(past flowchart.Past, output string) {
 }
 
 // retry begins a new run from a node run of an old one.
-func (old *played) retry(from int64) (*played, flowchart.Replayed) {
+func retry(old *played, from int64) (*played, flowchart.Replayed) {
 	past := slices.Clone(old.past)
 	for i := range past {
 		past[i].Redo = past[i].Ref == from
@@ -149,7 +149,7 @@ func TestRetryFromAnyNodeGivesTheSameRun(t *testing.T) {
 		cut.finish(rapid.IntRange(1, len(whole.past)).Draw(t, "cut short after"))
 		for range 2 { // a retry can be retried
 			from := rapid.SampledFrom(cut.past).Draw(t, "from").Ref
-			again, r := cut.retry(from)
+			again, r := retry(cut, from)
 			require.NotContains(t, r.Kept, from)
 			kept := len(again.past)
 			again.finish(1 << 20)
@@ -181,7 +181,7 @@ func TestReplayKeepsWhatDidNotFollowFromTheNode(t *testing.T) {
 		require.Equal(t, p.m.Live(), all.Marking.Live())
 
 		from := rapid.SampledFrom(p.past).Draw(t, "from").Ref
-		_, r := p.retry(from)
+		_, r := retry(p, from)
 		followed := map[int64]bool{from: true}
 		for _, past := range p.past {
 			for _, trigger := range past.Triggers {

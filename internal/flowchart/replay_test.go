@@ -31,8 +31,10 @@ func TestNodeThatReadWhatIsDoneAgainIsDoneAgain(t *testing.T) {
 		return []flowchart.Trigger{{EdgeID: edge, SourceNodeID: "start", Ref: 1}}
 	}
 	past := []flowchart.Past{
-		{Ref: 1, NodeID: "start"}, {Ref: 2, NodeID: "a", Triggers: at("e1"), Redo: true},
-		{Ref: 3, NodeID: "b", Triggers: at("e2")}, {Ref: 4, NodeID: "c", Triggers: at("e3")},
+		{Ref: 1, NodeID: "start"},
+		{Ref: 2, NodeID: "a", Triggers: at("e1"), Redo: true},
+		{Ref: 3, NodeID: "b", Triggers: at("e2")},
+		{Ref: 4, NodeID: "c", Triggers: at("e3")},
 	}
 	r, err := flowchart.Replay(c, "start", past)
 	require.NoError(t, err)

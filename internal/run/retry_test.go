@@ -82,7 +82,7 @@ func TestRetryFromAnyNodeGivesTheOutputOfTheWholeRun(t *testing.T) {
 	require.Equal(t, run.Succeeded, first.Status)
 	d, err := b.engine.Get(t.Context(), old.ID)
 	require.NoError(t, err)
-	for _, from := range d.NodeRuns {
+	for _, from := range d.NodeRuns { //nolint:paralleltest // they share the queue
 		t.Run(fmt.Sprintf("%s %d", from.FlowchartNodeID, from.ExecutionIndex), func(t *testing.T) {
 			r, err := b.retry(t, old.ID, from.ID, 0)
 			require.NoError(t, err)

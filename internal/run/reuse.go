@@ -108,8 +108,8 @@ func (c *change) copyRows(ctx context.Context, h *history, p dbsqlc.CopyNodeRuns
 
 // reuseOutput gives the run the output of the last end node that is reused.
 func (c *change) reuseOutput(ctx context.Context, h *history, kept []int64) error {
-	for i := len(kept) - 1; i >= 0; i-- {
-		row := &h.rows[h.at[kept[i]]]
+	for _, id := range slices.Backward(kept) {
+		row := &h.rows[h.at[id]]
 		if row.Kind != string(flowchart.KindEnd) || row.Status == Cancelled {
 			continue
 		}
