@@ -31,6 +31,7 @@ const looks: Record<string, Look> = {
   cancelling: { label: "Cancelling", color: "var(--st-cancelled)", icon: IconBan, moving: true },
   succeeded: { label: "Succeeded", color: "var(--st-succeeded)", icon: IconCircleCheck },
   degraded: { label: "Degraded", color: "var(--st-degraded)", icon: IconAlertTriangle },
+  held: { label: "Held", color: "var(--st-waiting)", icon: IconPlayerPause },
   reused: { label: "Reused", color: "var(--st-cached)", icon: IconHistory },
   failed: { label: "Failed", color: "var(--st-failed)", icon: IconCircleX },
   cancelled: { label: "Cancelled", color: "var(--st-cancelled)", icon: IconBan },

@@ -151,11 +151,11 @@ export function reduceRun(detail: RunDetail, e: Envelope): RunDetail | "refetch"
   return { ...detail, flowchart_run, node_runs, as_of };
 }
 
-/** How a node run is shown: what was taken over from an earlier run has a look of its own. */
-export const shownStatus = (run: NodeRun): string =>
-  run.reused_from !== null && (run.status === "succeeded" || run.status === "degraded")
-    ? "reused"
-    : run.status;
+/** How a node run is shown: what an earlier run did and what a pause holds have looks of their own. */
+export function shownStatus(run: NodeRun, held = false): string {
+  if (run.reused_from !== null && (run.status === "succeeded" || run.status === "degraded")) return "reused";
+  return held && run.status === "pending" ? "held" : run.status;
+}
 
 export const isHeld = (status: RunStatus): boolean => status === "pausing" || status === "paused";
 
@@ -202,8 +202,11 @@ export function headline(detail: RunDetail): string {
       const held = titles("pending");
       return held.length > 0 ? `Paused before ${name(held)}` : "Paused";
     }
-    case "succeeded":
-      return `Finished after ${plural(detail.node_runs.filter((n) => isFinalNode(n.status)).length, "node")}`;
+    case "succeeded": {
+      const ended = detail.node_runs.filter((n) => isFinalNode(n.status));
+      const reused = ended.filter((n) => n.reused_from !== null).length;
+      return `Finished after ${plural(ended.length - reused, "node")}${reused > 0 ? `, ${reused} reused` : ""}`;
+    }
     case "cancelled":
       return run.error?.message ?? "Cancelled";
     case "failed":

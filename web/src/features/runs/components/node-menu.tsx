@@ -26,12 +26,18 @@ function Items({ flowchartRun, run, control, onAskCancel }: Props) {
     run && control.retry.mutate({ from_node_run_id: run.id, ...(version !== undefined && { version }) });
   return (
     <>
-      <Menu.Item leftSection={<IconRepeat size={15} />} disabled={retry !== null} onClick={() => from()}>
+      <Menu.Item
+        className={classes.item}
+        leftSection={<IconRepeat size={15} />}
+        disabled={retry !== null}
+        onClick={() => from()}
+      >
         Retry from here
         <small className={classes.why}>{retry ?? "A new run that reuses what was done before"}</small>
       </Menu.Item>
       {newest > flowchartRun.version && (
         <Menu.Item
+          className={classes.item}
           leftSection={<IconRepeat size={15} />}
           disabled={retry !== null}
           onClick={() => from(newest)}
@@ -42,7 +48,12 @@ function Items({ flowchartRun, run, control, onAskCancel }: Props) {
           </small>
         </Menu.Item>
       )}
-      <Menu.Item leftSection={<IconPlayerStop size={15} />} disabled={cancel !== null} onClick={onAskCancel}>
+      <Menu.Item
+        className={classes.item}
+        leftSection={<IconPlayerStop size={15} />}
+        disabled={cancel !== null}
+        onClick={onAskCancel}
+      >
         Cancel this node
         <small className={classes.why}>{cancel ?? "The run goes on without it"}</small>
       </Menu.Item>

@@ -17,7 +17,7 @@ import { JsonView } from "../../../ui/json-view";
 import { lookOf, Status } from "../../../ui/status";
 import { Elapsed } from "../../../ui/time";
 import { artifactsQuery, eventsQuery, logsQuery, nodeQuery } from "../api";
-import { isFinalNode, type PanelTab, panelTabs, shownStatus, streamedText } from "../model";
+import { isFinalNode, isHeld, type PanelTab, panelTabs, shownStatus, streamedText } from "../model";
 import type { RunControl } from "../use-control";
 import { Attempts } from "./attempts";
 import { Follow } from "./follow";
@@ -154,10 +154,12 @@ function Head({
   return (
     <div className={classes.head}>
       <b>{run.title || run.flowchart_node_id}</b>
-      <Status status={shownStatus(run)} />
-      <span className={classes.fact}>
-        <Elapsed from={run.started_at} to={run.finished_at} open={!isFinalNode(run.status)} />
-      </span>
+      <Status status={shownStatus(run, isHeld(flowchartRun.status))} />
+      {run.reused_from === null && (
+        <span className={classes.fact}>
+          <Elapsed from={run.started_at} to={run.finished_at} open={!isFinalNode(run.status)} />
+        </span>
+      )}
       {run.usage && (
         <span className={classes.fact}>
           {count(run.usage.input_tokens)} in, {count(run.usage.output_tokens)} out

@@ -42,11 +42,10 @@ const stageLabels: Record<string, string> = {
 
 function lineOf(run: NodeRun, held: boolean): string {
   if (run.error) return run.error.message;
-  if (held && run.status === "pending") return "Held";
   if (run.status === "running" && run.current_stage)
     return stageLabels[run.current_stage] ?? run.current_stage;
   const again = run.attempt > 1 ? `, try ${run.attempt}` : "";
-  return lookOf(shownStatus(run)).label + again;
+  return lookOf(shownStatus(run, held)).label + again;
 }
 
 function toNodes({ graph, nodeRuns, ended, held, selected }: Omit<Props, "onSelect" | "onMenu">): FlowNode[] {
@@ -65,13 +64,13 @@ function toNodes({ graph, nodeRuns, ended, held, selected }: Omit<Props, "onSele
       connectable: false,
       ...nodeSize,
       measured: nodeSize,
-      ariaLabel: `${node.title || node.kind}: ${run ? lookOf(shownStatus(run)).label : "not run"}`,
+      ariaLabel: `${node.title || node.kind}: ${run ? lookOf(shownStatus(run, held)).label : "not run"}`,
       data: {
         node,
         findings: [],
         editable: false,
         executions: executions.get(node.id) ?? 0,
-        ...(run && { status: shownStatus(run), line: lineOf(run, held) }),
+        ...(run && { status: shownStatus(run, held), line: lineOf(run, held) }),
         ...(!run && ended && { line: "Not run" }),
       },
     };

@@ -43,7 +43,7 @@ describe("what was stopped", () => {
     );
     expect(screen.getByRole("status").textContent).toBe("2 of 3 confirmed");
     const [, first, second, third] = screen.getAllByRole("row");
-    expect(first?.textContent).toContain("alpha, process 42, inline");
+    expect(first?.textContent).toContain("alpha, process 42, executor inline");
     expect(first?.textContent).toContain("asked, not confirmed");
     expect(second?.textContent).toContain("400 ms");
     expect(third?.textContent).toContain("Nobody held it");

@@ -25,7 +25,7 @@ function Row({ receipt, onNode }: { receipt: Receipt; onNode: (id: number) => vo
       </td>
       <td className={table.muted}>
         {r.worker ? `${r.worker.hostname}, process ${r.worker.pid}` : "Nobody held it"}
-        {r.executor && `, ${r.executor}`}
+        {r.executor && `, executor ${r.executor}`}
       </td>
       <td data-how={r.how ?? "asked"} className={classes.how} title={r.how ? meaning[r.how] : undefined}>
         {r.how ?? "asked, not confirmed"}
@@ -57,7 +57,9 @@ export function Stopped({ cancellation, status, onNode }: Props) {
         <IconBan size={15} aria-hidden />
         <b>What was stopped</b>
         <span role="status">
-          {confirmed === asked ? `all ${asked} confirmed` : `${confirmed} of ${asked} confirmed`}
+          {asked > 1 && confirmed === asked && `all ${asked} `}
+          {confirmed < asked && `${confirmed} of ${asked} `}
+          confirmed
         </span>
       </summary>
       <div className={classes.list}>
