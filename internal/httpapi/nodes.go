@@ -12,11 +12,26 @@ import (
 	"github.com/llmctl/studio/internal/run"
 )
 
+// holderView is the worker process that held an attempt, and how it ended.
+type holderView struct {
+	ID         string     `json:"id"`
+	Hostname   string     `json:"hostname"`
+	PID        int32      `json:"pid"`
+	Version    string     `json:"version"`
+	StartedAt  time.Time  `json:"started_at"`
+	StoppedAt  *time.Time `json:"stopped_at" doc:"It ended on purpose"`
+	DeclaredAt *time.Time `json:"declared_dead_at" doc:"It gave no sign of life any more"`
+}
+
 type attemptView struct {
 	Number       int32            `json:"number"`
 	Status       string           `json:"status"`
 	Executor     string           `json:"executor"`
 	WorkerID     string           `json:"worker_id"`
+	Worker       holderView       `json:"worker"`
+	Ended        *string          `json:"ended" enum:"succeeded,degraded,failed,timed_out,cancelled,forced_after_grace,handed_over,worker_died" doc:"Why it ended; null while it runs"`
+	CancelledAt  *time.Time       `json:"cancel_requested_at" doc:"When it was asked to stop"`
+	DeadlineAt   time.Time        `json:"deadline_at"`
 	QueuedAt     time.Time        `json:"queued_at"`
 	ClaimedAt    time.Time        `json:"claimed_at"`
 	StartedAt    *time.Time       `json:"started_at"`
@@ -33,6 +48,13 @@ type taskView struct {
 	FlowchartRunID *int64          `json:"flowchart_run_id"`
 	ExecutionMode  *string         `json:"execution_mode"`
 	Attempts       []attemptView   `json:"attempts"`
+	Failures       int32           `json:"failures" doc:"Attempts that ended in an error of their own"`
+	MaxAttempts    int32           `json:"max_attempts"`
+	Lost           int32           `json:"lost" doc:"Attempts that died with their worker"`
+	MaxLost        int32           `json:"max_lost" doc:"After so many the node fails"`
+	RunAfter       time.Time       `json:"run_after" doc:"Earliest start of the next attempt"`
+	ReusedRunID    *int64          `json:"reused_from_run_id" doc:"The run of reused_from"`
+	Cancellation   *run.Receipt    `json:"cancellation" doc:"null: it was not asked to stop"`
 	InputContext   json.RawMessage `json:"input_context"`
 	RoutingState   json.RawMessage `json:"routing_state"`
 	Runtime        run.Runtime     `json:"runtime"`
@@ -139,11 +161,7 @@ func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) 
 		if err != nil {
 			return nil, err
 		}
-		attempts[i] = attemptView{
-			Number: a.Number, Status: a.Status, Executor: a.Executor, WorkerID: a.WorkerProcessID.String(), QueuedAt: a.QueuedAt,
-			ClaimedAt: a.ClaimedAt, StartedAt: a.StartedAt, FirstTokenAt: a.FirstTokenAt, FinishedAt: a.FinishedAt,
-			Error: a.Error, Usage: a.Usage, Stages: stages,
-		}
+		attempts[i] = viewAttempt(&a, stages)
 	}
 	out := &nodeOutput{}
 	if out.Body.Stages, err = stagesOf(d); err != nil {
@@ -152,16 +170,35 @@ func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) 
 	out.Body.Task = taskView{
 		NodeRunView: viewNodeRun(*n), FlowchartID: n.FlowchartID, FlowchartRunID: n.FlowchartRunID, ExecutionMode: n.ExecutionMode,
 		Attempts: attempts, InputContext: n.InputContext, RoutingState: n.RoutingState, Runtime: runtimeOf(d),
+		Failures: n.Failures, MaxAttempts: n.MaxAttempts, Lost: n.Lost, MaxLost: run.MaxLost, RunAfter: n.RunAfter,
+		ReusedRunID: d.WorkOf, Cancellation: d.Receipt,
 	}
 	out.Body.AsOf = asOf{Stream: run.StreamOfNode(n), Sequence: d.AsOf}
 	return out, nil
+}
+
+func viewAttempt(a *run.HeldAttempt, stages []node.StageView) attemptView {
+	w := &a.Worker
+	var ended *string
+	if how := run.Ended(&a.Attempt); how != "" {
+		ended = &how
+	}
+	return attemptView{
+		Number: a.Number, Status: a.Status, Executor: a.Executor, WorkerID: a.WorkerProcessID.String(), QueuedAt: a.QueuedAt,
+		ClaimedAt: a.ClaimedAt, StartedAt: a.StartedAt, FirstTokenAt: a.FirstTokenAt, FinishedAt: a.FinishedAt,
+		Error: a.Error, Usage: a.Usage, Stages: stages, Ended: ended, CancelledAt: a.CancelRequestedAt, DeadlineAt: a.DeadlineAt,
+		Worker: holderView{
+			ID: w.ID.String(), Hostname: w.Hostname, PID: w.Pid, Version: w.Version,
+			StartedAt: w.StartedAt, StoppedAt: w.StoppedAt, DeclaredAt: w.TombstoneAt,
+		},
+	}
 }
 
 func lastAttempt(d run.NodeDetail) *run.Attempt {
 	if len(d.Attempts) == 0 {
 		return nil
 	}
-	return &d.Attempts[len(d.Attempts)-1]
+	return &d.Attempts[len(d.Attempts)-1].Attempt
 }
 
 func stagesOf(d run.NodeDetail) ([]node.StageView, error) {

@@ -30,6 +30,7 @@ type NodeRunView struct {
 	QueuedAt        *time.Time      `json:"queued_at"`
 	StartedAt       *time.Time      `json:"started_at"`
 	FinishedAt      *time.Time      `json:"finished_at"`
+	ReusedFrom      *int64          `json:"reused_from" doc:"The node run of an earlier run that did the work; this one was not executed"`
 }
 
 func viewNodeRun(n run.NodeRun) NodeRunView {
@@ -37,7 +38,7 @@ func viewNodeRun(n run.NodeRun) NodeRunView {
 		ID: n.ID, FlowchartNodeID: n.FlowchartNodeID, Kind: n.Kind, Title: n.Title, Status: n.Status, Attempt: n.Attempt,
 		ExecutionIndex: n.ExecutionIndex, CurrentStage: n.CurrentStage, OutputState: n.OutputState,
 		OutputOmitted: n.OutputBlob != nil && n.OutputState == nil, OutputBytes: n.OutputBytes, Error: n.Error, Usage: n.Usage,
-		CreatedAt: n.CreatedAt, QueuedAt: n.QueuedAt, StartedAt: n.StartedAt, FinishedAt: n.FinishedAt,
+		CreatedAt: n.CreatedAt, QueuedAt: n.QueuedAt, StartedAt: n.StartedAt, FinishedAt: n.FinishedAt, ReusedFrom: n.ReusedFrom,
 	}
 }
 
@@ -81,11 +82,6 @@ type listRunsInput struct {
 	Status      []string `query:"status" enum:"queued,running,pausing,paused,cancelling,succeeded,failed,cancelled"`
 }
 
-type retryInput struct {
-	IDInput
-	IdempotencyKey string `header:"Idempotency-Key"`
-}
-
 type timelineEntry struct {
 	NodeRunID       int64           `json:"node_run_id"`
 	FlowchartNodeID string          `json:"flowchart_node_id"`
@@ -126,22 +122,7 @@ func (s *server) registerRuns() {
 		method: http.MethodGet, path: "/flowchart-runs/{id}/timeline", id: "get-run-timeline", tag: "runs", permission: auth.Read,
 		summary: "All attempts of a run, in the order of their claims",
 	}, s.timeline)
-	handle(s, route{
-		method: http.MethodPost, path: "/flowchart-runs/{id}/cancel", id: "cancel-run", tag: "runs", permission: auth.Write, audit: true,
-		summary: "Ask a run to stop; it is cancelling until everything that runs has confirmed", status: http.StatusAccepted,
-	}, func(ctx context.Context, in *IDInput) (*runOutput, error) {
-		return change(ctx, s, "run.cancelled", "flowchart_run", in.ID, func(ctx context.Context, tx *postgres.Tx) (*runOutput, error) {
-			r, err := s.deps.Engine.CancelTx(ctx, tx, in.ID)
-			if err != nil {
-				return nil, err
-			}
-			return runOut(r), nil
-		})
-	})
-	handle(s, route{
-		method: http.MethodPost, path: "/flowchart-runs/{id}/retry", id: "retry-run", tag: "runs", permission: auth.Write,
-		audit: true, idempotent: true, summary: "Run again: a new run of the same version on the same input", status: http.StatusAccepted,
-	}, s.retryRun)
+	s.registerRunControl()
 }
 
 func (s *server) startRun(ctx context.Context, in *startRunInput) (*runOutput, error) {
@@ -160,16 +141,6 @@ func (s *server) startRequest(ctx context.Context, req run.StartRequest) run.Sta
 	by, v := user(ctx).UserID, idsFrom(ctx)
 	req.UserID, req.RequestID, req.CorrelationID = &by, v.Request, v.Correlation
 	return req
-}
-
-func (s *server) retryRun(ctx context.Context, in *retryInput) (*runOutput, error) {
-	return idempotent(ctx, s, "retry-run", in.IdempotencyKey, in.ID, func(ctx context.Context, tx *postgres.Tx) (*runOutput, error) {
-		r, err := s.deps.Engine.Retry(ctx, tx, in.ID, s.startRequest(ctx, run.StartRequest{}))
-		if err != nil {
-			return nil, err
-		}
-		return runOut(r), s.audit(ctx, tx, "run.retried", "flowchart_run", r.ID)
-	})
 }
 
 func (s *server) listRuns(ctx context.Context, in *listRunsInput) (*pageOutput[run.View], error) {
@@ -204,7 +175,8 @@ func (s *server) getRun(ctx context.Context, in *IDInput) (*runDetailOutput, err
 	}
 	out := &runDetailOutput{}
 	out.Body.FlowchartRun = run.ViewOf(&d.Run)
-	out.Body.FlowchartRun.FlowchartName = f.Flowchart.Name
+	out.Body.FlowchartRun.FlowchartName, out.Body.FlowchartRun.NewestVersion = f.Flowchart.Name, f.Flowchart.Version
+	out.Body.FlowchartRun.Cancellation, out.Body.FlowchartRun.RetriedBy = d.Cancellation, d.RetriedBy
 	out.Body.FlowchartRun.Counts = map[string]int{}
 	out.Body.NodeRuns = make([]NodeRunView, len(d.NodeRuns))
 	var total run.Usage

@@ -32,6 +32,8 @@ func vocabulary() []member {
 		{append(slices.Clone(nodes), "TimelineEntry"), "kind", nodeKind},
 		{append(slices.Clone(entries), "View", "NodeStatusOutputBody"), "error", nullable[run.Failure]},
 		{entries, "usage", nullable[run.Usage]},
+		{[]string{"TaskView", "NodeControlOutputBody"}, "cancellation", nullable[run.Receipt]},
+		{[]string{"Receipt"}, "worker", nullable[run.ReceiptWorker]},
 		{[]string{"Envelope"}, "payload", object(false)},
 		{[]string{"Envelope"}, "runtime", object(true)},
 		{[]string{"ModelView"}, "config", object(true)},

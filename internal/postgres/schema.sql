@@ -148,6 +148,9 @@ table flowchart_run
     finished_at timestamp with time zone
     output_blob bytea
     output_bytes bigint
+    paused_at timestamp with time zone
+    cancel_requested_at timestamp with time zone
+    retry_from bigint
     constraint flowchart_run_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
     constraint flowchart_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
     constraint flowchart_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
@@ -306,6 +309,9 @@ table node_run
     finished_at timestamp with time zone
     output_blob bytea
     output_bytes bigint
+    cancel_requested_at timestamp with time zone
+    finish_order integer
+    reused_from bigint
     constraint node_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])) = (finished_at IS NOT NULL)))
     constraint node_run_execution_mode_check CHECK ((execution_mode = ANY (ARRAY['query'::text, 'indexing'::text, 'delta_indexing'::text])))
     constraint node_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
@@ -316,12 +322,14 @@ table node_run
     constraint node_run_pkey PRIMARY KEY (id)
     constraint node_run_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
     constraint node_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES node_run(id)
+    constraint node_run_reused_from_fkey FOREIGN KEY (reused_from) REFERENCES node_run(id)
     constraint node_run_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'waiting'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])))
     CREATE INDEX node_run_flowchart_id ON public.node_run USING btree (flowchart_id)
     CREATE INDEX node_run_live ON public.node_run USING btree (run_after) WHERE (finished_at IS NULL)
     CREATE INDEX node_run_output_blob ON public.node_run USING btree (output_blob) WHERE (output_blob IS NOT NULL)
     CREATE INDEX node_run_project_id ON public.node_run USING btree (project_id, id DESC)
     CREATE INDEX node_run_retry_of ON public.node_run USING btree (retry_of)
+    CREATE INDEX node_run_reused_from ON public.node_run USING btree (reused_from) WHERE (reused_from IS NOT NULL)
     CREATE UNIQUE INDEX node_run_flowchart_run_id_flowchart_node_id_execution_index_key ON public.node_run USING btree (flowchart_run_id, flowchart_node_id, execution_index)
     CREATE UNIQUE INDEX node_run_pkey ON public.node_run USING btree (id)
     CREATE TRIGGER node_run_final BEFORE UPDATE OF status ON public.node_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()

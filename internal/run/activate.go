@@ -61,7 +61,7 @@ func (c *change) activate(ctx context.Context, a flowchart.Activation) (flowchar
 	for i, t := range a.Triggers {
 		triggers[i] = Trigger{EdgeID: t.EdgeID, Source: t.SourceNodeID, NodeRunID: t.Ref}
 	}
-	if isControl(node.Kind) && c.control < maxControlPerTx {
+	if isControl(node.Kind) && c.control < maxControlPerTx && !c.held() {
 		c.control++
 		return c.runControl(ctx, &node, triggers)
 	}
@@ -89,11 +89,11 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 	}, nil
 }
 
-// queue makes a node run that a worker will claim. Beyond max_parallel_nodes it
-// stays pending, without a job, until promote lets it go.
+// queue makes a node run that a worker will claim. Beyond max_parallel_nodes, and
+// while the run is held, it stays pending, without a job, until promote lets it go.
 func (c *change) queue(ctx context.Context, node *flowchart.Node, triggers []Trigger) error {
 	status := Queued
-	if c.marking.active() >= int(c.run.MaxParallelNodes) {
+	if c.held() || c.marking.active() >= int(c.run.MaxParallelNodes) {
 		status = Pending
 	}
 	p, err := c.params(node, triggers, status)
@@ -118,9 +118,10 @@ func (c *change) queue(ctx context.Context, node *flowchart.Node, triggers []Tri
 	return c.announceNode(&n, "queued")
 }
 
-// promote queues pending node runs while the run has room for them.
+// promote queues pending node runs while the run has room for them. One that
+// waits for its next try keeps its time.
 func (c *change) promote(ctx context.Context) error {
-	for len(c.marking.Pending) > 0 && c.marking.active() < int(c.run.MaxParallelNodes) {
+	for !c.held() && len(c.marking.Pending) > 0 && c.marking.active() < int(c.run.MaxParallelNodes) {
 		id := c.marking.Pending[0]
 		c.marking.Pending = c.marking.Pending[1:]
 		n, err := c.e.q.LockNodeRun(ctx, c.tx, id)
@@ -131,12 +132,17 @@ func (c *change) promote(ctx context.Context) error {
 		if err := move(&n, Queued); err != nil {
 			return err
 		}
-		n.QueuedAt, n.RunAfter = &now, now
+		n.QueuedAt = &now
+		if n.RunAfter.Before(now) {
+			n.RunAfter = now
+		}
 		if err := c.saveNode(ctx, &n); err != nil {
 			return err
 		}
-		c.fresh = append(c.fresh, n)
-		c.jobs = append(c.jobs, Job{NodeRunID: n.ID, Queue: n.Queue})
+		if n.RunAfter.Equal(now) {
+			c.fresh = append(c.fresh, n)
+		}
+		c.jobs = append(c.jobs, Job{NodeRunID: n.ID, Queue: n.Queue, At: n.RunAfter})
 		if err := c.announceNode(&n, "queued"); err != nil {
 			return err
 		}

@@ -2,28 +2,25 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
 )
 
-// Cancel asks a run to stop. What has not begun is cancelled at once; the run
-// stays cancelling until everything that runs has confirmed. A run that is
-// cancelling already is left alone; one that has ended is a conflict.
+// Cancel is CancelTx in a transaction of its own.
 func (e *Engine) Cancel(ctx context.Context, runID int64) (Run, error) {
-	var out Run
-	err := e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		var err error
-		out, err = e.CancelTx(ctx, tx, runID)
-		return err
-	})
-	return out, err
+	return e.inTx(ctx, runID, e.CancelTx)
 }
 
-// CancelTx is Cancel as part of tx. The stop orders go out when tx is committed.
+// CancelTx asks a run to stop. What has not begun is cancelled at once; the run
+// stays cancelling until everything that runs has confirmed. A run that is
+// cancelling already is left alone; one that has ended is a conflict
+// (run.finished). The stop orders go out when tx is committed.
 func (e *Engine) CancelTx(ctx context.Context, tx *postgres.Tx, runID int64) (Run, error) {
-	err := e.onRun(ctx, tx, runID, newOutputs(), func(ctx context.Context, c *change) error {
+	return e.control(ctx, tx, runID, func(ctx context.Context, c *change) error {
 		if c.run.FinishedAt != nil {
 			return errs.Ef(errs.Conflict, "run.finished", "Run %d has ended already (%s).", runID, c.run.Status)
 		}
@@ -32,32 +29,103 @@ func (e *Engine) CancelTx(ctx context.Context, tx *postgres.Tx, runID int64) (Ru
 		}
 		return c.stop(ctx)
 	})
+}
+
+// CancelNodeTx asks one node run to stop; its run goes on without it (see
+// nodeCancelled). One that is stopping already is left alone. Errors: not_found;
+// conflict (node.finished, run.old_worker).
+func (e *Engine) CancelNodeTx(ctx context.Context, tx *postgres.Tx, nodeRunID int64) (NodeRun, error) {
+	seen, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
 	if postgres.NotFound(err) {
-		return Run{}, errs.Ef(errs.NotFound, "run.not_found", "There is no run %d.", runID)
+		return seen, errs.Ef(errs.NotFound, "node.not_found", "There is no node run %d.", nodeRunID)
 	}
 	if err != nil {
-		return Run{}, err
+		return seen, fmt.Errorf("load node run %d: %w", nodeRunID, err)
 	}
-	out, err := e.q.GetRun(ctx, tx, runID)
+	if seen.FlowchartRunID == nil {
+		return seen, errs.Ef(errs.Conflict, "node.no_run", "Node run %d does not belong to a run.", nodeRunID)
+	}
+	if err := e.refuseOldWorkers(ctx, tx, "A single node cannot be cancelled"); err != nil {
+		return seen, err
+	}
+	err = e.onRun(ctx, tx, *seen.FlowchartRunID, newOutputs(), func(ctx context.Context, c *change) error {
+		return c.cancelNode(ctx, nodeRunID)
+	})
 	if err != nil {
-		return Run{}, fmt.Errorf("load run %d: %w", runID, err)
+		return seen, err
+	}
+	out, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
+	if err != nil {
+		return out, fmt.Errorf("load node run %d: %w", nodeRunID, err)
 	}
 	return out, nil
 }
 
-// Retry starts a finished run anew, on the same version and input.
-func (e *Engine) Retry(ctx context.Context, tx *postgres.Tx, runID int64, req StartRequest) (Run, error) {
-	old, err := e.q.GetRun(ctx, tx, runID)
-	if postgres.NotFound(err) {
-		return Run{}, errs.Ef(errs.NotFound, "run.not_found", "There is no run %d.", runID)
-	}
+func (c *change) cancelNode(ctx context.Context, id int64) error {
+	// What follows may be decisions that read outputs, and these are loaded without a
+	// lock: so control nodes get jobs here instead of being evaluated.
+	c.control = maxControlPerTx
+	n, err := c.e.q.LockNodeRun(ctx, c.tx, id)
 	if err != nil {
-		return Run{}, fmt.Errorf("load run %d: %w", runID, err)
+		return fmt.Errorf("lock node run %d: %w", id, err)
 	}
-	if old.FinishedAt == nil {
-		return Run{}, errs.Ef(errs.Conflict, "run.not_finished", "Run %d is still %s. Cancel it or wait for its end.", runID, old.Status)
+	switch {
+	case n.FinishedAt != nil:
+		return errs.Ef(errs.Conflict, "node.finished", "Node run %d has ended already (%s).", id, n.Status)
+	case n.Status == Cancelling:
+		return nil
+	case n.Status == Running:
+		return c.stopNode(ctx, &n)
 	}
-	req.FlowchartID, req.VersionID, req.Input = old.FlowchartID, old.FlowchartVersionID, old.Input
-	req.StartNodeID, req.RetryOf = old.StartNodeID, &old.ID
-	return e.StartTx(ctx, tx, req)
+	now := c.e.Now()
+	n.CancelRequestedAt = &now
+	c.marking.Pending = slices.DeleteFunc(c.marking.Pending, func(p int64) bool { return p == id })
+	return c.nodeCancelled(ctx, &n)
+}
+
+// nodeCancelled ends a node run that was stopped. If only it was asked, its run
+// goes on: none of its edges is taken, so what only it led to is skipped, and
+// joins go on as with a branch that a decision did not take.
+func (c *change) nodeCancelled(ctx context.Context, n *NodeRun) error {
+	alone := c.run.Status != Cancelling
+	if alone {
+		n.RoutingState = json.RawMessage(tookNothing)
+		c.marking.Cancelled++
+	}
+	if err := c.endNode(ctx, n, Cancelled, nil, "cancelled"); err != nil || !alone {
+		return err
+	}
+	step, err := c.marking.Flow.Complete(c.graph, n.FlowchartNodeID, []string{}, n.ID)
+	if err != nil {
+		return fmt.Errorf("advance run %d without node %q: %w", c.run.ID, n.FlowchartNodeID, err)
+	}
+	return c.follow(ctx, step)
+}
+
+// tookNothing is the routing state of a node run that was cancelled by itself.
+const tookNothing = `{"taken":[]}`
+
+// reachedEnd reports whether an end node ran: it gave the run its output, if only
+// null.
+func (c *change) reachedEnd() bool { return c.run.Output != nil || c.run.OutputBlob != nil }
+
+// endCutShort ends a run in which nothing is left because nodes were cancelled.
+func (c *change) endCutShort() error {
+	raw, err := json.Marshal(Failure{
+		Code: "node_cancelled", Message: "A node was cancelled, and no other way led to an end node.",
+	})
+	if err != nil {
+		return fmt.Errorf("encode failure: %w", err)
+	}
+	c.run.Error = raw
+	c.end(Cancelled)
+	return nil
+}
+
+// ended numbers the end of a node run: the order of the commits, whatever the
+// clocks of the workers say.
+func (c *change) ended() *int32 {
+	c.marking.Ended++
+	n := c.marking.Ended
+	return &n
 }

@@ -36,7 +36,7 @@ func (c *change) runControl(ctx context.Context, node *flowchart.Node, triggers 
 		return none, err
 	}
 	now := c.e.Now()
-	p.StartedAt, p.FinishedAt = &now, &now
+	p.StartedAt, p.FinishedAt, p.FinishOrder = &now, &now, c.ended()
 	p.OutputState, p.OutputBlob, p.OutputBytes = output.columns()
 	if failure != nil {
 		p.Status = Failed

@@ -71,6 +71,8 @@ type marking struct {
 	Executions map[string]int32  `json:"executions"` // activations of each node so far
 	Live       int               `json:"live"`       // node runs that have not ended
 	Pending    []int64           `json:"pending,omitempty"`
+	Ended      int32             `json:"ended,omitempty"`        // node runs that have ended; numbers their ends
+	Cancelled  int               `json:"node_cancels,omitempty"` // node runs that were cancelled by themselves
 }
 
 func (m *marking) active() int { return m.Live - len(m.Pending) }
@@ -119,12 +121,15 @@ func lockedRun(r dbsqlc.LockRunRow) Run {
 		StartNodeID: r.StartNodeID, RetryOf: r.RetryOf, AppUserID: r.AppUserID, RequestID: r.RequestID, CorrelationID: r.CorrelationID,
 		NodeExecutions: r.NodeExecutions, MaxNodeExecutions: r.MaxNodeExecutions, MaxParallelNodes: r.MaxParallelNodes,
 		DeadlineAt: r.DeadlineAt, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		PausedAt: r.PausedAt, CancelRequestedAt: r.CancelRequestedAt, RetryFrom: r.RetryFrom,
 	}
 }
 
 // save settles the run's own state, writes the row, the jobs and the run's event.
 func (c *change) save(ctx context.Context) error {
-	c.settle()
+	if err := c.settle(); err != nil {
+		return err
+	}
 	if err := FlowchartRuns().check("run", c.run.ID, c.previous, c.run.Status); err != nil {
 		return err
 	}
@@ -136,6 +141,7 @@ func (c *change) save(ctx context.Context) error {
 	if err := c.e.q.SaveRun(ctx, c.tx, dbsqlc.SaveRunParams{
 		ID: r.ID, Status: r.Status, Output: r.Output, OutputBlob: r.OutputBlob, OutputBytes: r.OutputBytes, Error: r.Error, Marking: raw,
 		NodeExecutions: r.NodeExecutions, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		DeadlineAt: r.DeadlineAt, PausedAt: r.PausedAt, CancelRequestedAt: r.CancelRequestedAt,
 	}); err != nil {
 		return fmt.Errorf("save run %d: %w", r.ID, err)
 	}
@@ -149,30 +155,37 @@ func (c *change) save(ctx context.Context) error {
 		c.tx.AfterCommit(func() { c.e.Signaller.SignalCancel(ids) })
 	}
 	if r.Status != c.previous {
-		return c.announceRun(c.previous)
+		return c.announceRun(ctx, c.previous)
 	}
 	return nil
 }
 
-// settle ends the run when nothing of it is left.
-func (c *change) settle() {
+// settle ends the run when nothing of it is left, and pauses it when nothing of
+// it runs any more.
+func (c *change) settle() error {
 	r := &c.run
-	if r.FinishedAt != nil || c.marking.Live > 0 {
-		return
-	}
 	switch {
+	case r.FinishedAt != nil:
+	case c.marking.Live > 0:
+		if r.Status == Pausing && c.marking.active() == 0 {
+			now := c.e.Now()
+			r.Status, r.PausedAt = Paused, &now
+		}
 	case r.Status == Cancelling && r.Error != nil:
 		c.end(Failed)
 	case r.Status == Cancelling:
 		c.end(Cancelled)
+	case c.marking.Cancelled > 0 && !c.reachedEnd():
+		return c.endCutShort()
 	default:
 		c.end(Succeeded)
 	}
+	return nil
 }
 
 func (c *change) end(status Status) {
 	now := c.e.Now()
-	c.run.Status, c.run.FinishedAt = status, &now
+	c.run.Status, c.run.FinishedAt, c.run.PausedAt = status, &now, nil
 	if c.run.StartedAt == nil {
 		c.run.StartedAt = &now
 	}
@@ -193,7 +206,8 @@ func (c *change) fail(ctx context.Context, f Failure) error {
 
 // stop cancels what has not begun and orders what runs to stop.
 func (c *change) stop(ctx context.Context) error {
-	c.run.Status = Cancelling
+	now := c.e.Now()
+	c.run.Status, c.run.CancelRequestedAt, c.run.PausedAt = Cancelling, &now, nil
 	c.jobs, c.fresh = nil, nil
 	live, err := c.e.q.LockLiveNodeRuns(ctx, c.tx, &c.run.ID)
 	if err != nil {
@@ -209,6 +223,10 @@ func (c *change) stop(ctx context.Context) error {
 }
 
 func (c *change) stopNode(ctx context.Context, n *NodeRun) error {
+	now := c.e.Now()
+	if n.CancelRequestedAt == nil {
+		n.CancelRequestedAt = &now
+	}
 	switch n.Status {
 	case Running:
 		if err := move(n, Cancelling); err != nil {
@@ -221,7 +239,6 @@ func (c *change) stopNode(ctx context.Context, n *NodeRun) error {
 	case Cancelling:
 		return nil
 	default:
-		now := c.e.Now()
 		if err := move(n, Cancelled); err != nil {
 			return err
 		}
@@ -231,7 +248,7 @@ func (c *change) stopNode(ctx context.Context, n *NodeRun) error {
 	if err := c.saveNode(ctx, n); err != nil {
 		return err
 	}
-	return c.announceNode(n, "cancel_requested")
+	return c.announceStop(ctx, n, "cancel_requested")
 }
 
 func (c *change) saveNode(ctx context.Context, n *NodeRun) error {
@@ -239,6 +256,7 @@ func (c *change) saveNode(ctx context.Context, n *NodeRun) error {
 		ID: n.ID, Status: n.Status, Failures: n.Failures, Lost: n.Lost, InputContext: n.InputContext,
 		OutputState: n.OutputState, OutputBlob: n.OutputBlob, OutputBytes: n.OutputBytes, RoutingState: n.RoutingState, CurrentStage: n.CurrentStage, Error: n.Error,
 		Usage: n.Usage, RunAfter: n.RunAfter, QueuedAt: n.QueuedAt, FinishedAt: n.FinishedAt,
+		FinishOrder: n.FinishOrder, CancelRequestedAt: n.CancelRequestedAt,
 	})
 	if err != nil {
 		return fmt.Errorf("save node run %d: %w", n.ID, err)

@@ -70,7 +70,7 @@ func (b *bundle) newWorker(t *testing.T) uuid.UUID {
 	t.Helper()
 	id := uuid.New()
 	_, err := b.db.Exec(t.Context(), `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues, level)
-		VALUES ($1, 'test', 'host', 1, 'test', 4, '{}', 2)`, id)
+		VALUES ($1, 'test', 'host', 1, 'test', 4, '{}', $2)`, id, postgres.BinaryLevel)
 	require.NoError(t, err)
 	return id
 }

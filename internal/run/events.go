@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -58,9 +59,15 @@ type runPayload struct {
 }
 
 // announceRun appends that the run's status changed from before.
-func (c *change) announceRun(before Status) error {
+func (c *change) announceRun(ctx context.Context, before Status) error {
 	r := &c.run
 	view := ViewOf(r)
+	if r.CancelRequestedAt != nil {
+		var err error
+		if view.Cancellation, err = c.e.Cancellation(ctx, c.tx, r); err != nil {
+			return err
+		}
+	}
 	view.Input = nil // who wants it has it from the run itself
 	if len(view.Output) > maxInlineState {
 		view.Output, view.OutputOmitted = nil, true
@@ -102,6 +109,8 @@ type NodePayload struct {
 	OutputBytes     *int64          `json:"output_bytes,omitempty"`
 	TerminalStatus  Status          `json:"terminal_status,omitempty"`
 	Stages          json.RawMessage `json:"stages,omitempty"`
+	ReusedFrom      *int64          `json:"reused_from,omitempty"`
+	Cancellation    *Receipt        `json:"cancellation,omitempty"` // of a node run that was asked to stop
 }
 
 // PayloadOf describes a node run for an event.
@@ -112,7 +121,7 @@ func PayloadOf(n *NodeRun, transition string) NodePayload {
 		ExecutionIndex: n.ExecutionIndex, Attempt: n.Attempt, CurrentStage: n.CurrentStage, ExecutionMode: n.ExecutionMode,
 		CreatedAt: n.CreatedAt, QueuedAt: n.QueuedAt, StartedAt: n.StartedAt, FinishedAt: n.FinishedAt,
 		Error: n.Error, Usage: n.Usage, OutputState: n.OutputState,
-		OutputOmitted: n.OutputBlob != nil, OutputBytes: n.OutputBytes,
+		OutputOmitted: n.OutputBlob != nil, OutputBytes: n.OutputBytes, ReusedFrom: n.ReusedFrom,
 	}
 	if len(p.OutputState) > maxInlineState {
 		p.OutputState, p.OutputOmitted = nil, true
@@ -160,13 +169,17 @@ func (c *change) announceNode(n *NodeRun, transition string) error {
 // announceNode appends that a node run's status changed; an end is a
 // node:task:completed.
 func (e *Engine) announceNode(tx *postgres.Tx, n *NodeRun, a *Attempt, transition string) error {
+	return e.announce(tx, n, a, PayloadOf(n, transition))
+}
+
+func (e *Engine) announce(tx *postgres.Tx, n *NodeRun, a *Attempt, payload NodePayload) error {
 	kind := "node:task:updated"
 	if n.FinishedAt != nil {
 		kind = "node:task:completed"
 	}
 	err := e.Log.Append(tx, event.Draft{
 		Stream: StreamOfNode(n), Type: kind, EntityKind: "task", EntityID: strconv.FormatInt(n.ID, 10),
-		Rooms: RoomsOfNode(n), RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: RuntimeOf(n, a, e.ExecutorFor(n.Kind)), Payload: PayloadOf(n, transition),
+		Rooms: RoomsOfNode(n), RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: RuntimeOf(n, a, e.ExecutorFor(n.Kind)), Payload: payload,
 	})
 	if err != nil {
 		return fmt.Errorf("announce node run %d: %w", n.ID, err)

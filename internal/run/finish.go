@@ -165,12 +165,12 @@ func (c *change) settleNode(ctx context.Context, n *NodeRun, end *ending) error 
 	case res.Status == Succeeded || res.Status == Degraded:
 		return c.nodeSucceeded(ctx, n, end)
 	case stopping || res.Status == Cancelled:
-		return c.endNode(ctx, n, Cancelled, nil, "cancelled")
+		return c.nodeCancelled(ctx, n)
 	case res.Status == Lost && res.Error != nil && res.Error.Code == CodeHandedOver:
 		return c.requeue(ctx, n, 0, "handed_over")
 	case res.Status == Lost:
 		n.Lost++
-		if n.Lost < maxLost {
+		if n.Lost < MaxLost {
 			return c.requeue(ctx, n, 0, "lost")
 		}
 	default:
@@ -225,18 +225,22 @@ func (c *change) endNode(ctx context.Context, n *NodeRun, status Status, f *Fail
 	if err := move(n, status); err != nil {
 		return err
 	}
-	n.FinishedAt = &now
+	n.FinishedAt, n.FinishOrder = &now, c.ended()
 	c.marking.Live--
 	if err := c.saveNode(ctx, n); err != nil {
 		return err
 	}
-	return c.announceNode(n, transition)
+	return c.announceStop(ctx, n, transition)
 }
 
-// requeue gives a node run another attempt after a while.
+// requeue gives a node run another attempt after a while. While the run is held
+// it becomes one of those that wait for the end of the pause.
 func (c *change) requeue(ctx context.Context, n *NodeRun, after time.Duration, transition string) error {
-	now := c.e.Now()
-	if err := move(n, Queued); err != nil {
+	now, status := c.e.Now(), Queued
+	if c.held() {
+		status = Pending
+	}
+	if err := move(n, status); err != nil {
 		return err
 	}
 	n.QueuedAt, n.CurrentStage = &now, nil
@@ -244,7 +248,11 @@ func (c *change) requeue(ctx context.Context, n *NodeRun, after time.Duration, t
 	if err := c.saveNode(ctx, n); err != nil {
 		return err
 	}
-	c.jobs = append(c.jobs, Job{NodeRunID: n.ID, Queue: n.Queue, At: n.RunAfter})
+	if status == Pending {
+		c.marking.Pending = append(c.marking.Pending, n.ID)
+	} else {
+		c.jobs = append(c.jobs, Job{NodeRunID: n.ID, Queue: n.Queue, At: n.RunAfter})
+	}
 	return c.announceNode(n, transition)
 }
 

@@ -19,6 +19,9 @@ type NodeRun = dbsqlc.NodeRun
 // Attempt is an attempt of a node run as stored.
 type Attempt = dbsqlc.NodeAttempt
 
+// Worker is a worker process as stored.
+type Worker = dbsqlc.WorkerProcess
+
 // ErrSuperseded says that an attempt is no longer the one that may write: it was
 // lost, ended or replaced. The late writer has nothing to do.
 var ErrSuperseded = errors.New("attempt superseded")
@@ -73,12 +76,20 @@ type Claim struct {
 // is taken up by another one and not counted against the node.
 const CodeHandedOver = "handed_over"
 
-// maxLost is how often an attempt may die with its worker before the node fails:
+// CodeTimeout is the failure of an attempt that took longer than it may.
+const CodeTimeout = "timeout"
+
+// CodeUnconfirmed is the failure of an attempt whose holder did not confirm a
+// cancel in time.
+const CodeUnconfirmed = "cancel_unconfirmed"
+
+// MaxLost is how often an attempt may die with its worker before the node fails:
 // a node that kills its worker must not do so for ever.
-const maxLost = 3
+const MaxLost = 3
 
 // Limits that hold for every run, whatever its flowchart says.
 const (
 	hardMaxExecutions = 10_000
 	maxControlPerTx   = 64
+	maxReused         = hardMaxExecutions // node runs that one retry copies
 )

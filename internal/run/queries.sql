@@ -2,16 +2,16 @@
 
 -- name: InsertRun :one
 INSERT INTO flowchart_run (project_id, flowchart_id, flowchart_version_id, version, status, input, start_node_id, retry_of,
-                           app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at)
+                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at)
 VALUES (@project_id, @flowchart_id, @flowchart_version_id, @version, 'queued', @input, @start_node_id, @retry_of,
-        @app_user_id, @request_id, @correlation_id, @max_node_executions, @max_parallel_nodes, @deadline_at)
+        @retry_from, @app_user_id, @request_id, @correlation_id, @max_node_executions, @max_parallel_nodes, @deadline_at)
 RETURNING *;
 
 -- The input may be large and never changes: who needs it has read it before the lock.
 -- name: LockRun :one
 SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, output, output_blob, output_bytes, error, marking,
        start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes,
-       deadline_at, created_at, started_at, finished_at
+       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from
 FROM flowchart_run WHERE id = $1 FOR UPDATE;
 
 -- name: GetRunInput :one
@@ -29,7 +29,7 @@ SELECT * FROM flowchart_run WHERE id = $1;
 -- name: SaveRun :exec
 UPDATE flowchart_run
 SET status = @status, output = @output, output_blob = @output_blob, output_bytes = @output_bytes, error = @error, marking = @marking, node_executions = @node_executions,
-    started_at = @started_at, finished_at = @finished_at
+    started_at = @started_at, finished_at = @finished_at, deadline_at = @deadline_at, paused_at = @paused_at, cancel_requested_at = @cancel_requested_at
 WHERE id = @id;
 
 -- The first claimed node starts the run; later claims find nothing to do and take no lock.
@@ -59,10 +59,10 @@ WHERE f.id = $1;
 -- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
-                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at)
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order)
 VALUES (@project_id, @flowchart_run_id, @flowchart_id, @flowchart_node_id, @kind, @title, @status, @max_attempts,
         @backoff_seconds, @timeout_seconds, @execution_index, @queue, @triggers, @output_state, @output_blob, @output_bytes,
-        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at)
+        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at, @finish_order)
 RETURNING *;
 
 -- name: GetNodeRun :one
@@ -132,7 +132,8 @@ WHERE node_run_id = @node_run_id AND number = @number AND finished_at IS NULL;
 UPDATE node_run
 SET status = @status, failures = @failures, lost = @lost, input_context = coalesce(@input_context, input_context),
     output_state = @output_state, output_blob = @output_blob, output_bytes = @output_bytes, routing_state = @routing_state, current_stage = @current_stage, error = @error, usage = @usage,
-    run_after = @run_after, queued_at = @queued_at, finished_at = @finished_at
+    run_after = @run_after, queued_at = @queued_at, finished_at = @finished_at, finish_order = @finish_order,
+    cancel_requested_at = @cancel_requested_at
 WHERE id = @id;
 
 -- Progress of running attempts; what comes from an attempt that is no longer the open one is dropped.
@@ -152,7 +153,8 @@ UPDATE node_attempt SET status = 'cancelling', cancel_requested_at = coalesce(ca
 WHERE node_run_id = $1 AND finished_at IS NULL;
 
 -- name: ListAttempts :many
-SELECT * FROM node_attempt WHERE node_run_id = $1 ORDER BY number;
+SELECT sqlc.embed(a), sqlc.embed(w) FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
+WHERE a.node_run_id = $1 ORDER BY a.number;
 
 -- name: ListAttemptsOfRun :many
 SELECT sqlc.embed(a), n.flowchart_node_id, n.title, n.kind, n.execution_index, w.hostname, w.pid
@@ -173,7 +175,7 @@ LIMIT @max_rows;
 
 -- name: ListOverdueRuns :many
 SELECT id FROM flowchart_run
-WHERE finished_at IS NULL AND deadline_at < now() AND status <> 'cancelling' ORDER BY id LIMIT @max_rows;
+WHERE finished_at IS NULL AND deadline_at < now() AND status NOT IN ('cancelling', 'paused') ORDER BY id LIMIT @max_rows;
 
 -- name: CancelOrders :many
 SELECT node_run_id, number FROM node_attempt
@@ -194,3 +196,52 @@ WHERE project_id = @project_id
   AND (@before_id::bigint = 0 OR id < @before_id)
 ORDER BY id DESC
 LIMIT @max_rows;
+
+-- Who was asked to stop in a run, and how it ended: the attempts that got an order, and what was cancelled before it began.
+-- name: ListCancellations :many
+SELECT n.id AS node_run_id, n.flowchart_node_id, n.title, n.status AS node_status, n.cancel_requested_at AS node_asked_at, n.finished_at AS node_finished_at,
+       a.number, a.status, a.executor, a.error, a.cancel_requested_at, a.finished_at, w.id AS worker_id, w.hostname, w.pid
+FROM node_run n
+LEFT JOIN node_attempt a ON a.node_run_id = n.id AND a.cancel_requested_at IS NOT NULL
+LEFT JOIN worker_process w ON w.id = a.worker_process_id
+WHERE n.flowchart_run_id = @flowchart_run_id AND (n.cancel_requested_at IS NOT NULL OR a.cancel_requested_at IS NOT NULL)
+  AND (sqlc.narg('node_run_id')::bigint IS NULL OR n.id = sqlc.narg('node_run_id'))
+ORDER BY n.id, a.number LIMIT @max_rows;
+
+-- name: ListRetriesOf :many
+SELECT id FROM flowchart_run WHERE retry_of = $1 ORDER BY id DESC LIMIT 20;
+
+-- name: GetVersionByNumber :one
+SELECT id FROM flowchart_version WHERE flowchart_id = @flowchart_id AND number = @number;
+
+-- What a run did, without its content; of decisions also what they decided.
+-- name: ListHistory :many
+SELECT id, flowchart_node_id, kind, title, status, triggers, routing_state, finish_order, finished_at,
+       coalesce(CASE WHEN kind = 'decision' THEN output_state END, 'null')::jsonb AS decision
+FROM node_run WHERE flowchart_run_id = @flowchart_run_id
+ORDER BY finish_order NULLS FIRST, finished_at, id
+LIMIT @max_rows;
+
+-- name: TakeNodeRunIDs :many
+SELECT nextval(pg_get_serial_sequence('node_run', 'id'))::bigint AS id FROM generate_series(1, @n::int);
+
+-- Copies of what was done before, as node runs of another run. The output is the same, the work is not counted again.
+-- name: CopyNodeRuns :many
+INSERT INTO node_run (id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts, backoff_seconds,
+                      timeout_seconds, execution_index, queue, triggers, input_context, output_state, output_blob, output_bytes, routing_state,
+                      execution_mode, request_id, correlation_id, created_at, started_at, finished_at, finish_order, reused_from)
+OVERRIDING SYSTEM VALUE
+SELECT u.id, o.project_id, @flowchart_run_id, o.flowchart_id, o.flowchart_node_id, o.kind, u.title, o.status, o.max_attempts, o.backoff_seconds,
+       o.timeout_seconds, u.execution_index, o.queue, u.triggers, o.input_context, o.output_state, o.output_blob, o.output_bytes, o.routing_state,
+       o.execution_mode, @request_id, @correlation_id, @now, @now, @now, u.finish_order, coalesce(o.reused_from, o.id)
+FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@sources::bigint[]) AS source, unnest(@titles::text[]) AS title,
+             unnest(@execution_indexes::int[]) AS execution_index, unnest(@triggers::jsonb[]) AS triggers, unnest(@finish_orders::int[]) AS finish_order) u
+JOIN node_run o ON o.id = u.source
+ORDER BY u.id
+RETURNING id, reused_from, output_state IS NOT NULL OR output_blob IS NOT NULL AS has_output;
+
+-- name: CopyArtifacts :exec
+INSERT INTO artifact (project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob)
+SELECT a.project_id, @flowchart_run_id, u.id, a.attempt, a.name, a.kind, a.media_type, a.size, a.blob
+FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@sources::bigint[]) AS source) u JOIN artifact a ON a.node_run_id = u.source
+ORDER BY u.id, a.attempt, a.name;

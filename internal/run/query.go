@@ -21,6 +21,7 @@ type View struct {
 	ID            int64           `json:"id"`
 	FlowchartID   int64           `json:"flowchart_id"`
 	FlowchartName string          `json:"flowchart_name,omitempty"`
+	NewestVersion int32           `json:"newest_version,omitempty" doc:"Of the flowchart; a retry may use it"`
 	Version       int32           `json:"version"`
 	Status        Status          `json:"status"`
 	Input         json.RawMessage `json:"input"`
@@ -28,11 +29,15 @@ type View struct {
 	OutputOmitted bool            `json:"output_omitted,omitempty" doc:"The output is too large for this answer; it has an address of its own"`
 	OutputBytes   *int64          `json:"output_bytes,omitempty" doc:"Of a large output"`
 	Error         json.RawMessage `json:"error"`
-	RetryOf       *int64          `json:"retry_of"`
+	RetryOf       *int64          `json:"retry_of" doc:"The run that this one runs again"`
+	RetryFrom     *int64          `json:"retry_from" doc:"The node run of retry_of that it began again at; what was before it is reused"`
+	RetriedBy     []int64         `json:"retried_by,omitempty" doc:"Runs that run this one again, newest first"`
 	CreatedAt     time.Time       `json:"created_at"`
 	StartedAt     *time.Time      `json:"started_at"`
 	FinishedAt    *time.Time      `json:"finished_at"`
-	DeadlineAt    *time.Time      `json:"deadline_at"`
+	DeadlineAt    *time.Time      `json:"deadline_at" doc:"Does not run while the run is paused: resume moves it"`
+	PausedAt      *time.Time      `json:"paused_at" doc:"Since when nothing of the run runs"`
+	Cancellation  *Cancellation   `json:"cancellation,omitempty" doc:"What was asked to stop and what has confirmed"`
 	Counts        map[string]int  `json:"counts,omitempty"` // node runs by status
 	Usage         *Usage          `json:"usage,omitempty"`
 }
@@ -48,15 +53,18 @@ func ViewOf(r *Run) View {
 	return View{
 		ID: r.ID, FlowchartID: r.FlowchartID, Version: r.Version, Status: r.Status, Input: r.Input, Output: r.Output,
 		Error: r.Error, RetryOf: r.RetryOf, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		RetryFrom: r.RetryFrom, PausedAt: r.PausedAt,
 		DeadlineAt: r.DeadlineAt, OutputOmitted: r.OutputBlob != nil && r.Output == nil, OutputBytes: r.OutputBytes,
 	}
 }
 
 // Detail is a run with its node runs, as of a position in its stream.
 type Detail struct {
-	Run      Run
-	NodeRuns []NodeRun
-	AsOf     int64 // sequence of the run's stream
+	Run          Run
+	NodeRuns     []NodeRun
+	AsOf         int64         // sequence of the run's stream
+	Cancellation *Cancellation // nil: nothing was asked to stop
+	RetriedBy    []int64
 }
 
 // Get loads a run and its node runs. The stream's head is read before them, so
@@ -80,7 +88,14 @@ func (e *Engine) Get(ctx context.Context, id int64) (Detail, error) {
 	if err := e.fillOutputs(ctx, &r, nodes); err != nil {
 		return Detail{}, err
 	}
-	return Detail{Run: r, NodeRuns: nodes, AsOf: head.Last}, nil
+	out := Detail{Run: r, NodeRuns: nodes, AsOf: head.Last}
+	if out.Cancellation, err = e.Cancellation(ctx, e.DB, &r); err != nil {
+		return Detail{}, err
+	}
+	if out.RetriedBy, err = e.q.ListRetriesOf(ctx, e.DB, &id); err != nil {
+		return Detail{}, fmt.Errorf("list retries of run %d: %w", id, err)
+	}
+	return out, nil
 }
 
 // Filter selects runs for a list, newest first.
@@ -120,8 +135,16 @@ func (e *Engine) Timeline(ctx context.Context, runID int64) ([]TimelineEntry, er
 // NodeDetail is a node run with its attempts.
 type NodeDetail struct {
 	NodeRun  NodeRun
-	Attempts []Attempt
+	Attempts []HeldAttempt
 	AsOf     int64
+	Receipt  *Receipt // nil: it was not asked to stop
+	WorkOf   *int64   // the run of the node run that this one reuses
+}
+
+// HeldAttempt is an attempt with the worker that held it.
+type HeldAttempt struct {
+	Attempt
+	Worker Worker
 }
 
 func (e *Engine) nodeRun(ctx context.Context, id int64) (NodeRun, error) {
@@ -154,7 +177,23 @@ func (e *Engine) GetNode(ctx context.Context, id int64) (NodeDetail, error) {
 	if err != nil {
 		return NodeDetail{}, fmt.Errorf("load attempts of node run %d: %w", id, err)
 	}
-	return NodeDetail{NodeRun: n, Attempts: attempts, AsOf: head.Last}, nil
+	out := NodeDetail{NodeRun: n, Attempts: make([]HeldAttempt, len(attempts)), AsOf: head.Last}
+	for i, a := range attempts {
+		out.Attempts[i] = HeldAttempt{Attempt: a.NodeAttempt, Worker: a.WorkerProcess}
+	}
+	if n.CancelRequestedAt != nil {
+		if out.Receipt, err = e.Receipt(ctx, e.DB, &n); err != nil {
+			return NodeDetail{}, err
+		}
+	}
+	if n.ReusedFrom != nil {
+		did, err := e.nodeRun(ctx, *n.ReusedFrom)
+		if err != nil {
+			return NodeDetail{}, err
+		}
+		out.WorkOf = did.FlowchartRunID
+	}
+	return out, nil
 }
 
 // NodeFilter selects node runs for a list, newest first.

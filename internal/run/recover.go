@@ -44,7 +44,8 @@ func (e *Engine) ExpireRuns(ctx context.Context) error {
 	for _, id := range ids {
 		failures = append(failures, e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
 			return e.onRun(ctx, tx, id, newOutputs(), func(ctx context.Context, c *change) error {
-				if c.run.FinishedAt != nil || c.run.Status == Cancelling {
+				if c.run.FinishedAt != nil || c.run.Status == Cancelling || c.run.Status == Paused ||
+					c.run.DeadlineAt == nil || c.run.DeadlineAt.After(e.Now()) { // it was paused, or resumed, meanwhile
 					return nil
 				}
 				return c.fail(ctx, Failure{Code: "max_runtime", Message: "The run took longer than the flowchart's max_runtime_minutes."})
@@ -65,7 +66,7 @@ func (e *Engine) ForceCancels(ctx context.Context, graceSeconds float64) error {
 	var failures []error
 	for _, a := range stuck {
 		_, err := e.Finish(ctx, a.NodeRunID, a.Number, Result{Status: Cancelled, Error: &Failure{
-			Code: "cancel_unconfirmed", Message: "The worker did not confirm the cancel in time; what it had started may have gone on.",
+			Code: CodeUnconfirmed, Message: "The worker did not confirm the cancel in time; what it had started may have gone on.",
 		}}, FinishOptions{})
 		if err != nil && !errors.Is(err, ErrSuperseded) {
 			failures = append(failures, err)

@@ -21,7 +21,8 @@ type StartRequest struct {
 	RequestID     string
 	CorrelationID string
 	RetryOf       *int64
-	VersionID     int64 // 0: the flowchart's current version
+	RetryFrom     *int64 // with RetryOf: the node run that it begins at
+	VersionID     int64  // 0: the flowchart's current version
 }
 
 // Start begins a run in a transaction of its own.
@@ -40,50 +41,11 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (Run, error) {
 // (flow.invalid: the version has findings; flow.invalid_input: the input does
 // not fit the start node's schema).
 func (e *Engine) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest) (Run, error) {
-	v, err := e.versionToRun(ctx, tx, req)
+	c, err := e.begin(ctx, tx, &req)
 	if err != nil {
 		return Run{}, err
 	}
-	graph, err := e.graphs.compile(v.ID, v.Graph)
-	if err != nil {
-		return Run{}, err
-	}
-	if len(req.Input) == 0 {
-		req.Input = json.RawMessage("{}")
-	}
-	if err := flowchart.ValidateInput(graph.Graph(), req.Input); err != nil {
-		return Run{}, err
-	}
-	start := req.StartNodeID
-	if start == "" {
-		start = graph.StartID()
-	}
-	if _, ok := graph.Node(start); !ok {
-		return Run{}, errs.Ef(errs.Invalid, "flow.unknown_start", "The graph has no node %q to start from.", start)
-	}
-	o := newOutputs()
-	o.input = req.Input
-	// In the caller's transaction, but before anything is locked that others want.
-	kept, err := e.keepOutput(ctx, tx, req.Input)
-	if err != nil {
-		return Run{}, err
-	}
-	o.start = &kept
-	row, err := e.q.InsertRun(ctx, tx, dbsqlc.InsertRunParams{
-		ProjectID: v.ProjectID, FlowchartID: v.FlowchartID, FlowchartVersionID: v.ID, Version: v.Number,
-		Input: req.Input, StartNodeID: start, RetryOf: req.RetryOf, AppUserID: req.UserID,
-		RequestID: req.RequestID, CorrelationID: req.CorrelationID,
-		MaxNodeExecutions: capOr(v.MaxNodeExecutions, hardMaxExecutions), MaxParallelNodes: capOr(v.MaxParallelNodes, hardMaxExecutions),
-		DeadlineAt: e.deadline(v.MaxRuntimeMinutes),
-	})
-	if err != nil {
-		return Run{}, fmt.Errorf("insert run of flowchart %d: %w", req.FlowchartID, err)
-	}
-	c := &change{e: e, tx: tx, run: row, graph: graph, outputs: o, previous: row.Status}
-	if err := c.announceRun(""); err != nil {
-		return Run{}, err
-	}
-	flow, step, err := flowchart.Start(graph, start)
+	flow, step, err := flowchart.Start(c.graph, c.run.StartNodeID)
 	if err != nil {
 		return Run{}, err
 	}
@@ -95,6 +57,51 @@ func (e *Engine) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest)
 		return Run{}, err
 	}
 	return c.run, nil
+}
+
+// begin checks a request and inserts the run's row; nothing is under way yet.
+func (e *Engine) begin(ctx context.Context, tx *postgres.Tx, req *StartRequest) (*change, error) {
+	v, err := e.versionToRun(ctx, tx, *req)
+	if err != nil {
+		return nil, err
+	}
+	graph, err := e.graphs.compile(v.ID, v.Graph)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.Input) == 0 {
+		req.Input = json.RawMessage("{}")
+	}
+	if err := flowchart.ValidateInput(graph.Graph(), req.Input); err != nil {
+		return nil, err
+	}
+	start := req.StartNodeID
+	if start == "" {
+		start = graph.StartID()
+	}
+	if _, ok := graph.Node(start); !ok {
+		return nil, errs.Ef(errs.Invalid, "flow.unknown_start", "The graph has no node %q to start from.", start)
+	}
+	o := newOutputs()
+	o.input = req.Input
+	// In the caller's transaction, but before anything is locked that others want.
+	kept, err := e.keepOutput(ctx, tx, req.Input)
+	if err != nil {
+		return nil, err
+	}
+	o.start = &kept
+	row, err := e.q.InsertRun(ctx, tx, dbsqlc.InsertRunParams{
+		ProjectID: v.ProjectID, FlowchartID: v.FlowchartID, FlowchartVersionID: v.ID, Version: v.Number,
+		Input: req.Input, StartNodeID: start, RetryOf: req.RetryOf, RetryFrom: req.RetryFrom, AppUserID: req.UserID,
+		RequestID: req.RequestID, CorrelationID: req.CorrelationID,
+		MaxNodeExecutions: capOr(v.MaxNodeExecutions, hardMaxExecutions), MaxParallelNodes: capOr(v.MaxParallelNodes, hardMaxExecutions),
+		DeadlineAt: e.deadline(v.MaxRuntimeMinutes),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("insert run of flowchart %d: %w", req.FlowchartID, err)
+	}
+	c := &change{e: e, tx: tx, run: row, graph: graph, outputs: o, previous: row.Status}
+	return c, c.announceRun(ctx, "")
 }
 
 func (e *Engine) versionToRun(ctx context.Context, tx *postgres.Tx, req StartRequest) (dbsqlc.GetVersionRow, error) {

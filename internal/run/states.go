@@ -12,7 +12,7 @@ type Status = string
 // tables below.
 const (
 	Queued     Status = "queued"
-	Pending    Status = "pending" // a node run that waits for its run's max_parallel_nodes
+	Pending    Status = "pending" // a node run that waits: for its run's max_parallel_nodes, or for the end of a pause
 	Running    Status = "running"
 	Waiting    Status = "waiting"
 	Pausing    Status = "pausing"
@@ -33,10 +33,10 @@ type Transitions map[Status][]Status
 // FlowchartRuns is the life of a flowchart run.
 func FlowchartRuns() Transitions {
 	return Transitions{
-		Queued:     {Running, Cancelling, Succeeded, Failed, Cancelled},
-		Running:    {Pausing, Cancelling, Succeeded, Failed, Cancelled},
-		Pausing:    {Paused, Running, Cancelling},
-		Paused:     {Running, Cancelling, Cancelled},
+		Queued:     {Running, Pausing, Paused, Cancelling, Succeeded, Failed, Cancelled},
+		Running:    {Pausing, Paused, Cancelling, Succeeded, Failed, Cancelled},
+		Pausing:    {Paused, Running, Cancelling, Succeeded, Failed, Cancelled}, // ended: its last node had no successor
+		Paused:     {Queued, Running, Cancelling, Succeeded, Failed, Cancelled}, // ended: what was held was cancelled singly
 		Cancelling: {Failed, Cancelled},
 		Succeeded:  nil, Failed: nil, Cancelled: nil,
 	}
@@ -46,8 +46,8 @@ func FlowchartRuns() Transitions {
 func NodeRuns() Transitions {
 	return Transitions{
 		Pending:    {Queued, Cancelled},
-		Queued:     {Running, Succeeded, Failed, Cancelled}, // ended without running: a control node
-		Running:    {Queued, Waiting, Cancelling, Succeeded, Degraded, Failed, Cancelled},
+		Queued:     {Pending, Running, Succeeded, Failed, Cancelled}, // ended without running: a control node
+		Running:    {Pending, Queued, Waiting, Cancelling, Succeeded, Degraded, Failed, Cancelled},
 		Waiting:    {Queued, Running, Cancelled, Failed},
 		Cancelling: {Succeeded, Degraded, Failed, Cancelled},
 		Succeeded:  nil, Degraded: nil, Failed: nil, Cancelled: nil, Skipped: nil,

@@ -50,6 +50,9 @@ type FlowchartRun struct {
 	FinishedAt         *time.Time
 	OutputBlob         []byte
 	OutputBytes        *int64
+	PausedAt           *time.Time
+	CancelRequestedAt  *time.Time
+	RetryFrom          *int64
 }
 
 type NodeAttempt struct {
@@ -75,39 +78,58 @@ type NodeAttempt struct {
 }
 
 type NodeRun struct {
-	ID              int64
-	ProjectID       int64
-	FlowchartRunID  *int64
-	FlowchartID     *int64
-	FlowchartNodeID string
-	Kind            string
-	Title           string
-	Status          string
-	Attempt         int32
-	Failures        int32
-	Lost            int32
-	MaxAttempts     int32
-	BackoffSeconds  float64
-	TimeoutSeconds  float64
-	ExecutionIndex  int32
-	Queue           string
-	Triggers        json.RawMessage
-	Config          json.RawMessage
-	InputContext    json.RawMessage
-	OutputState     json.RawMessage
-	RoutingState    json.RawMessage
-	ExecutionMode   *string
-	CurrentStage    *string
-	Error           json.RawMessage
-	Usage           json.RawMessage
-	RetryOf         *int64
-	RequestID       string
-	CorrelationID   string
-	RunAfter        time.Time
-	CreatedAt       time.Time
-	QueuedAt        *time.Time
-	StartedAt       *time.Time
-	FinishedAt      *time.Time
-	OutputBlob      []byte
-	OutputBytes     *int64
+	ID                int64
+	ProjectID         int64
+	FlowchartRunID    *int64
+	FlowchartID       *int64
+	FlowchartNodeID   string
+	Kind              string
+	Title             string
+	Status            string
+	Attempt           int32
+	Failures          int32
+	Lost              int32
+	MaxAttempts       int32
+	BackoffSeconds    float64
+	TimeoutSeconds    float64
+	ExecutionIndex    int32
+	Queue             string
+	Triggers          json.RawMessage
+	Config            json.RawMessage
+	InputContext      json.RawMessage
+	OutputState       json.RawMessage
+	RoutingState      json.RawMessage
+	ExecutionMode     *string
+	CurrentStage      *string
+	Error             json.RawMessage
+	Usage             json.RawMessage
+	RetryOf           *int64
+	RequestID         string
+	CorrelationID     string
+	RunAfter          time.Time
+	CreatedAt         time.Time
+	QueuedAt          *time.Time
+	StartedAt         *time.Time
+	FinishedAt        *time.Time
+	OutputBlob        []byte
+	OutputBytes       *int64
+	CancelRequestedAt *time.Time
+	FinishOrder       *int32
+	ReusedFrom        *int64
+}
+
+type WorkerProcess struct {
+	ID          uuid.UUID
+	Owner       string
+	Hostname    string
+	Pid         int32
+	Version     string
+	Slots       int32
+	Queues      []string
+	Beat        int64
+	BeatAt      time.Time
+	StartedAt   time.Time
+	StoppedAt   *time.Time
+	TombstoneAt *time.Time
+	Level       int32
 }

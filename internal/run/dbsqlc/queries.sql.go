@@ -48,7 +48,7 @@ UPDATE node_run n
 SET status = 'running', attempt = n.attempt + 1, started_at = coalesce(n.started_at, now()), current_stage = NULL
 WHERE n.id = $1 AND n.status = 'queued' AND n.run_after <= now()
   AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = $2 AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
-RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at, n.output_blob, n.output_bytes
+RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at, n.output_blob, n.output_bytes, n.cancel_requested_at, n.finish_order, n.reused_from
 `
 
 type ClaimNodeRunParams struct {
@@ -96,8 +96,95 @@ func (q *Queries) ClaimNodeRun(ctx context.Context, db DBTX, arg ClaimNodeRunPar
 		&i.FinishedAt,
 		&i.OutputBlob,
 		&i.OutputBytes,
+		&i.CancelRequestedAt,
+		&i.FinishOrder,
+		&i.ReusedFrom,
 	)
 	return i, err
+}
+
+const copyArtifacts = `-- name: CopyArtifacts :exec
+INSERT INTO artifact (project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob)
+SELECT a.project_id, $1, u.id, a.attempt, a.name, a.kind, a.media_type, a.size, a.blob
+FROM (SELECT unnest($2::bigint[]) AS id, unnest($3::bigint[]) AS source) u JOIN artifact a ON a.node_run_id = u.source
+ORDER BY u.id, a.attempt, a.name
+`
+
+type CopyArtifactsParams struct {
+	FlowchartRunID *int64
+	Ids            []int64
+	Sources        []int64
+}
+
+func (q *Queries) CopyArtifacts(ctx context.Context, db DBTX, arg CopyArtifactsParams) error {
+	_, err := db.Exec(ctx, copyArtifacts, arg.FlowchartRunID, arg.Ids, arg.Sources)
+	return err
+}
+
+const copyNodeRuns = `-- name: CopyNodeRuns :many
+INSERT INTO node_run (id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts, backoff_seconds,
+                      timeout_seconds, execution_index, queue, triggers, input_context, output_state, output_blob, output_bytes, routing_state,
+                      execution_mode, request_id, correlation_id, created_at, started_at, finished_at, finish_order, reused_from)
+OVERRIDING SYSTEM VALUE
+SELECT u.id, o.project_id, $1, o.flowchart_id, o.flowchart_node_id, o.kind, u.title, o.status, o.max_attempts, o.backoff_seconds,
+       o.timeout_seconds, u.execution_index, o.queue, u.triggers, o.input_context, o.output_state, o.output_blob, o.output_bytes, o.routing_state,
+       o.execution_mode, $2, $3, $4, $4, $4, u.finish_order, coalesce(o.reused_from, o.id)
+FROM (SELECT unnest($5::bigint[]) AS id, unnest($6::bigint[]) AS source, unnest($7::text[]) AS title,
+             unnest($8::int[]) AS execution_index, unnest($9::jsonb[]) AS triggers, unnest($10::int[]) AS finish_order) u
+JOIN node_run o ON o.id = u.source
+ORDER BY u.id
+RETURNING id, reused_from, output_state IS NOT NULL OR output_blob IS NOT NULL AS has_output
+`
+
+type CopyNodeRunsParams struct {
+	FlowchartRunID   *int64
+	RequestID        string
+	CorrelationID    string
+	Now              time.Time
+	Ids              []int64
+	Sources          []int64
+	Titles           []string
+	ExecutionIndexes []int32
+	Triggers         []json.RawMessage
+	FinishOrders     []int32
+}
+
+type CopyNodeRunsRow struct {
+	ID         int64
+	ReusedFrom *int64
+	HasOutput  *bool
+}
+
+// Copies of what was done before, as node runs of another run. The output is the same, the work is not counted again.
+func (q *Queries) CopyNodeRuns(ctx context.Context, db DBTX, arg CopyNodeRunsParams) ([]CopyNodeRunsRow, error) {
+	rows, err := db.Query(ctx, copyNodeRuns,
+		arg.FlowchartRunID,
+		arg.RequestID,
+		arg.CorrelationID,
+		arg.Now,
+		arg.Ids,
+		arg.Sources,
+		arg.Titles,
+		arg.ExecutionIndexes,
+		arg.Triggers,
+		arg.FinishOrders,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CopyNodeRunsRow
+	for rows.Next() {
+		var i CopyNodeRunsRow
+		if err := rows.Scan(&i.ID, &i.ReusedFrom, &i.HasOutput); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const countExecutions = `-- name: CountExecutions :many
@@ -237,7 +324,7 @@ func (q *Queries) GetCurrentVersion(ctx context.Context, db DBTX, id int64) (Get
 }
 
 const getNodeRun = `-- name: GetNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run WHERE id = $1
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run WHERE id = $1
 `
 
 func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -279,6 +366,9 @@ func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, e
 		&i.FinishedAt,
 		&i.OutputBlob,
 		&i.OutputBytes,
+		&i.CancelRequestedAt,
+		&i.FinishOrder,
+		&i.ReusedFrom,
 	)
 	return i, err
 }
@@ -344,7 +434,7 @@ func (q *Queries) GetOpenAttempt(ctx context.Context, db DBTX, nodeRunID int64) 
 }
 
 const getRun = `-- name: GetRun :one
-SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes FROM flowchart_run WHERE id = $1
+SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, paused_at, cancel_requested_at, retry_from FROM flowchart_run WHERE id = $1
 `
 
 func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, error) {
@@ -375,6 +465,9 @@ func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, 
 		&i.FinishedAt,
 		&i.OutputBlob,
 		&i.OutputBytes,
+		&i.PausedAt,
+		&i.CancelRequestedAt,
+		&i.RetryFrom,
 	)
 	return i, err
 }
@@ -431,6 +524,22 @@ func (q *Queries) GetVersion(ctx context.Context, db DBTX, id int64) (GetVersion
 		&i.DeletedAt,
 	)
 	return i, err
+}
+
+const getVersionByNumber = `-- name: GetVersionByNumber :one
+SELECT id FROM flowchart_version WHERE flowchart_id = $1 AND number = $2
+`
+
+type GetVersionByNumberParams struct {
+	FlowchartID int64
+	Number      int32
+}
+
+func (q *Queries) GetVersionByNumber(ctx context.Context, db DBTX, arg GetVersionByNumberParams) (int64, error) {
+	row := db.QueryRow(ctx, getVersionByNumber, arg.FlowchartID, arg.Number)
+	var id int64
+	err := row.Scan(&id)
+	return id, err
 }
 
 const hasOldWorker = `-- name: HasOldWorker :one
@@ -544,11 +653,11 @@ func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptP
 const insertNodeRun = `-- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
-                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at)
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
         $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23)
-RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes
+        $17, $18, $19, $20, $21, $22, $23, $24)
+RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from
 `
 
 type InsertNodeRunParams struct {
@@ -575,6 +684,7 @@ type InsertNodeRunParams struct {
 	QueuedAt        *time.Time
 	StartedAt       *time.Time
 	FinishedAt      *time.Time
+	FinishOrder     *int32
 }
 
 func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunParams) (NodeRun, error) {
@@ -602,6 +712,7 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		arg.QueuedAt,
 		arg.StartedAt,
 		arg.FinishedAt,
+		arg.FinishOrder,
 	)
 	var i NodeRun
 	err := row.Scan(
@@ -640,6 +751,9 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		&i.FinishedAt,
 		&i.OutputBlob,
 		&i.OutputBytes,
+		&i.CancelRequestedAt,
+		&i.FinishOrder,
+		&i.ReusedFrom,
 	)
 	return i, err
 }
@@ -647,10 +761,10 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 const insertRun = `-- name: InsertRun :one
 
 INSERT INTO flowchart_run (project_id, flowchart_id, flowchart_version_id, version, status, input, start_node_id, retry_of,
-                           app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at)
+                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at)
 VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7,
-        $8, $9, $10, $11, $12, $13)
-RETURNING id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes
+        $8, $9, $10, $11, $12, $13, $14)
+RETURNING id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, paused_at, cancel_requested_at, retry_from
 `
 
 type InsertRunParams struct {
@@ -661,6 +775,7 @@ type InsertRunParams struct {
 	Input              json.RawMessage
 	StartNodeID        string
 	RetryOf            *int64
+	RetryFrom          *int64
 	AppUserID          *int64
 	RequestID          string
 	CorrelationID      string
@@ -679,6 +794,7 @@ func (q *Queries) InsertRun(ctx context.Context, db DBTX, arg InsertRunParams) (
 		arg.Input,
 		arg.StartNodeID,
 		arg.RetryOf,
+		arg.RetryFrom,
 		arg.AppUserID,
 		arg.RequestID,
 		arg.CorrelationID,
@@ -712,6 +828,9 @@ func (q *Queries) InsertRun(ctx context.Context, db DBTX, arg InsertRunParams) (
 		&i.FinishedAt,
 		&i.OutputBlob,
 		&i.OutputBytes,
+		&i.PausedAt,
+		&i.CancelRequestedAt,
+		&i.RetryFrom,
 	)
 	return i, err
 }
@@ -793,38 +912,57 @@ func (q *Queries) ListArtifacts(ctx context.Context, db DBTX, nodeRunID int64) (
 }
 
 const listAttempts = `-- name: ListAttempts :many
-SELECT id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at FROM node_attempt WHERE node_run_id = $1 ORDER BY number
+SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, w.id, w.owner, w.hostname, w.pid, w.version, w.slots, w.queues, w.beat, w.beat_at, w.started_at, w.stopped_at, w.tombstone_at, w.level FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
+WHERE a.node_run_id = $1 ORDER BY a.number
 `
 
-func (q *Queries) ListAttempts(ctx context.Context, db DBTX, nodeRunID int64) ([]NodeAttempt, error) {
+type ListAttemptsRow struct {
+	NodeAttempt   NodeAttempt
+	WorkerProcess WorkerProcess
+}
+
+func (q *Queries) ListAttempts(ctx context.Context, db DBTX, nodeRunID int64) ([]ListAttemptsRow, error) {
 	rows, err := db.Query(ctx, listAttempts, nodeRunID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []NodeAttempt
+	var items []ListAttemptsRow
 	for rows.Next() {
-		var i NodeAttempt
+		var i ListAttemptsRow
 		if err := rows.Scan(
-			&i.ID,
-			&i.NodeRunID,
-			&i.Number,
-			&i.WorkerProcessID,
-			&i.Status,
-			&i.Executor,
-			&i.ProviderDispatchID,
-			&i.DispatchStatus,
-			&i.DispatchUncertain,
-			&i.Stages,
-			&i.Error,
-			&i.Usage,
-			&i.QueuedAt,
-			&i.ClaimedAt,
-			&i.StartedAt,
-			&i.FirstTokenAt,
-			&i.DeadlineAt,
-			&i.CancelRequestedAt,
-			&i.FinishedAt,
+			&i.NodeAttempt.ID,
+			&i.NodeAttempt.NodeRunID,
+			&i.NodeAttempt.Number,
+			&i.NodeAttempt.WorkerProcessID,
+			&i.NodeAttempt.Status,
+			&i.NodeAttempt.Executor,
+			&i.NodeAttempt.ProviderDispatchID,
+			&i.NodeAttempt.DispatchStatus,
+			&i.NodeAttempt.DispatchUncertain,
+			&i.NodeAttempt.Stages,
+			&i.NodeAttempt.Error,
+			&i.NodeAttempt.Usage,
+			&i.NodeAttempt.QueuedAt,
+			&i.NodeAttempt.ClaimedAt,
+			&i.NodeAttempt.StartedAt,
+			&i.NodeAttempt.FirstTokenAt,
+			&i.NodeAttempt.DeadlineAt,
+			&i.NodeAttempt.CancelRequestedAt,
+			&i.NodeAttempt.FinishedAt,
+			&i.WorkerProcess.ID,
+			&i.WorkerProcess.Owner,
+			&i.WorkerProcess.Hostname,
+			&i.WorkerProcess.Pid,
+			&i.WorkerProcess.Version,
+			&i.WorkerProcess.Slots,
+			&i.WorkerProcess.Queues,
+			&i.WorkerProcess.Beat,
+			&i.WorkerProcess.BeatAt,
+			&i.WorkerProcess.StartedAt,
+			&i.WorkerProcess.StoppedAt,
+			&i.WorkerProcess.TombstoneAt,
+			&i.WorkerProcess.Level,
 		); err != nil {
 			return nil, err
 		}
@@ -899,6 +1037,136 @@ func (q *Queries) ListAttemptsOfRun(ctx context.Context, db DBTX, flowchartRunID
 	return items, nil
 }
 
+const listCancellations = `-- name: ListCancellations :many
+SELECT n.id AS node_run_id, n.flowchart_node_id, n.title, n.status AS node_status, n.cancel_requested_at AS node_asked_at, n.finished_at AS node_finished_at,
+       a.number, a.status, a.executor, a.error, a.cancel_requested_at, a.finished_at, w.id AS worker_id, w.hostname, w.pid
+FROM node_run n
+LEFT JOIN node_attempt a ON a.node_run_id = n.id AND a.cancel_requested_at IS NOT NULL
+LEFT JOIN worker_process w ON w.id = a.worker_process_id
+WHERE n.flowchart_run_id = $1 AND (n.cancel_requested_at IS NOT NULL OR a.cancel_requested_at IS NOT NULL)
+  AND ($2::bigint IS NULL OR n.id = $2)
+ORDER BY n.id, a.number LIMIT $3
+`
+
+type ListCancellationsParams struct {
+	FlowchartRunID *int64
+	NodeRunID      *int64
+	MaxRows        int32
+}
+
+type ListCancellationsRow struct {
+	NodeRunID         int64
+	FlowchartNodeID   string
+	Title             string
+	NodeStatus        string
+	NodeAskedAt       *time.Time
+	NodeFinishedAt    *time.Time
+	Number            *int32
+	Status            *string
+	Executor          *string
+	Error             json.RawMessage
+	CancelRequestedAt *time.Time
+	FinishedAt        *time.Time
+	WorkerID          *uuid.UUID
+	Hostname          *string
+	Pid               *int32
+}
+
+// Who was asked to stop in a run, and how it ended: the attempts that got an order, and what was cancelled before it began.
+func (q *Queries) ListCancellations(ctx context.Context, db DBTX, arg ListCancellationsParams) ([]ListCancellationsRow, error) {
+	rows, err := db.Query(ctx, listCancellations, arg.FlowchartRunID, arg.NodeRunID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListCancellationsRow
+	for rows.Next() {
+		var i ListCancellationsRow
+		if err := rows.Scan(
+			&i.NodeRunID,
+			&i.FlowchartNodeID,
+			&i.Title,
+			&i.NodeStatus,
+			&i.NodeAskedAt,
+			&i.NodeFinishedAt,
+			&i.Number,
+			&i.Status,
+			&i.Executor,
+			&i.Error,
+			&i.CancelRequestedAt,
+			&i.FinishedAt,
+			&i.WorkerID,
+			&i.Hostname,
+			&i.Pid,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listHistory = `-- name: ListHistory :many
+SELECT id, flowchart_node_id, kind, title, status, triggers, routing_state, finish_order, finished_at,
+       coalesce(CASE WHEN kind = 'decision' THEN output_state END, 'null')::jsonb AS decision
+FROM node_run WHERE flowchart_run_id = $1
+ORDER BY finish_order NULLS FIRST, finished_at, id
+LIMIT $2
+`
+
+type ListHistoryParams struct {
+	FlowchartRunID *int64
+	MaxRows        int32
+}
+
+type ListHistoryRow struct {
+	ID              int64
+	FlowchartNodeID string
+	Kind            string
+	Title           string
+	Status          string
+	Triggers        json.RawMessage
+	RoutingState    json.RawMessage
+	FinishOrder     *int32
+	FinishedAt      *time.Time
+	Decision        json.RawMessage
+}
+
+// What a run did, without its content; of decisions also what they decided.
+func (q *Queries) ListHistory(ctx context.Context, db DBTX, arg ListHistoryParams) ([]ListHistoryRow, error) {
+	rows, err := db.Query(ctx, listHistory, arg.FlowchartRunID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListHistoryRow
+	for rows.Next() {
+		var i ListHistoryRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.FlowchartNodeID,
+			&i.Kind,
+			&i.Title,
+			&i.Status,
+			&i.Triggers,
+			&i.RoutingState,
+			&i.FinishOrder,
+			&i.FinishedAt,
+			&i.Decision,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listLostAttempts = `-- name: ListLostAttempts :many
 SELECT a.node_run_id, a.number, n.flowchart_run_id
 FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id JOIN worker_process w ON w.id = a.worker_process_id
@@ -935,7 +1203,7 @@ func (q *Queries) ListLostAttempts(ctx context.Context, db DBTX, maxRows int32) 
 }
 
 const listNodeRuns = `-- name: ListNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run
 WHERE project_id = $1
   AND ($2::bigint IS NULL OR flowchart_run_id = $2)
   AND ($3::text[] IS NULL OR status = ANY ($3::text[]))
@@ -1006,6 +1274,9 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 			&i.FinishedAt,
 			&i.OutputBlob,
 			&i.OutputBytes,
+			&i.CancelRequestedAt,
+			&i.FinishOrder,
+			&i.ReusedFrom,
 		); err != nil {
 			return nil, err
 		}
@@ -1018,7 +1289,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 }
 
 const listNodeRunsOfRun = `-- name: ListNodeRunsOfRun :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
 `
 
 func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -1066,6 +1337,9 @@ func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID
 			&i.FinishedAt,
 			&i.OutputBlob,
 			&i.OutputBytes,
+			&i.CancelRequestedAt,
+			&i.FinishOrder,
+			&i.ReusedFrom,
 		); err != nil {
 			return nil, err
 		}
@@ -1079,7 +1353,7 @@ func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID
 
 const listOverdueRuns = `-- name: ListOverdueRuns :many
 SELECT id FROM flowchart_run
-WHERE finished_at IS NULL AND deadline_at < now() AND status <> 'cancelling' ORDER BY id LIMIT $1
+WHERE finished_at IS NULL AND deadline_at < now() AND status NOT IN ('cancelling', 'paused') ORDER BY id LIMIT $1
 `
 
 func (q *Queries) ListOverdueRuns(ctx context.Context, db DBTX, maxRows int32) ([]int64, error) {
@@ -1102,8 +1376,32 @@ func (q *Queries) ListOverdueRuns(ctx context.Context, db DBTX, maxRows int32) (
 	return items, nil
 }
 
+const listRetriesOf = `-- name: ListRetriesOf :many
+SELECT id FROM flowchart_run WHERE retry_of = $1 ORDER BY id DESC LIMIT 20
+`
+
+func (q *Queries) ListRetriesOf(ctx context.Context, db DBTX, retryOf *int64) ([]int64, error) {
+	rows, err := db.Query(ctx, listRetriesOf, retryOf)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listRuns = `-- name: ListRuns :many
-SELECT r.id, r.project_id, r.flowchart_id, r.flowchart_version_id, r.version, r.status, r.input, r.output, r.error, r.marking, r.start_node_id, r.retry_of, r.app_user_id, r.request_id, r.correlation_id, r.node_executions, r.max_node_executions, r.max_parallel_nodes, r.deadline_at, r.created_at, r.started_at, r.finished_at, r.output_blob, r.output_bytes, f.name AS flowchart_name
+SELECT r.id, r.project_id, r.flowchart_id, r.flowchart_version_id, r.version, r.status, r.input, r.output, r.error, r.marking, r.start_node_id, r.retry_of, r.app_user_id, r.request_id, r.correlation_id, r.node_executions, r.max_node_executions, r.max_parallel_nodes, r.deadline_at, r.created_at, r.started_at, r.finished_at, r.output_blob, r.output_bytes, r.paused_at, r.cancel_requested_at, r.retry_from, f.name AS flowchart_name
 FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id
 WHERE r.project_id = $1
   AND ($2::bigint IS NULL OR r.flowchart_id = $2)
@@ -1166,6 +1464,9 @@ func (q *Queries) ListRuns(ctx context.Context, db DBTX, arg ListRunsParams) ([]
 			&i.FlowchartRun.FinishedAt,
 			&i.FlowchartRun.OutputBlob,
 			&i.FlowchartRun.OutputBytes,
+			&i.FlowchartRun.PausedAt,
+			&i.FlowchartRun.CancelRequestedAt,
+			&i.FlowchartRun.RetryFrom,
 			&i.FlowchartName,
 		); err != nil {
 			return nil, err
@@ -1217,7 +1518,7 @@ func (q *Queries) ListStuckCancels(ctx context.Context, db DBTX, arg ListStuckCa
 }
 
 const lockLiveNodeRuns = `-- name: LockLiveNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
 `
 
 func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -1265,6 +1566,9 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 			&i.FinishedAt,
 			&i.OutputBlob,
 			&i.OutputBytes,
+			&i.CancelRequestedAt,
+			&i.FinishOrder,
+			&i.ReusedFrom,
 		); err != nil {
 			return nil, err
 		}
@@ -1277,7 +1581,7 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 }
 
 const lockNodeRun = `-- name: LockNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes FROM node_run WHERE id = $1 FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run WHERE id = $1 FOR UPDATE
 `
 
 func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -1319,6 +1623,9 @@ func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, 
 		&i.FinishedAt,
 		&i.OutputBlob,
 		&i.OutputBytes,
+		&i.CancelRequestedAt,
+		&i.FinishOrder,
+		&i.ReusedFrom,
 	)
 	return i, err
 }
@@ -1326,7 +1633,7 @@ func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, 
 const lockRun = `-- name: LockRun :one
 SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, output, output_blob, output_bytes, error, marking,
        start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes,
-       deadline_at, created_at, started_at, finished_at
+       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from
 FROM flowchart_run WHERE id = $1 FOR UPDATE
 `
 
@@ -1354,6 +1661,9 @@ type LockRunRow struct {
 	CreatedAt          time.Time
 	StartedAt          *time.Time
 	FinishedAt         *time.Time
+	PausedAt           *time.Time
+	CancelRequestedAt  *time.Time
+	RetryFrom          *int64
 }
 
 // The input may be large and never changes: who needs it has read it before the lock.
@@ -1384,6 +1694,9 @@ func (q *Queries) LockRun(ctx context.Context, db DBTX, id int64) (LockRunRow, e
 		&i.CreatedAt,
 		&i.StartedAt,
 		&i.FinishedAt,
+		&i.PausedAt,
+		&i.CancelRequestedAt,
+		&i.RetryFrom,
 	)
 	return i, err
 }
@@ -1451,26 +1764,29 @@ const saveNodeRun = `-- name: SaveNodeRun :exec
 UPDATE node_run
 SET status = $1, failures = $2, lost = $3, input_context = coalesce($4, input_context),
     output_state = $5, output_blob = $6, output_bytes = $7, routing_state = $8, current_stage = $9, error = $10, usage = $11,
-    run_after = $12, queued_at = $13, finished_at = $14
-WHERE id = $15
+    run_after = $12, queued_at = $13, finished_at = $14, finish_order = $15,
+    cancel_requested_at = $16
+WHERE id = $17
 `
 
 type SaveNodeRunParams struct {
-	Status       string
-	Failures     int32
-	Lost         int32
-	InputContext json.RawMessage
-	OutputState  json.RawMessage
-	OutputBlob   []byte
-	OutputBytes  *int64
-	RoutingState json.RawMessage
-	CurrentStage *string
-	Error        json.RawMessage
-	Usage        json.RawMessage
-	RunAfter     time.Time
-	QueuedAt     *time.Time
-	FinishedAt   *time.Time
-	ID           int64
+	Status            string
+	Failures          int32
+	Lost              int32
+	InputContext      json.RawMessage
+	OutputState       json.RawMessage
+	OutputBlob        []byte
+	OutputBytes       *int64
+	RoutingState      json.RawMessage
+	CurrentStage      *string
+	Error             json.RawMessage
+	Usage             json.RawMessage
+	RunAfter          time.Time
+	QueuedAt          *time.Time
+	FinishedAt        *time.Time
+	FinishOrder       *int32
+	CancelRequestedAt *time.Time
+	ID                int64
 }
 
 func (q *Queries) SaveNodeRun(ctx context.Context, db DBTX, arg SaveNodeRunParams) error {
@@ -1489,6 +1805,8 @@ func (q *Queries) SaveNodeRun(ctx context.Context, db DBTX, arg SaveNodeRunParam
 		arg.RunAfter,
 		arg.QueuedAt,
 		arg.FinishedAt,
+		arg.FinishOrder,
+		arg.CancelRequestedAt,
 		arg.ID,
 	)
 	return err
@@ -1531,21 +1849,24 @@ func (q *Queries) SaveProgress(ctx context.Context, db DBTX, arg SaveProgressPar
 const saveRun = `-- name: SaveRun :exec
 UPDATE flowchart_run
 SET status = $1, output = $2, output_blob = $3, output_bytes = $4, error = $5, marking = $6, node_executions = $7,
-    started_at = $8, finished_at = $9
-WHERE id = $10
+    started_at = $8, finished_at = $9, deadline_at = $10, paused_at = $11, cancel_requested_at = $12
+WHERE id = $13
 `
 
 type SaveRunParams struct {
-	Status         string
-	Output         json.RawMessage
-	OutputBlob     []byte
-	OutputBytes    *int64
-	Error          json.RawMessage
-	Marking        []byte
-	NodeExecutions int32
-	StartedAt      *time.Time
-	FinishedAt     *time.Time
-	ID             int64
+	Status            string
+	Output            json.RawMessage
+	OutputBlob        []byte
+	OutputBytes       *int64
+	Error             json.RawMessage
+	Marking           []byte
+	NodeExecutions    int32
+	StartedAt         *time.Time
+	FinishedAt        *time.Time
+	DeadlineAt        *time.Time
+	PausedAt          *time.Time
+	CancelRequestedAt *time.Time
+	ID                int64
 }
 
 // What an engine transaction changes of a run, written once at its end.
@@ -1560,6 +1881,9 @@ func (q *Queries) SaveRun(ctx context.Context, db DBTX, arg SaveRunParams) error
 		arg.NodeExecutions,
 		arg.StartedAt,
 		arg.FinishedAt,
+		arg.DeadlineAt,
+		arg.PausedAt,
+		arg.CancelRequestedAt,
 		arg.ID,
 	)
 	return err
@@ -1589,4 +1913,28 @@ func (q *Queries) SaveStage(ctx context.Context, db DBTX, arg SaveStageParams) (
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const takeNodeRunIDs = `-- name: TakeNodeRunIDs :many
+SELECT nextval(pg_get_serial_sequence('node_run', 'id'))::bigint AS id FROM generate_series(1, $1::int)
+`
+
+func (q *Queries) TakeNodeRunIDs(ctx context.Context, db DBTX, n int32) ([]int64, error) {
+	rows, err := db.Query(ctx, takeNodeRunIDs, n)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

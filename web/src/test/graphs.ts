@@ -25,6 +25,8 @@ export const flowchartRun = (more: Partial<FlowchartRun> = {}): FlowchartRun => 
   output: null,
   error: null,
   retry_of: null,
+  retry_from: null,
+  paused_at: null,
   created_at: at(0),
   started_at: at(0),
   finished_at: at(2_000),
@@ -48,6 +50,7 @@ export const nodeRun = (more: Partial<NodeRun> = {}): NodeRun => ({
   queued_at: at(0),
   started_at: at(100),
   finished_at: at(1_100),
+  reused_from: null,
   ...more,
 });
 

@@ -8,12 +8,14 @@ interface Props {
   title: string;
   children: ReactNode;
   action: string;
+  /** What the way out is called, where "Cancel" would be taken for the action. */
+  keep?: string;
   run: () => Promise<unknown>;
   onClose: () => void;
 }
 
 /** Asks before something that cannot be undone, and names it. */
-export function Confirm({ title, children, action, run, onClose }: Props) {
+export function Confirm({ title, children, action, keep = "Cancel", run, onClose }: Props) {
   const act = useMutation({ mutationFn: run, onSuccess: onClose });
   return (
     <Modal opened onClose={onClose} title={title}>
@@ -22,7 +24,7 @@ export function Confirm({ title, children, action, run, onClose }: Props) {
         <Text size="sm">{children}</Text>
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={onClose} data-autofocus>
-            Cancel
+            {keep}
           </Button>
           <Button color="red" loading={act.isPending} onClick={() => act.mutate()}>
             {action}

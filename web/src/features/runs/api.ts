@@ -120,5 +120,21 @@ export const eventsQuery = (runId: number) =>
 export const cancelRun = (id: number): Promise<{ flowchart_run: FlowchartRun }> =>
   result(api.POST("/flowchart-runs/{id}/cancel", { params: { path: { id } } }));
 
-export const retryRun = (id: number): Promise<{ flowchart_run: FlowchartRun }> =>
-  result(api.POST("/flowchart-runs/{id}/retry", { params: { path: { id }, header: idempotencyKey() } }));
+export const pauseRun = (id: number): Promise<{ flowchart_run: FlowchartRun }> =>
+  result(api.POST("/flowchart-runs/{id}/pause", { params: { path: { id } } }));
+
+export const resumeRun = (id: number): Promise<{ flowchart_run: FlowchartRun }> =>
+  result(api.POST("/flowchart-runs/{id}/resume", { params: { path: { id } } }));
+
+export interface RetryChoice {
+  from_node_run_id?: number;
+  version?: number;
+}
+
+export const retryRun = (id: number, body: RetryChoice = {}): Promise<{ flowchart_run: FlowchartRun }> =>
+  result(
+    api.POST("/flowchart-runs/{id}/retry", { params: { path: { id }, header: idempotencyKey() }, body }),
+  );
+
+export const cancelNode = (id: number) =>
+  result(api.POST("/nodes/{id}/cancel", { params: { path: { id } } }));

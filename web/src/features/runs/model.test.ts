@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import type { Envelope, JsonObject, LogItem, RunDetail } from "../../api/aliases";
-import { headline, latestByNode, mergeLogs, reduceRun, streamedText, usageOf } from "./model";
+import {
+  headline,
+  latestByNode,
+  mergeLogs,
+  mergeReceipt,
+  reduceRun,
+  shownStatus,
+  streamedText,
+  usageOf,
+} from "./model";
 
 const stream = "flowchart_run:7";
 
@@ -14,6 +23,8 @@ const detail: RunDetail = {
     output: null,
     error: null,
     retry_of: null,
+    retry_from: null,
+    paused_at: null,
     created_at: "2026-01-01T00:00:00Z",
     started_at: "2026-01-01T00:00:01Z",
     finished_at: null,
@@ -170,5 +181,49 @@ describe("logs", () => {
   it("joins the text of one attempt", () => {
     expect(streamedText([item(1, "Hel"), item(2, "lo"), item(3, "new", 2)], 1)).toBe("Hello");
     expect(streamedText([{ ...item(1, "log"), type: "log" }], 1)).toBe("");
+  });
+});
+
+describe("a run that is held, stopped or continued", () => {
+  const runEvent = (sequence: number, more: JsonObject) =>
+    envelope(sequence, "flowchart:run:updated", ["flowchart_run", "7"], {
+      flowchart_run: { ...detail.flowchart_run, ...more },
+    });
+  const reduced = (from: RunDetail, e: Envelope): RunDetail => {
+    const next = reduceRun(from, e);
+    if (next === "refetch") throw new Error("refetch");
+    return next;
+  };
+
+  it("is no longer paused when the event says so", () => {
+    const paused = reduced(detail, runEvent(5, { status: "paused", paused_at: "2026-01-01T00:00:03Z" }));
+    expect(paused.flowchart_run.paused_at).toBe("2026-01-01T00:00:03Z");
+    const resumed = reduced(paused, runEvent(6, { status: "running", paused_at: null }));
+    expect(resumed.flowchart_run.paused_at).toBeNull();
+  });
+
+  it("says what it is held before", () => {
+    const held = reduced(reduced(detail, node(5, "pending")), runEvent(6, { status: "paused" }));
+    expect(headline(held)).toBe("Paused before Ask");
+  });
+
+  it("collects the receipts that node events bring", () => {
+    const receipt = { node_run_id: 55, attempt: 1, how: null, asked_at: "2026-01-01T00:00:03Z" };
+    const asked = reduced(detail, node(5, "cancelling", { cancellation: receipt }));
+    expect(asked.flowchart_run.cancellation).toMatchObject({ asked: 1, confirmed: 0 });
+    const confirmed = reduced(asked, node(6, "cancelled", { cancellation: { ...receipt, how: "stopped" } }));
+    expect(confirmed.flowchart_run.cancellation).toMatchObject({ asked: 1, confirmed: 1 });
+    const other = { ...confirmed.flowchart_run.cancellation?.receipts[0], node_run_id: 56, how: null };
+    expect(mergeReceipt(confirmed.flowchart_run.cancellation, other as never)).toMatchObject({
+      asked: 2,
+      confirmed: 1,
+    });
+  });
+
+  it("shows what was taken over from an earlier run as such", () => {
+    const [one] = reduced(detail, node(5, "succeeded", { reused_from: 12 })).node_runs;
+    expect(one && shownStatus(one)).toBe("reused");
+    const [other] = reduced(detail, node(5, "succeeded")).node_runs;
+    expect(other && shownStatus(other)).toBe("succeeded");
   });
 });

@@ -1,6 +1,7 @@
 // What a run looks like, derived from what the server sent. Pure.
 
 import {
+  type Cancellation,
   type Envelope,
   type FlowchartRun,
   isObject,
@@ -8,6 +9,7 @@ import {
   type LogItem,
   type NodeRun,
   type NodeStatus,
+  type Receipt,
   type RunDetail,
   type RunStatus,
 } from "../../api/aliases";
@@ -34,13 +36,37 @@ export function runOf(e: Envelope): FlowchartRun | null {
   return run as object as FlowchartRun;
 }
 
+// Null for these means "has none", not "left out".
+const clearableOfRun: ReadonlySet<string> = new Set(["paused_at"]);
+
 /** Events leave out what is large: a missing value never replaces a known one. */
 export function mergeRun(known: FlowchartRun, news: FlowchartRun): FlowchartRun {
   const merged: FlowchartRun = { ...known };
   for (const [key, value] of Object.entries(news)) {
-    if (value !== null && value !== undefined) Object.assign(merged, { [key]: value });
+    if (value === undefined || (value === null && !clearableOfRun.has(key))) continue;
+    Object.assign(merged, { [key]: value });
   }
   return merged;
+}
+
+/** What was asked to stop, after a receipt that a node's event brought. */
+export function mergeReceipt(known: Cancellation | undefined, news: Receipt): Cancellation {
+  const same = (r: Receipt) => r.node_run_id === news.node_run_id && r.attempt === news.attempt;
+  const before = known?.receipts ?? [];
+  const old = before.find(same);
+  const receipts = old ? before.map((r) => (r === old ? news : r)) : [...before, news];
+  return {
+    asked_at: known?.asked_at ?? null,
+    asked: (known?.asked ?? 0) + (old ? 0 : 1),
+    confirmed: receipts.filter((r) => r.how !== null).length,
+    receipts,
+  };
+}
+
+function receiptOf(e: Envelope): Receipt | null {
+  const receipt = e.payload.cancellation;
+  if (!isObject(receipt) || typeof receipt.node_run_id !== "number") return null;
+  return receipt as object as Receipt;
 }
 
 const nodeFields = [
@@ -58,6 +84,7 @@ const nodeFields = [
   "queued_at",
   "started_at",
   "finished_at",
+  "reused_from",
 ] as const;
 
 // Absent for these means "has none", not "left out".
@@ -92,6 +119,7 @@ const blankNode = (id: number): NodeRun => ({
   queued_at: null,
   started_at: null,
   finished_at: null,
+  reused_from: null,
 });
 
 /** The run after an event of its stream; "refetch" where the event does not say enough. */
@@ -113,8 +141,23 @@ export function reduceRun(detail: RunDetail, e: Envelope): RunDetail | "refetch"
   const node_runs = known
     ? detail.node_runs.map((n) => (n.id === id ? node : n))
     : [...detail.node_runs, node];
-  return { ...detail, node_runs, as_of };
+  const receipt = receiptOf(e);
+  const flowchart_run = receipt
+    ? {
+        ...detail.flowchart_run,
+        cancellation: mergeReceipt(detail.flowchart_run.cancellation, receipt),
+      }
+    : detail.flowchart_run;
+  return { ...detail, flowchart_run, node_runs, as_of };
 }
+
+/** How a node run is shown: what an earlier run did and what a pause holds have looks of their own. */
+export function shownStatus(run: NodeRun, held = false): string {
+  if (run.reused_from !== null && (run.status === "succeeded" || run.status === "degraded")) return "reused";
+  return held && run.status === "pending" ? "held" : run.status;
+}
+
+export const isHeld = (status: RunStatus): boolean => status === "pausing" || status === "paused";
 
 /** The newest execution of each node of the graph. */
 export function latestByNode(nodeRuns: readonly NodeRun[]): Map<string, NodeRun> {
@@ -149,14 +192,23 @@ export function headline(detail: RunDetail): string {
       return "Waiting to start";
     case "cancelling":
       return "Cancelling: waiting for what still runs to stop";
-    case "pausing":
-      return "Pausing: no further node is started";
-    case "paused":
-      return "Paused";
-    case "succeeded":
-      return `Finished after ${plural(detail.node_runs.filter((n) => isFinalNode(n.status)).length, "node")}`;
+    case "pausing": {
+      const running = titles("running");
+      return running.length > 0
+        ? `Pausing: ${name(running)} still ends by itself, nothing else begins`
+        : "Pausing: nothing else begins";
+    }
+    case "paused": {
+      const held = titles("pending");
+      return held.length > 0 ? `Paused before ${name(held)}` : "Paused";
+    }
+    case "succeeded": {
+      const ended = detail.node_runs.filter((n) => isFinalNode(n.status));
+      const reused = ended.filter((n) => n.reused_from !== null).length;
+      return `Finished after ${plural(ended.length - reused, "node")}${reused > 0 ? `, ${reused} reused` : ""}`;
+    }
     case "cancelled":
-      return "Cancelled";
+      return run.error?.message ?? "Cancelled";
     case "failed":
       return run.error?.message ?? "Failed";
     case "running": {

@@ -1,15 +1,37 @@
-import type { Attempt } from "../../../api/aliases";
+import { Fragment } from "react";
+import type { NodeTask } from "../../../api/aliases";
 import { duration } from "../../../ui/format";
 import { Status } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 import { Elapsed } from "../../../ui/time";
+import { countsOf, endOf, holder } from "../story";
 import classes from "./panel.module.css";
 
 const between = (from: string | null, to: string | null): string =>
   from && to ? duration(Date.parse(to) - Date.parse(from)) : "–";
 
-export function Attempts({ attempts }: { attempts: Attempt[] }) {
-  if (attempts.length === 0) return <p className={classes.quiet}>No worker has taken it yet.</p>;
+function nothing(task: NodeTask): string {
+  if (task.reused_from !== null) return "It took no attempt: the result of an earlier run is reused.";
+  if (task.cancellation) return "No worker had taken it when it was cancelled.";
+  return "No worker has taken it yet.";
+}
+
+export function Attempts({ task }: { task: NodeTask }) {
+  const { attempts } = task;
+  if (attempts.length === 0) return <p className={classes.quiet}>{nothing(task)}</p>;
+  return (
+    <>
+      {countsOf(task).map((line) => (
+        <p key={line} className={classes.quiet}>
+          {line}
+        </p>
+      ))}
+      <AttemptTable attempts={attempts} />
+    </>
+  );
+}
+
+function AttemptTable({ attempts }: { attempts: NodeTask["attempts"] }) {
   return (
     <table className={table.table}>
       <thead>
@@ -25,25 +47,33 @@ export function Attempts({ attempts }: { attempts: Attempt[] }) {
       </thead>
       <tbody>
         {attempts.map((a) => (
-          <tr key={a.number}>
-            <td>{a.number}</td>
-            <td>
-              <Status status={a.status} />
-              {a.error && <div className={classes.attemptError}>{a.error.message}</div>}
-            </td>
-            <td className={table.number}>{between(a.queued_at, a.claimed_at ?? a.started_at)}</td>
-            <td className={table.number}>{between(a.started_at, a.first_token_at)}</td>
-            <td className={table.number}>
-              <Elapsed from={a.started_at} to={a.finished_at} />
-            </td>
-            <td className={table.muted}>{a.executor || "–"}</td>
-            <td className={classes.stages}>
-              {a.stages
-                .filter((s) => s.started_at)
-                .map((s) => `${s.label} ${between(s.started_at, s.finished_at)}`)
-                .join(" · ") || "–"}
-            </td>
-          </tr>
+          <Fragment key={a.number}>
+            <tr>
+              <td>{a.number}</td>
+              <td>
+                <Status status={a.status} />
+                {a.error && <div className={classes.attemptError}>{a.error.message}</div>}
+              </td>
+              <td className={table.number}>{between(a.queued_at, a.claimed_at ?? a.started_at)}</td>
+              <td className={table.number}>{between(a.started_at, a.first_token_at)}</td>
+              <td className={table.number}>
+                <Elapsed from={a.started_at} to={a.finished_at} />
+              </td>
+              <td className={table.muted}>{a.executor || "–"}</td>
+              <td className={classes.stages}>
+                {a.stages
+                  .filter((s) => s.started_at)
+                  .map((s) => `${s.label} ${between(s.started_at, s.finished_at)}`)
+                  .join(" · ") || "–"}
+              </td>
+            </tr>
+            <tr>
+              <td />
+              <td colSpan={6} className={classes.story}>
+                {endOf(a)} Held by {holder(a)}.
+              </td>
+            </tr>
+          </Fragment>
         ))}
       </tbody>
     </table>

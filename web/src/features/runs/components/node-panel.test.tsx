@@ -6,15 +6,25 @@ import { flowchartRun, logItem, nodeRun } from "../../../test/graphs";
 import { serve, show } from "../../../test/render";
 import { runKeys } from "../api";
 import type { PanelTab } from "../model";
+import { useRunControl } from "../use-control";
 import { NodePanel } from "./node-panel";
 
 function Panel({ runs }: { runs: NodeRun[] }) {
   const [tab, setTab] = useState<PanelTab>("output");
   const [id, setId] = useState(runs.at(-1)?.id);
+  const control = useRunControl(5);
   const run = runs.find((r) => r.id === id);
   if (!run) return null;
   return (
-    <NodePanel flowchartRun={flowchartRun()} runs={runs} run={run} tab={tab} onTab={setTab} onRun={setId} />
+    <NodePanel
+      flowchartRun={flowchartRun()}
+      runs={runs}
+      run={run}
+      tab={tab}
+      control={control}
+      onTab={setTab}
+      onRun={setId}
+    />
   );
 }
 

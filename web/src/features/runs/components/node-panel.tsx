@@ -1,6 +1,7 @@
 import "@mantine/core/styles/Tabs.css";
 import { Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import {
   type FlowchartRun,
   isObject,
@@ -16,10 +17,12 @@ import { JsonView } from "../../../ui/json-view";
 import { lookOf, Status } from "../../../ui/status";
 import { Elapsed } from "../../../ui/time";
 import { artifactsQuery, eventsQuery, logsQuery, nodeQuery } from "../api";
-import { isFinalNode, type PanelTab, panelTabs, streamedText } from "../model";
+import { isFinalNode, isHeld, type PanelTab, panelTabs, shownStatus, streamedText } from "../model";
+import type { RunControl } from "../use-control";
 import { Attempts } from "./attempts";
 import { Follow } from "./follow";
 import { Artifacts, LargeOutput } from "./large-output";
+import { NodeMenuButton } from "./node-menu";
 import classes from "./panel.module.css";
 
 const textIn = (output: Json): string | null =>
@@ -41,11 +44,12 @@ function RunFailure({ run }: { run: NodeRun }) {
   );
 }
 
-function Output({ run, logs }: { run: NodeRun; logs: LogItem[] }) {
+function Output({ run, logs, note }: { run: NodeRun; logs: LogItem[]; note: React.ReactNode }) {
   const artifacts = useQuery(artifactsQuery(run.id));
   if (run.output_omitted) {
     return (
       <Follow size={0} live={false}>
+        {note}
         <RunFailure run={run} />
         <Artifacts items={artifacts.data ?? []} />
         <LargeOutput id={run.id} size={run.output_bytes ?? 0} />
@@ -60,6 +64,7 @@ function Output({ run, logs }: { run: NodeRun; logs: LogItem[] }) {
     typeof run.output_state === "object" && run.output_state !== null && "json" in run.output_state;
   return (
     <Follow size={text?.length ?? 0} live={live}>
+      {note}
       <RunFailure run={run} />
       {artifacts.isError && <ErrorNotice error={artifacts.error} onRetry={() => void artifacts.refetch()} />}
       <Artifacts items={artifacts.data ?? []} />
@@ -133,19 +138,28 @@ interface Props {
   runs: NodeRun[];
   run: NodeRun;
   tab: PanelTab;
+  control: RunControl;
   onTab: (tab: PanelTab) => void;
   onRun: (nodeRunId: number) => void;
 }
 
-function Head({ runs, run, onRun }: Pick<Props, "runs" | "run" | "onRun">) {
+function Head({
+  flowchartRun,
+  runs,
+  run,
+  control,
+  onRun,
+}: Pick<Props, "flowchartRun" | "runs" | "run" | "control" | "onRun">) {
   const executions = runs.filter((r) => r.flowchart_node_id === run.flowchart_node_id);
   return (
     <div className={classes.head}>
       <b>{run.title || run.flowchart_node_id}</b>
-      <Status status={run.status} />
-      <span className={classes.fact}>
-        <Elapsed from={run.started_at} to={run.finished_at} open={!isFinalNode(run.status)} />
-      </span>
+      <Status status={shownStatus(run, isHeld(flowchartRun.status))} />
+      {run.reused_from === null && (
+        <span className={classes.fact}>
+          <Elapsed from={run.started_at} to={run.finished_at} open={!isFinalNode(run.status)} />
+        </span>
+      )}
       {run.usage && (
         <span className={classes.fact}>
           {count(run.usage.input_tokens)} in, {count(run.usage.output_tokens)} out
@@ -160,17 +174,40 @@ function Head({ runs, run, onRun }: Pick<Props, "runs" | "run" | "onRun">) {
           value={String(run.id)}
           data={executions.map((r) => ({
             value: String(r.id),
-            label: `Time ${r.execution_index}: ${lookOf(r.status).label.toLowerCase()}`,
+            label: `Time ${r.execution_index}: ${lookOf(shownStatus(r)).label.toLowerCase()}`,
           }))}
           onChange={(value) => value && onRun(Number(value))}
         />
       )}
-      <Id copy={String(run.id)}>{`node run ${run.id}`}</Id>
+      <span className={classes.tail}>
+        <Id copy={String(run.id)}>{`node run ${run.id}`}</Id>
+        <NodeMenuButton flowchartRun={flowchartRun} run={run} control={control} />
+      </span>
     </div>
   );
 }
 
-export function NodePanel({ flowchartRun, runs, run, tab, onTab, onRun }: Props) {
+/** Where the result of a node run that was not executed comes from. */
+function ReusedFrom({ detail }: { detail: NodeDetail | undefined }) {
+  const task = detail?.task;
+  if (!task || task.reused_from === null || task.reused_from_run_id === null) return null;
+  return (
+    <p className={classes.reusedFrom}>
+      Not executed here: the result of{" "}
+      <Link
+        to="/runs/$runId"
+        params={{ runId: String(task.reused_from_run_id) }}
+        search={{ node: task.reused_from }}
+        className={classes.link}
+      >
+        run #{task.reused_from_run_id}
+      </Link>{" "}
+      is reused.
+    </p>
+  );
+}
+
+export function NodePanel({ flowchartRun, runs, run, tab, control, onTab, onRun }: Props) {
   const logs = useQuery(logsQuery(run.id));
   const detail = useQuery(nodeQuery(run.id));
   const items = logs.data ?? [];
@@ -184,7 +221,7 @@ export function NodePanel({ flowchartRun, runs, run, tab, onTab, onRun }: Props)
   };
   return (
     <section className={classes.panel} aria-label="Node">
-      <Head runs={runs} run={run} onRun={onRun} />
+      <Head flowchartRun={flowchartRun} runs={runs} run={run} control={control} onRun={onRun} />
       <Tabs value={tab} onChange={choose} keepMounted={false} className={classes.tabs}>
         <Tabs.List>
           <Tabs.Tab value="output">Output</Tabs.Tab>
@@ -196,7 +233,12 @@ export function NodePanel({ flowchartRun, runs, run, tab, onTab, onRun }: Props)
         <div className={classes.content}>
           {logs.isError && <ErrorNotice error={logs.error} onRetry={() => void logs.refetch()} />}
           <Tabs.Panel value="output">
-            <Output key={run.id} run={run} logs={items} />
+            <Output
+              key={run.id}
+              run={run}
+              logs={items}
+              note={run.reused_from !== null && <ReusedFrom detail={detail.data} />}
+            />
           </Tabs.Panel>
           <Tabs.Panel value="input">
             <Follow size={0} live={false}>
@@ -217,7 +259,7 @@ export function NodePanel({ flowchartRun, runs, run, tab, onTab, onRun }: Props)
           <Tabs.Panel value="attempts">
             <Follow size={0} live={false}>
               {withDetail((d) => (
-                <Attempts attempts={d.task.attempts} />
+                <Attempts task={d.task} />
               ))}
             </Follow>
           </Tabs.Panel>

@@ -16,15 +16,19 @@ import { type FlowNode, nodeTypes } from "../../flowcharts/components/flow-node"
 import { useFar } from "../../flowcharts/components/use-far";
 import { useMoving } from "../../flowcharts/components/use-moving";
 import { nodeSize } from "../../flowcharts/model";
-import { latestByNode } from "../model";
+import { latestByNode, shownStatus } from "../model";
 
 interface Props {
   graph: Graph;
   nodeRuns: NodeRun[];
   /** The run has ended: what has not run will not. */
   ended: boolean;
+  /** The run is pausing or paused: what waits is held. */
+  held: boolean;
   selected: string | null;
   onSelect: (flowchartNodeId: string) => void;
+  /** A menu was asked for at a place of the screen. */
+  onMenu: (flowchartNodeId: string, x: number, y: number) => void;
 }
 
 const stageLabels: Record<string, string> = {
@@ -36,15 +40,15 @@ const stageLabels: Record<string, string> = {
   post_run: "Post Run",
 };
 
-function lineOf(run: NodeRun): string {
+function lineOf(run: NodeRun, held: boolean): string {
   if (run.error) return run.error.message;
   if (run.status === "running" && run.current_stage)
     return stageLabels[run.current_stage] ?? run.current_stage;
   const again = run.attempt > 1 ? `, try ${run.attempt}` : "";
-  return lookOf(run.status).label + again;
+  return lookOf(shownStatus(run, held)).label + again;
 }
 
-function toNodes({ graph, nodeRuns, ended, selected }: Omit<Props, "onSelect">): FlowNode[] {
+function toNodes({ graph, nodeRuns, ended, held, selected }: Omit<Props, "onSelect" | "onMenu">): FlowNode[] {
   const latest = latestByNode(nodeRuns);
   const executions = new Map<string, number>();
   for (const run of nodeRuns)
@@ -60,13 +64,13 @@ function toNodes({ graph, nodeRuns, ended, selected }: Omit<Props, "onSelect">):
       connectable: false,
       ...nodeSize,
       measured: nodeSize,
-      ariaLabel: `${node.title || node.kind}: ${run ? lookOf(run.status).label : "not run"}`,
+      ariaLabel: `${node.title || node.kind}: ${run ? lookOf(shownStatus(run, held)).label : "not run"}`,
       data: {
         node,
         findings: [],
         editable: false,
         executions: executions.get(node.id) ?? 0,
-        ...(run && { status: run.status, line: lineOf(run) }),
+        ...(run && { status: shownStatus(run, held), line: lineOf(run, held) }),
         ...(!run && ended && { line: "Not run" }),
       },
     };
@@ -82,7 +86,8 @@ function toEdges(graph: Graph, nodeRuns: NodeRun[]): Edge[] {
     const passed = from?.status === "succeeded" || from?.status === "degraded";
     const taken = passed && to !== undefined && to.status !== "skipped";
     const flowing = taken && (to.status === "running" || to.status === "queued");
-    const color = flowing ? "var(--st-running)" : taken ? "var(--st-succeeded)" : undefined;
+    const done = to && shownStatus(to) === "reused" ? "var(--st-cached)" : "var(--st-succeeded)";
+    const color = flowing ? "var(--st-running)" : taken ? done : undefined;
     return toFlowEdge(edge, labels.get(edge.id), { color, animated: flowing, faint: !taken });
   });
 }
@@ -96,13 +101,13 @@ export function RunGraph(props: Props) {
   );
 }
 
-function Graphic({ graph, nodeRuns, ended, selected, onSelect }: Props) {
+function Graphic({ graph, nodeRuns, ended, held, selected, onSelect, onMenu }: Props) {
   const far = useFar();
   const frame = useRef<HTMLDivElement>(null);
   const moving = useMoving(frame);
   const nodes = useMemo(
-    () => toNodes({ graph, nodeRuns, ended, selected }),
-    [graph, nodeRuns, ended, selected],
+    () => toNodes({ graph, nodeRuns, ended, held, selected }),
+    [graph, nodeRuns, ended, held, selected],
   );
   const edges = useMemo(() => toEdges(graph, nodeRuns), [graph, nodeRuns]);
   return (
@@ -121,6 +126,13 @@ function Graphic({ graph, nodeRuns, ended, selected, onSelect }: Props) {
         nodesDraggable={false}
         nodesConnectable={false}
         edgesFocusable={false}
+        onNodeContextMenu={(event, node) => {
+          event.preventDefault();
+          // From the keyboard it comes without a place of its own.
+          const box = event.currentTarget.getBoundingClientRect();
+          const key = event.clientX === 0 && event.clientY === 0;
+          onMenu(node.id, key ? box.left + 24 : event.clientX, key ? box.bottom : event.clientY);
+        }}
         deleteKeyCode={null}
         onNodesChange={(changes) => {
           for (const change of changes) if (change.type === "select" && change.selected) onSelect(change.id);

@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import type { RunDetail } from "../../../api/aliases";
 import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
@@ -7,17 +8,21 @@ import { Status } from "../../../ui/status";
 import { Ago, Elapsed } from "../../../ui/time";
 import { versionQuery } from "../../flowcharts/api";
 import { timelineQuery } from "../api";
-import { headline, isFinalRun, latestByNode, type PanelTab, usageOf } from "../model";
+import { headline, isFinalRun, isHeld, latestByNode, type PanelTab, shownStatus, usageOf } from "../model";
+import type { RunControl } from "../use-control";
 import { Follow } from "./follow";
+import { type MenuPlace, NodeMenuAt } from "./node-menu";
 import { NodePanel } from "./node-panel";
 import classes from "./panel.module.css";
 import { RunGraph } from "./run-graph";
+import { Stopped } from "./stopped";
 import { WaterfallView } from "./waterfall-view";
 
 interface Props {
   detail: RunDetail;
   node: number | undefined;
   tab: PanelTab;
+  control: RunControl;
   onNode: (nodeRunId: number) => void;
   onTab: (tab: PanelTab) => void;
 }
@@ -26,7 +31,7 @@ function Headline({ detail }: { detail: RunDetail }) {
   const run = detail.flowchart_run;
   const usage = usageOf(detail);
   return (
-    <div className={classes.headline}>
+    <div className={classes.headline} data-held={isHeld(run.status) || undefined}>
       <Status status={run.status} />
       <span className={classes.now} role="status" title={headline(detail)}>
         {headline(detail)}
@@ -49,6 +54,14 @@ function Headline({ detail }: { detail: RunDetail }) {
           <Ago at={run.created_at} />
         </b>
       </span>
+      {run.paused_at && (
+        <span className={classes.fact}>
+          Paused{" "}
+          <b>
+            <Ago at={run.paused_at} />
+          </b>
+        </span>
+      )}
     </div>
   );
 }
@@ -66,15 +79,28 @@ function focusOf(detail: RunDetail, chosen: number | undefined) {
   );
 }
 
-export function RunView({ detail, node, tab, onNode, onTab }: Props) {
+export function RunView({ detail, node, tab, control, onNode, onTab }: Props) {
   const run = detail.flowchart_run;
   const graph = useQuery(versionQuery(run.flowchart_id, run.version));
   const timeline = useQuery(timelineQuery(run.id));
   const focus = focusOf(detail, node);
   const live = !isFinalRun(run.status);
+  const [menu, setMenu] = useState<MenuPlace | null>(null);
+  const latest = latestByNode(detail.node_runs);
+  const menuOfNode = (id: string, x: number, y: number) => {
+    const title = graph.data?.nodes.find((n) => n.id === id)?.title || id;
+    setMenu({ id: latest.get(id)?.id, title, x, y });
+  };
+  const menuOfRun = (id: number, x: number, y: number) => {
+    const of = detail.node_runs.find((r) => r.id === id);
+    setMenu({ id, title: of?.title || of?.flowchart_node_id || `Node run ${id}`, x, y });
+  };
   return (
     <div className={classes.run}>
-      <Headline detail={detail} />
+      <div className={classes.top}>
+        <Headline detail={detail} />
+        {run.cancellation && <Stopped cancellation={run.cancellation} status={run.status} onNode={onNode} />}
+      </div>
       <div className={classes.graph}>
         {graph.isError && <ErrorNotice error={graph.error} onRetry={() => void graph.refetch()} />}
         {graph.data && (
@@ -82,11 +108,13 @@ export function RunView({ detail, node, tab, onNode, onTab }: Props) {
             graph={graph.data}
             nodeRuns={detail.node_runs}
             ended={!live}
+            held={isHeld(run.status)}
             selected={focus?.flowchart_node_id ?? null}
             onSelect={(id) => {
-              const latest = latestByNode(detail.node_runs).get(id);
-              if (latest) onNode(latest.id);
+              const chosen = latest.get(id);
+              if (chosen) onNode(chosen.id);
             }}
+            onMenu={menuOfNode}
           />
         )}
       </div>
@@ -100,7 +128,9 @@ export function RunView({ detail, node, tab, onNode, onTab }: Props) {
             from={run.started_at ?? run.created_at}
             live={live}
             selected={focus?.id ?? null}
+            reused={detail.node_runs.filter((r) => shownStatus(r) === "reused").length}
             onSelect={onNode}
+            onMenu={menuOfRun}
           />
         )}
       </div>
@@ -111,6 +141,7 @@ export function RunView({ detail, node, tab, onNode, onTab }: Props) {
             runs={detail.node_runs}
             run={focus}
             tab={tab}
+            control={control}
             onTab={onTab}
             onRun={onNode}
           />
@@ -121,6 +152,15 @@ export function RunView({ detail, node, tab, onNode, onTab }: Props) {
           </Follow>
         )}
       </div>
+      {menu && (
+        <NodeMenuAt
+          place={menu}
+          flowchartRun={run}
+          run={detail.node_runs.find((r) => r.id === menu.id)}
+          control={control}
+          onClose={() => setMenu(null)}
+        />
+      )}
     </div>
   );
 }

@@ -23,7 +23,10 @@ interface Props {
   from: string;
   live: boolean;
   selected: number | null;
+  /** How many node runs were taken over from an earlier run: they have no attempts. */
+  reused?: number;
   onSelect: (nodeRunId: number) => void;
+  onMenu?: (nodeRunId: number, x: number, y: number) => void;
 }
 
 function Details({ bar }: { bar: Bar }) {
@@ -53,11 +56,13 @@ function Row({
   fall,
   selected,
   onSelect,
+  onMenu,
 }: {
   bar: Bar;
   fall: Waterfall;
   selected: boolean;
   onSelect: () => void;
+  onMenu?: ((x: number, y: number) => void) | undefined;
 }) {
   const span = fall.to - fall.from;
   const at = (time: number) => `${((time - fall.from) / span) * 100}%`;
@@ -65,7 +70,19 @@ function Row({
   const color = lookOf(bar.attempt.status).color;
   return (
     <Tooltip label={<Details bar={bar} />} position="top-start" maw={360}>
-      <button type="button" className={classes.row} data-selected={selected || undefined} onClick={onSelect}>
+      <button
+        type="button"
+        className={classes.row}
+        data-selected={selected || undefined}
+        onClick={onSelect}
+        onContextMenu={(event) => {
+          if (!onMenu) return;
+          event.preventDefault();
+          const box = event.currentTarget.getBoundingClientRect();
+          const key = event.clientX === 0 && event.clientY === 0;
+          onMenu(key ? box.left + 24 : event.clientX, key ? box.bottom : event.clientY);
+        }}
+      >
         <span className={classes.name}>
           <StatusIcon status={bar.attempt.status} size={14} />
           <span>{bar.attempt.title || bar.attempt.flowchart_node_id}</span>
@@ -105,7 +122,16 @@ function Row({
   );
 }
 
-export function WaterfallView({ attempts, edges, from, live, selected, onSelect }: Props) {
+export function WaterfallView({
+  attempts,
+  edges,
+  from,
+  live,
+  selected,
+  reused = 0,
+  onSelect,
+  onMenu,
+}: Props) {
   const now = useNow(live);
   const fall = useMemo(
     () => layoutWaterfall(attempts, edges, Date.parse(from), now),
@@ -127,6 +153,12 @@ export function WaterfallView({ attempts, edges, from, live, selected, onSelect 
         </span>
         <span />
       </div>
+      {reused > 0 && (
+        <p className={classes.reused}>
+          <StatusIcon status="reused" size={14} /> {reused} {reused === 1 ? "result is" : "results are"}{" "}
+          reused from an earlier run and took no attempt.
+        </p>
+      )}
       {fall.bars.length === 0 && (
         <p className={classes.empty}>Nothing has been tried yet. Attempts appear as workers take them.</p>
       )}
@@ -137,6 +169,7 @@ export function WaterfallView({ attempts, edges, from, live, selected, onSelect 
           fall={fall}
           selected={bar.attempt.node_run_id === selected}
           onSelect={() => onSelect(bar.attempt.node_run_id)}
+          onMenu={onMenu && ((x, y) => onMenu(bar.attempt.node_run_id, x, y))}
         />
       ))}
       {fall.bars.length > 0 && (
