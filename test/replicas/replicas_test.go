@@ -21,6 +21,7 @@ func transports() []string { return []string{"websocket", "polling", "polling,we
 type bundle struct {
 	database string
 	one, two *replica
+	balancer *balancer
 	base     string
 	admin    *api
 	chart    int64
@@ -37,7 +38,8 @@ func setupWith(t *testing.T, database string, first, second []string) *bundle {
 	b := &bundle{database: database}
 	b.one = serve(t, b.database, first...)
 	b.two = serve(t, b.database, second...)
-	b.base = (&balancer{replicas: []*replica{b.one, b.two}}).serve(t)
+	b.balancer = &balancer{replicas: []*replica{b.one, b.two}}
+	b.base = b.balancer.serve(t)
 	b.admin = signIn(t, b.base)
 	var made struct {
 		ID int64 `json:"id"`

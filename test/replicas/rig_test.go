@@ -128,6 +128,14 @@ func freeAddress(t *testing.T) string {
 type balancer struct {
 	replicas []*replica
 	turn     atomic.Uint64
+	only     atomic.Pointer[replica] // when set, it gets all
+}
+
+func (b *balancer) next() *replica {
+	if one := b.only.Load(); one != nil {
+		return one
+	}
+	return b.replicas[b.turn.Add(1)%uint64(len(b.replicas))]
 }
 
 // RoundTrip does as nginx does: what could not connect goes to the next one; what was
@@ -144,7 +152,7 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	for range b.replicas {
 		out := r.Clone(r.Context())
 		out.Body = io.NopCloser(bytes.NewReader(body))
-		out.URL.Host = b.replicas[b.turn.Add(1)%uint64(len(b.replicas))].address
+		out.URL.Host = b.next().address
 		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(out)
 		if err == nil {
 			return res, nil
