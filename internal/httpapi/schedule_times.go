@@ -31,7 +31,7 @@ type previewScheduleOutput struct {
 }
 
 type calendarInput struct {
-	Hours int `query:"hours" enum:"24,168" default:"24" doc:"How far ahead"`
+	Span string `query:"span" enum:"day,week" default:"day" doc:"How far ahead"`
 }
 
 type calendarBucket struct {
@@ -90,11 +90,11 @@ func (s *server) calendar(ctx context.Context, in *calendarInput) (*calendarOutp
 	b := &out.Body
 	b.Truncated = len(rows) > maxStrips
 	rows = rows[:min(len(rows), maxStrips)]
-	width := 15 * time.Minute
-	if in.Hours > 24 {
-		width = time.Hour
+	width, n := 15*time.Minute, 24*4
+	if in.Span == "week" {
+		width, n = time.Hour, 24*7
 	}
-	b.BucketSeconds, b.BucketCount = int(width.Seconds()), int(time.Duration(in.Hours)*time.Hour/width)
+	b.BucketSeconds, b.BucketCount = int(width.Seconds()), n
 	b.From = s.deps.Now().UTC().Truncate(width)
 	strips := schedule.Calendar(rows, b.From, width, b.BucketCount)
 	b.Schedules = make([]calendarStrip, len(strips))

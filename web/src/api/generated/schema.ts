@@ -6604,7 +6604,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description How far ahead */
-                hours?: 24 | 168;
+                span?: "day" | "week";
             };
             header?: never;
             path?: never;
