@@ -1,6 +1,7 @@
 package app
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -38,11 +39,7 @@ func (f *beatFigures) measure(m *telemetry.Metrics) {
 	m.Counters("llmctl_schedule_firings_total", "Firings of schedules that this process wrote.", "outcome", func() map[string]uint64 {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		out := make(map[string]uint64, len(f.outcomes))
-		for k, v := range f.outcomes {
-			out[k] = v
-		}
-		return out
+		return maps.Clone(f.outcomes)
 	})
 	m.Histogram("llmctl_schedule_lateness_seconds", "From a due time to its firing, jitter included.", func() telemetry.Distribution {
 		f.mu.Lock()

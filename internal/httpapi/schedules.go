@@ -192,7 +192,9 @@ func (s *server) registerSchedules() {
 	}, s.createSchedule)
 	handle(s, route{
 		method: http.MethodGet, path: "/schedules/{id}", id: "get-schedule", tag: "schedules", permission: auth.Read, summary: "A schedule",
-	}, func(ctx context.Context, in *IDInput) (*scheduleOutput, error) { return s.schedule(ctx, s.deps.DB, in.ID) })
+	}, func(ctx context.Context, in *IDInput) (*scheduleOutput, error) {
+		return s.schedule(ctx, s.deps.DB, in.ID)
+	})
 	handle(s, route{
 		method: http.MethodPatch, path: "/schedules/{id}", id: "update-schedule", tag: "schedules", permission: auth.Write,
 		audit: true, summary: "Change a schedule; its next time is computed from now",

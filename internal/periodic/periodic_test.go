@@ -91,7 +91,7 @@ func TestEachPeriodIsDoneOnceByAnyNumberOfProcesses(t *testing.T) {
 func TestNextTimeStaysOnTheGrid(t *testing.T) {
 	t.Parallel()
 	db := pgtest.DB(t)
-	r := runner(t, db, task("sweep", func(context.Context) (any, error) { return nil, nil }))
+	r := runner(t, db, task("sweep", func(context.Context) (any, error) { return "done", nil }))
 	rewind(t, db, 150*time.Minute)
 	before := state(t, db, "sweep").NextAt
 	due(t.Context(), t, r)
@@ -106,7 +106,7 @@ func TestFailureIsToldAndTheNextPeriodComes(t *testing.T) {
 		if fail {
 			return nil, errors.New("disk full")
 		}
-		return nil, nil
+		return "done", nil
 	}))
 	due(t.Context(), t, r)
 	require.Equal(t, "failed", state(t, db, "sweep").Outcome)
@@ -173,7 +173,7 @@ func ignoreCancel(err error) error {
 
 func TestTasksThatCannotRunAreRefused(t *testing.T) {
 	t.Parallel()
-	do := func(context.Context) (any, error) { return nil, nil }
+	do := func(context.Context) (any, error) { return "done", nil }
 	for _, tasks := range [][]periodic.Task{
 		{{Name: "", Period: time.Second, Limit: 1, Do: do}},
 		{{Name: "a", Period: time.Millisecond, Limit: 1, Do: do}},

@@ -71,8 +71,7 @@ func (c *Cleaner) Clean(ctx context.Context) (Report, error) {
 		}
 	}
 	if ctx.Err() != nil {
-		// Time that is up is no failure: the next round goes on.
-		return rep, nil
+		return rep, nil //nolint:nilerr // time that is up is no failure: the next round goes on
 	}
 	rep.Done = len(failures) == 0
 	return rep, errors.Join(failures...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/llmctl/studio/internal/errs"
@@ -55,7 +56,7 @@ var errNothingDue = errors.New("nothing is due")
 func (f *Firer) FireDue(ctx context.Context) (int, error) {
 	var failures []error
 	skip := []int64{}
-	for n := 0; n < maxRound; n++ {
+	for n := range maxRound {
 		id, err := f.fireOne(ctx, skip)
 		switch {
 		case errors.Is(err, errNothingDue):
@@ -302,14 +303,11 @@ func (f *Firer) failed(ctx context.Context, row *Row, e *startError) error {
 
 // messageOf is what people read: with the first faulty places.
 func messageOf(e *errs.Error) string {
-	text := e.Message
-	for i, d := range e.Details {
-		if i == 3 {
-			break
-		}
-		text += " " + d.Location + " " + d.Message + "."
+	parts := []string{e.Message}
+	for _, d := range e.Details[:min(len(e.Details), 3)] {
+		parts = append(parts, d.Location+" "+d.Message+".")
 	}
-	return text
+	return strings.Join(parts, " ")
 }
 
 func (f *Firer) report(ctx context.Context, row *Row, done []firing) {

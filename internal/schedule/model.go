@@ -12,7 +12,8 @@ import (
 	"github.com/llmctl/studio/internal/schedule/dbsqlc"
 )
 
-// What a schedule starts. An index run of sources will be another target.
+// TargetFlowchart is what a schedule starts. An index run of sources will be another
+// target.
 const TargetFlowchart = "flowchart"
 
 // What becomes of the times that nobody was there to fire.

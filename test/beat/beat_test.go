@@ -27,7 +27,7 @@ func TestThreeBeatsThatAreKilledFireEachTimeOnce(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's dice
+	random := rand.New(rand.NewPCG(seed, 0))
 	beats := []*process{start(t, b.uri), start(t, b.uri), start(t, b.uri)}
 	b.eventually(t, "three schedulers", `SELECT count(*) = 3 FROM beat_process`)
 

@@ -77,7 +77,7 @@ func start(t *testing.T, uri string) *process {
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("%s is not there; run `make build` first", path)
 	}
-	p := &process{cmd: exec.Command(path, "beat"), log: &output{more: make(chan struct{}, 1)}, exit: make(chan error, 1)} //nolint:noctx // it is stopped by its own signals
+	p := &process{cmd: exec.Command(path, "beat"), log: &output{more: make(chan struct{}, 1)}, exit: make(chan error, 1)}
 	p.cmd.Env = []string{"LLMCTL_STUDIO_DATABASE_URI=" + uri, "LLMCTL_STUDIO_INTERNAL_BIND=off", "LLMCTL_STUDIO_DATA_DIR=" + t.TempDir()}
 	p.cmd.Stderr = p.log
 	require.NoError(t, p.cmd.Start())
