@@ -118,6 +118,8 @@ export interface Mark {
   label: string;
 }
 
+const lastMark = 95; // per cent; beyond it a label would be cut
+
 /** The labels of a strip's axis, in the browser's time. */
 export function marksOf(calendar: Calendar): Mark[] {
   const from = Date.parse(calendar.from);
@@ -129,7 +131,7 @@ export function marksOf(calendar: Calendar): Mark[] {
   if (week) at.setHours(0);
   while (at.getTime() < from + total) {
     const left = (100 * (at.getTime() - from)) / total;
-    if (left >= 0 && (week || at.getHours() % 3 === 0)) {
+    if (left >= 0 && left < lastMark && (week || at.getHours() % 3 === 0)) {
       const label = week
         ? at.toLocaleDateString(undefined, { weekday: "short", day: "numeric" })
         : at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -183,6 +185,13 @@ export const lookOfTask = (t: SystemTask): string => {
   if (t.running) return "running";
   return t.outcome === "interrupted" ? "cancelled" : t.outcome || "pending";
 };
+
+/** A period in its largest whole unit. */
+export function everyWords(seconds: number): string {
+  if (seconds % 3_600 === 0) return `every ${seconds / 3_600} h`;
+  if (seconds % 60 === 0) return `every ${seconds / 60} min`;
+  return `every ${seconds} s`;
+}
 
 const canaryAlarm = 60_000;
 

@@ -11,7 +11,8 @@ import classes from "../schedules.module.css";
 function Preview({ cron, timeZone }: { cron: string; timeZone: string }) {
   const preview = useQuery({ ...previewQuery(cron, timeZone), placeholderData: keepPreviousData });
   const now = useNow();
-  if (preview.isError) return <div className={classes.preview}>The next times appear here.</div>;
+  if (preview.isError)
+    return <div className={`${classes.preview} ${classes.none}`}>The next times appear here.</div>;
   if (!preview.data) return <div className={classes.preview} aria-busy="true" />;
   return (
     <div className={classes.preview} aria-live="polite">

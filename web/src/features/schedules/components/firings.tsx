@@ -20,7 +20,9 @@ function Row({ firing: f }: { firing: ScheduleFiring }) {
     <tr className={table.row}>
       <td className={table.muted}>{exact(f.due_at)}</td>
       <td style={{ whiteSpace: "nowrap" }}>
-        <StatusIcon status={lookOfFiring(f)} size={15} /> {wordsOfFiring(f)}
+        <span className={classes.outcome}>
+          <StatusIcon status={lookOfFiring(f)} size={15} /> {wordsOfFiring(f)}
+        </span>
       </td>
       <td className={classes.message}>
         {f.flowchart_run_id ? (

@@ -67,15 +67,14 @@ function Last({ schedule }: { schedule: Schedule }) {
   if (!f.flowchart_run_id)
     return (
       <Tooltip label={f.message || wordsOfFiring(f)} multiline maw={360}>
-        <span className={table.above}>{shown}</span>
+        <span className={`${table.above} ${classes.outcome}`}>{shown}</span>
       </Tooltip>
     );
   return (
     <Link
-      className={table.above}
+      className={`${table.above} ${classes.outcome}`}
       to="/runs/$runId"
       params={{ runId: String(f.flowchart_run_id) }}
-      style={{ textDecoration: "none" }}
     >
       {shown}
     </Link>

@@ -1,12 +1,11 @@
 import { Tooltip } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import type { Schedules, SystemTask } from "../../../api/aliases";
-import { duration } from "../../../ui/format";
 import { Section } from "../../../ui/page";
 import { Status } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 import { Ago, useNow } from "../../../ui/time";
-import { lookOfTask, taskWords, troubleOf, until } from "../model";
+import { everyWords, lookOfTask, taskWords, troubleOf, until } from "../model";
 import classes from "../schedules.module.css";
 
 type Part = Pick<Schedules, "system" | "schedulers">;
@@ -38,7 +37,7 @@ function Row({ task }: { task: SystemTask }) {
         {task.host && ` on ${task.host}`}
         <div className={table.sub}>{words.purpose}</div>
       </td>
-      <td className={table.muted}>every {duration(task.period_seconds * 1_000)}</td>
+      <td className={table.muted}>{everyWords(task.period_seconds)}</td>
       <td className={table.muted}>
         <NextTime task={task} />
       </td>
@@ -64,7 +63,7 @@ export function SystemTasks({ system, schedulers }: Part) {
   if (schedulers.length > shownSchedulers) names.push(`${schedulers.length - shownSchedulers} more`);
   return (
     <Section
-      title="The system's own"
+      title="System tasks"
       actions={
         <span className={classes.schedulers}>
           {schedulers.length === 0 ? "No scheduler" : `Schedulers: ${names.join(", ")}`}

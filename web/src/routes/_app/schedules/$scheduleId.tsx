@@ -98,7 +98,11 @@ function SchedulePage() {
         </div>
       )}
       {s && <Facts schedule={s} />}
-      {s && <Firings id={id} />}
+      {s && (
+        <div className={classes.after}>
+          <Firings id={id} />
+        </div>
+      )}
       {s && editing && <ScheduleDialog schedule={s} flowcharts={choices} onClose={dialog.close} />}
     </PageFrame>
   );

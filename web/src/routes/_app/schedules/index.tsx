@@ -7,6 +7,7 @@ import { CalendarStrip } from "../../../features/schedules/components/calendar-s
 import { ScheduleDialog } from "../../../features/schedules/components/schedule-dialog";
 import { ScheduleTable } from "../../../features/schedules/components/schedule-table";
 import { SystemTasks, Trouble } from "../../../features/schedules/components/system-tasks";
+import classes from "../../../features/schedules/schedules.module.css";
 import { useFlowchartChoices } from "../../../features/schedules/use-choices";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { Select } from "../../../ui/inputs";
@@ -107,7 +108,11 @@ function Schedules() {
           </Button>
         </div>
       )}
-      {items.length > 0 && <CalendarStrip span={span ?? "day"} />}
+      {items.length > 0 && (
+        <div className={classes.after}>
+          <CalendarStrip span={span ?? "day"} />
+        </div>
+      )}
       {newest && <SystemTasks system={newest.system} schedulers={newest.schedulers} />}
       {flowchart !== undefined && (
         <LinkButton to="/schedules" variant="subtle" size="compact-sm" mt="sm">
