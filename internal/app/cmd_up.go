@@ -30,7 +30,7 @@ func (c *command) up() *cobra.Command {
 	var f upFlags
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Run everything on this machine: database, API, page, realtime, worker",
+		Short: "Run everything on this machine: database, API, page, realtime, worker, scheduler",
 		Long: `Runs the whole Studio in one process, with a PostgreSQL server of its own whose data lies
 in the data dir. The last line that it prints is the address of the page; the first
 start also prints a link to create the administrator. Stop it with Ctrl-C: runs that are
@@ -92,7 +92,7 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 		return err
 	}
 	s, err := newStudio(ctx, studioOptions{
-		sides: sides{web: true, page: true, work: true}, access: access,
+		sides: sides{web: true, page: true, work: true, beat: true}, access: access,
 		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: hints, dataDir: dataDir,
 		place: alone(c.edge.Now),
 		owner: ownerOf(dataDir), scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",

@@ -29,6 +29,9 @@ func (s *studio) measure(m *telemetry.Metrics) {
 	if s.realtime != nil {
 		s.realtime.measure(m)
 	}
+	if s.beat != nil {
+		s.beat.figures.measure(m)
+	}
 }
 
 func (r *realtimeSide) measure(m *telemetry.Metrics) {

@@ -40,6 +40,7 @@ the environment; see "llmctl config print" and "llmctl config doc".`,
 	root.AddCommand(c.up(), c.serve(), c.serveWorker(), c.worker(), c.frontend(), c.db(), c.config(), c.executor(), c.version())
 	root.AddCommand(c.ctl())
 	root.AddCommand(c.waitMCP(), c.doctor())
+	root.AddCommand(c.beat())
 	return root
 }
 

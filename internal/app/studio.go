@@ -18,6 +18,7 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
+	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
 	"github.com/llmctl/studio/internal/serving/accesslog"
 	"github.com/llmctl/studio/internal/telemetry"
@@ -29,6 +30,7 @@ type sides struct {
 	web  bool // API and realtime
 	page bool // the page as well
 	work bool // consumes queues
+	beat bool // fires schedules, does periodic work
 }
 
 // studioOptions are what a role decides.
@@ -57,7 +59,9 @@ type studio struct {
 	providers  *providers
 	engine     *run.Engine
 	queue      *queue.Client
-	worker     *workSide     // nil: this process works nothing
+	worker     *workSide // nil: this process works nothing
+	schedules  *schedule.Store
+	beat       *beatSide     // nil: this process schedules nothing
 	realtime   *realtimeSide // nil: this process serves nothing
 	foreign    *foreign      // nil: no foreign servers are talked with
 	handler    http.Handler  // likewise
@@ -101,6 +105,12 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		return nil, err
 	}
 	jobs.to = s.queue
+	s.schedules = schedule.NewStore(o.db, s.events)
+	if o.sides.beat {
+		if s.beat, err = newBeatSide(s); err != nil {
+			return nil, err
+		}
+	}
 	if o.sides.web {
 		if s.realtime, err = newRealtime(s); err != nil {
 			return nil, err
@@ -147,7 +157,13 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 		out = append(out, s.realtime.services()...)
 	}
 	if s.worker != nil {
-		out = append(out, s.queue, s.worker.sweeper, &cleaner{auth: s.auth, db: s.db, log: s.log})
+		out = append(out, s.queue, s.worker.sweeper)
+		if s.worker.cleanup != nil {
+			out = append(out, s.worker.cleanup)
+		}
+	}
+	if s.beat != nil {
+		out = append(out, s.beat.services()...)
 	}
 	return append(out, serve...)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/llmctl/studio/internal/app/lifecycle"
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/executor/inline"
 	"github.com/llmctl/studio/internal/executor/process"
@@ -22,6 +23,7 @@ type workSide struct {
 	registry *queue.Registry
 	recorder *node.Recorder
 	sweeper  *queue.Sweeper
+	cleanup  lifecycle.Service // of this host's workspaces; nil: it is turned off
 }
 
 // cancelTopic carries cancel orders between processes.
@@ -29,11 +31,14 @@ const cancelTopic = "cancel"
 
 // newWorkSide makes the worker's parts and the queue client of s, which consumes.
 func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
-	executors, err := s.executors(client)
+	executors, proc, err := s.executors(client)
 	if err != nil {
 		return nil, err
 	}
 	worker, w := uuid.New(), &workSide{recorder: node.NewRecorder(s.db, s.events, s.log)}
+	if s.cfg.Worker.CleanupEnabled {
+		w.cleanup = s.workspaceCleanup(proc.RemoveAbandoned)
+	}
 	runner := node.NewRunner(node.RunnerOptions{
 		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker,
 		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log,
@@ -56,7 +61,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{queue.NewNodes(s.db, s.engine)}, s.log)
+	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{notedRecovery{queue.NewNodes(s.db, s.engine), s}}, s.log)
 	return w, nil
 }
 
@@ -73,26 +78,27 @@ func (s *studio) register(ctx context.Context) error {
 	return nil
 }
 
-func (s *studio) executors(client *http.Client) (map[string]executor.Executor, error) {
+// executors by name, and the one whose workspaces lie on this host.
+func (s *studio) executors(client *http.Client) (map[string]executor.Executor, *process.Executor, error) {
 	handlers, err := kind.Handlers(kind.Options{LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	place := isolation{root: filepath.Join(s.dataDir, "workspaces")}
 	if s.scriptNodes {
 		if place, err = isolate(s.dataDir); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	proc, err := process.New(process.Options{
 		Root: place.root, UID: place.uid, GID: place.gid, Log: s.log, Now: s.now, Command: s.executorCommand(),
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return map[string]executor.Executor{
 		"inline": inline.New(kind.Runner(handlers), inline.Options{Now: s.now}), "process": proc,
-	}, nil
+	}, proc, nil
 }
 
 // executorCommand is this program as an executor; whether it may run scripts goes

@@ -122,10 +122,12 @@ type Redis struct {
 
 // Worker consumes queues.
 type Worker struct {
-	Queues          List   `env:"CELERY_WORKER_QUEUES" default:"llmctl_studio,llmctl_studio.downloads.huggingface,llmctl_studio.rag.index,llmctl_studio.rag.drive,llmctl_studio.rag.git" oneof:"llmctl_studio|llmctl_studio.downloads.huggingface|llmctl_studio.rag.index|llmctl_studio.rag.drive|llmctl_studio.rag.git" doc:"Queues to work on, comma separated."`
-	Concurrency     int    `env:"CELERY_WORKER_CONCURRENCY" default:"4" min:"1" max:"1024" doc:"Pieces of work at the same time."`
-	Hostname        string `env:"CELERY_WORKER_HOSTNAME" default:"%h" doc:"Name of this worker in lists and logs; %h is the host name."`
-	ChatConcurrency int    `env:"LLMCTL_STUDIO_CHAT_CONCURRENCY" default:"64" min:"1" max:"10000" doc:"Chat turns at the same time; they take no node slots."`
+	Queues          List          `env:"CELERY_WORKER_QUEUES" default:"llmctl_studio,llmctl_studio.downloads.huggingface,llmctl_studio.rag.index,llmctl_studio.rag.drive,llmctl_studio.rag.git" oneof:"llmctl_studio|llmctl_studio.downloads.huggingface|llmctl_studio.rag.index|llmctl_studio.rag.drive|llmctl_studio.rag.git" doc:"Queues to work on, comma separated."`
+	Concurrency     int           `env:"CELERY_WORKER_CONCURRENCY" default:"4" min:"1" max:"1024" doc:"Pieces of work at the same time."`
+	Hostname        string        `env:"CELERY_WORKER_HOSTNAME" default:"%h" doc:"Name of this worker in lists and logs; %h is the host name."`
+	CleanupEnabled  bool          `env:"WORKSPACE_CLEANUP_ENABLED" default:"true" doc:"Remove workspaces of this host that no live attempt uses: what a killed worker left behind."`
+	CleanupInterval time.Duration `env:"WORKSPACE_CLEANUP_INTERVAL_SECONDS" default:"300" min:"10" doc:"Pause between two such clean-ups."`
+	ChatConcurrency int           `env:"LLMCTL_STUDIO_CHAT_CONCURRENCY" default:"64" min:"1" max:"10000" doc:"Chat turns at the same time; they take no node slots."`
 }
 
 // MCP is the Studio's own MCP server and the gate that waits for it.

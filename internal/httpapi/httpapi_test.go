@@ -24,6 +24,7 @@ import (
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
+	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
 	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
@@ -127,6 +128,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		Engine: run.NewEngine(run.Options{
 			DB: b.db, Log: log, Jobs: noJobs{}, Signaller: noJobs{}, ExecutorFor: func(string) string { return "inline" }, Now: time.Now,
 		}),
+		Schedules: schedule.NewStore(b.db, log),
 		Providers: &fakeProviders{calls: b.calls}, Page: page(),
 		Ready:     func(context.Context) []string { return b.ready },
 		APIPrefix: "/api", WebPrefix: "/web", SocketPath: "/socket.io", Transports: []string{"websocket", "polling"},

@@ -79,6 +79,7 @@ type startRunInput struct {
 type listRunsInput struct {
 	PageInput
 	FlowchartID int64    `query:"flowchart_id" minimum:"0"`
+	ScheduleID  int64    `query:"schedule_id" minimum:"0"`
 	Status      []string `query:"status" enum:"queued,running,pausing,paused,cancelling,succeeded,failed,cancelled"`
 }
 
@@ -151,6 +152,9 @@ func (s *server) listRuns(ctx context.Context, in *listRunsInput) (*pageOutput[r
 	f := run.Filter{Statuses: in.Status, BeforeID: before, Limit: in.Limit + 1}
 	if in.FlowchartID != 0 {
 		f.FlowchartID = &in.FlowchartID
+	}
+	if in.ScheduleID != 0 {
+		f.ScheduleID = &in.ScheduleID
 	}
 	rows, err := s.deps.Engine.List(ctx, f)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
+	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
 )
 
@@ -34,6 +35,7 @@ type Deps struct {
 	Flowcharts *store.Store
 	Catalog    *catalog.Catalog
 	Engine     *run.Engine
+	Schedules  *schedule.Store
 	Providers  Providers
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
@@ -120,6 +122,8 @@ func (s *server) register() {
 	s.registerArtifacts()
 	s.registerEvents()
 	s.registerOperations()
+	s.registerSchedules()
+	s.registerSettings()
 	s.registerDoctor()
 	s.describe()
 }

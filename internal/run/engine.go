@@ -121,7 +121,7 @@ func lockedRun(r dbsqlc.LockRunRow) Run {
 		StartNodeID: r.StartNodeID, RetryOf: r.RetryOf, AppUserID: r.AppUserID, RequestID: r.RequestID, CorrelationID: r.CorrelationID,
 		NodeExecutions: r.NodeExecutions, MaxNodeExecutions: r.MaxNodeExecutions, MaxParallelNodes: r.MaxParallelNodes,
 		DeadlineAt: r.DeadlineAt, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
-		PausedAt: r.PausedAt, CancelRequestedAt: r.CancelRequestedAt, RetryFrom: r.RetryFrom,
+		PausedAt: r.PausedAt, CancelRequestedAt: r.CancelRequestedAt, RetryFrom: r.RetryFrom, ScheduleID: r.ScheduleID, DueAt: r.DueAt,
 	}
 }
 

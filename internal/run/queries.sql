@@ -2,16 +2,16 @@
 
 -- name: InsertRun :one
 INSERT INTO flowchart_run (project_id, flowchart_id, flowchart_version_id, version, status, input, start_node_id, retry_of,
-                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at)
+                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at, schedule_id, due_at)
 VALUES (@project_id, @flowchart_id, @flowchart_version_id, @version, 'queued', @input, @start_node_id, @retry_of,
-        @retry_from, @app_user_id, @request_id, @correlation_id, @max_node_executions, @max_parallel_nodes, @deadline_at)
+        @retry_from, @app_user_id, @request_id, @correlation_id, @max_node_executions, @max_parallel_nodes, @deadline_at, @schedule_id, @due_at)
 RETURNING *;
 
 -- The input may be large and never changes: who needs it has read it before the lock.
 -- name: LockRun :one
 SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, output, output_blob, output_bytes, error, marking,
        start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes,
-       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from
+       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from, schedule_id, due_at
 FROM flowchart_run WHERE id = $1 FOR UPDATE;
 
 -- name: GetRunInput :one
@@ -41,6 +41,7 @@ SELECT sqlc.embed(r), f.name AS flowchart_name
 FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id
 WHERE r.project_id = @project_id
   AND (sqlc.narg('flowchart_id')::bigint IS NULL OR r.flowchart_id = sqlc.narg('flowchart_id'))
+  AND (sqlc.narg('schedule_id')::bigint IS NULL OR r.schedule_id = sqlc.narg('schedule_id'))
   AND (sqlc.narg('statuses')::text[] IS NULL OR r.status = ANY (sqlc.narg('statuses')::text[]))
   AND (@before_id::bigint = 0 OR r.id < @before_id)
 ORDER BY r.id DESC

@@ -32,6 +32,8 @@ type View struct {
 	RetryOf       *int64          `json:"retry_of" doc:"The run that this one runs again"`
 	RetryFrom     *int64          `json:"retry_from" doc:"The node run of retry_of that it began again at; what was before it is reused"`
 	RetriedBy     []int64         `json:"retried_by,omitempty" doc:"Runs that run this one again, newest first"`
+	ScheduleID    *int64          `json:"schedule_id" doc:"The schedule that started it"`
+	DueAt         *time.Time      `json:"due_at" doc:"The time that the schedule started it for"`
 	CreatedAt     time.Time       `json:"created_at"`
 	StartedAt     *time.Time      `json:"started_at"`
 	FinishedAt    *time.Time      `json:"finished_at"`
@@ -53,7 +55,7 @@ func ViewOf(r *Run) View {
 	return View{
 		ID: r.ID, FlowchartID: r.FlowchartID, Version: r.Version, Status: r.Status, Input: r.Input, Output: r.Output,
 		Error: r.Error, RetryOf: r.RetryOf, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
-		RetryFrom: r.RetryFrom, PausedAt: r.PausedAt,
+		RetryFrom: r.RetryFrom, PausedAt: r.PausedAt, ScheduleID: r.ScheduleID, DueAt: r.DueAt,
 		DeadlineAt: r.DeadlineAt, OutputOmitted: r.OutputBlob != nil && r.Output == nil, OutputBytes: r.OutputBytes,
 	}
 }
@@ -101,6 +103,7 @@ func (e *Engine) Get(ctx context.Context, id int64) (Detail, error) {
 // Filter selects runs for a list, newest first.
 type Filter struct {
 	FlowchartID *int64
+	ScheduleID  *int64
 	Statuses    []string // empty: all
 	BeforeID    int64    // 0: from the newest
 	Limit       int32
@@ -112,7 +115,7 @@ type Listed = dbsqlc.ListRunsRow
 // List gives the runs that fit the filter.
 func (e *Engine) List(ctx context.Context, f Filter) ([]Listed, error) {
 	rows, err := e.q.ListRuns(ctx, e.DB, dbsqlc.ListRunsParams{
-		ProjectID: 1, FlowchartID: f.FlowchartID, Statuses: f.Statuses, BeforeID: f.BeforeID, MaxRows: f.Limit,
+		ProjectID: 1, FlowchartID: f.FlowchartID, ScheduleID: f.ScheduleID, Statuses: f.Statuses, BeforeID: f.BeforeID, MaxRows: f.Limit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)

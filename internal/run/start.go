@@ -23,6 +23,8 @@ type StartRequest struct {
 	RetryOf       *int64
 	RetryFrom     *int64 // with RetryOf: the node run that it begins at
 	VersionID     int64  // 0: the flowchart's current version
+	ScheduleID    *int64
+	DueAt         *time.Time // the time that the schedule starts it for
 }
 
 // Start begins a run in a transaction of its own.
@@ -95,7 +97,7 @@ func (e *Engine) begin(ctx context.Context, tx *postgres.Tx, req *StartRequest) 
 		Input: req.Input, StartNodeID: start, RetryOf: req.RetryOf, RetryFrom: req.RetryFrom, AppUserID: req.UserID,
 		RequestID: req.RequestID, CorrelationID: req.CorrelationID,
 		MaxNodeExecutions: capOr(v.MaxNodeExecutions, hardMaxExecutions), MaxParallelNodes: capOr(v.MaxParallelNodes, hardMaxExecutions),
-		DeadlineAt: e.deadline(v.MaxRuntimeMinutes),
+		DeadlineAt: e.deadline(v.MaxRuntimeMinutes), ScheduleID: req.ScheduleID, DueAt: req.DueAt,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("insert run of flowchart %d: %w", req.FlowchartID, err)

@@ -198,6 +198,21 @@ await shoot("run-live", async () => {
   await page.waitForTimeout(150);
 });
 await shoot("runs", at("/runs"));
+await shoot("schedules-empty", at("/schedules"));
+const schedule = await call("POST", "/schedules", {
+  name: "Morning report",
+  flowchart_id: made.support,
+  cron: "0 9 * * 1-5",
+  time_zone: "Europe/Berlin",
+  input: { text: "What came in over night?" },
+});
+await shoot("schedules", at("/schedules"));
+await shoot("schedules-week", at("/schedules?span=week"));
+await shoot("schedule", at(`/schedules/${schedule.id}`));
+await shoot(
+  "schedule-new",
+  at("/schedules?new=true", () => page.getByRole("dialog").waitFor()),
+);
 await shoot("models", at("/models"));
 await shoot("realtime", at("/realtime"));
 await shoot("settings", at("/settings"));

@@ -20,6 +20,8 @@ import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts
 import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
 import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
 import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
+import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/index'
+import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
 
 const AppRoute = AppRouteImport.update({
   id: '/_app',
@@ -76,6 +78,16 @@ const AppRunsRunIdRoute = AppRunsRunIdRouteImport.update({
   path: '/runs/$runId',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSchedulesIndexRoute = AppSchedulesIndexRouteImport.update({
+  id: '/schedules/',
+  path: '/schedules/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSchedulesScheduleIdRoute = AppSchedulesScheduleIdRouteImport.update({
+  id: '/schedules/$scheduleId',
+  path: '/schedules/$scheduleId',
+  getParentRoute: () => AppRoute,
+} as any)
 
 export interface FileRoutesByFullPath {
   '/': typeof AppIndexRoute
@@ -86,8 +98,10 @@ export interface FileRoutesByFullPath {
   '/settings': typeof AppSettingsRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
+  '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/flowcharts/': typeof AppFlowchartsIndexRoute
   '/runs/': typeof AppRunsIndexRoute
+  '/schedules/': typeof AppSchedulesIndexRoute
 }
 export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
@@ -98,8 +112,10 @@ export interface FileRoutesByTo {
   '/': typeof AppIndexRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
+  '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/flowcharts': typeof AppFlowchartsIndexRoute
   '/runs': typeof AppRunsIndexRoute
+  '/schedules': typeof AppSchedulesIndexRoute
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport
@@ -112,8 +128,10 @@ export interface FileRoutesById {
   '/_app/': typeof AppIndexRoute
   '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
+  '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/_app/flowcharts/': typeof AppFlowchartsIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
+  '/_app/schedules/': typeof AppSchedulesIndexRoute
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath
@@ -126,8 +144,10 @@ export interface FileRouteTypes {
     | '/settings'
     | '/flowcharts/$flowchartId'
     | '/runs/$runId'
+    | '/schedules/$scheduleId'
     | '/flowcharts/'
     | '/runs/'
+    | '/schedules/'
   fileRoutesByTo: FileRoutesByTo
   to:
     | '/setup'
@@ -138,8 +158,10 @@ export interface FileRouteTypes {
     | '/'
     | '/flowcharts/$flowchartId'
     | '/runs/$runId'
+    | '/schedules/$scheduleId'
     | '/flowcharts'
     | '/runs'
+    | '/schedules'
   id:
     | '__root__'
     | '/_app'
@@ -151,8 +173,10 @@ export interface FileRouteTypes {
     | '/_app/'
     | '/_app/flowcharts/$flowchartId'
     | '/_app/runs/$runId'
+    | '/_app/schedules/$scheduleId'
     | '/_app/flowcharts/'
     | '/_app/runs/'
+    | '/_app/schedules/'
   fileRoutesById: FileRoutesById
 }
 export interface RootRouteChildren {
@@ -240,6 +264,20 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppRunsRunIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/schedules/': {
+      id: '/_app/schedules/'
+      path: '/schedules'
+      fullPath: '/schedules/'
+      preLoaderRoute: typeof AppSchedulesIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/schedules/$scheduleId': {
+      id: '/_app/schedules/$scheduleId'
+      path: '/schedules/$scheduleId'
+      fullPath: '/schedules/$scheduleId'
+      preLoaderRoute: typeof AppSchedulesScheduleIdRouteImport
+      parentRoute: typeof AppRoute
+    }
   }
 }
 
@@ -250,8 +288,10 @@ interface AppRouteChildren {
   AppIndexRoute: typeof AppIndexRoute
   AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
+  AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
+  AppSchedulesIndexRoute: typeof AppSchedulesIndexRoute
 }
 
 const AppRouteChildren: AppRouteChildren = {
@@ -261,8 +301,10 @@ const AppRouteChildren: AppRouteChildren = {
   AppIndexRoute: AppIndexRoute,
   AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
+  AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
+  AppSchedulesIndexRoute: AppSchedulesIndexRoute,
 }
 
 const AppRouteWithChildren = AppRoute._addFileChildren(AppRouteChildren)

@@ -87,7 +87,9 @@ func New(o Options) (*Executor, error) {
 	}
 	e := &Executor{o: o}
 	e.unfenced.Store(o.Unfenced)
-	e.endSurvivors()
+	if _, err := e.RemoveAbandoned(); err != nil {
+		e.o.Log.Warn("abandoned workspaces stay", "error", err)
+	}
 	return e, nil
 }
 

@@ -48,20 +48,20 @@ func (e *Executor) makeWorkspace(p executor.Payload) (*workspace, error) {
 	return &workspace{dir: dir, lock: lock}, nil
 }
 
-// endSurvivors ends what an earlier process left behind that was killed together
-// with its children, and removes its workspaces. Those of processes that live are
-// locked, and are left alone.
-func (e *Executor) endSurvivors() {
+// RemoveAbandoned ends what an earlier process left behind that was killed together
+// with its children, and removes its workspaces; it gives how many. Those of
+// processes that live are locked, and are left alone.
+func (e *Executor) RemoveAbandoned() (int, error) {
 	root, err := lockDir(e.o.Root, syscall.LOCK_EX)
 	if err != nil {
-		e.o.Log.Warn("abandoned workspaces are not looked for", "error", err)
-		return
+		return 0, fmt.Errorf("look for abandoned workspaces: %w", err)
 	}
 	defer func() { _ = root.Close() }()
 	entries, err := os.ReadDir(e.o.Root)
 	if err != nil {
-		return
+		return 0, fmt.Errorf("look for abandoned workspaces: %w", err)
 	}
+	n := 0
 	for _, entry := range entries {
 		if !entry.IsDir() || !strings.HasPrefix(entry.Name(), workspaceName) {
 			continue
@@ -73,9 +73,12 @@ func (e *Executor) endSurvivors() {
 		}
 		endMarked(workspaceEntry(dir))
 		e.o.Log.Info("removed an abandoned workspace and ended what worked in it", "path", dir)
-		_ = removeAll(dir) // what cannot be removed holds nothing up
+		if removeAll(dir) == nil { // what cannot be removed holds nothing up
+			n++
+		}
 		_ = lock.Close()
 	}
+	return n, nil
 }
 
 // lockDir opens and locks a folder; the lock goes with this process.

@@ -50,6 +50,8 @@ type FlowchartRun struct {
 	FinishedAt         *time.Time
 	OutputBlob         []byte
 	OutputBytes        *int64
+	ScheduleID         *int64
+	DueAt              *time.Time
 	PausedAt           *time.Time
 	CancelRequestedAt  *time.Time
 	RetryFrom          *int64
@@ -119,17 +121,19 @@ type NodeRun struct {
 }
 
 type WorkerProcess struct {
-	ID          uuid.UUID
-	Owner       string
-	Hostname    string
-	Pid         int32
-	Version     string
-	Slots       int32
-	Queues      []string
-	Beat        int64
-	BeatAt      time.Time
-	StartedAt   time.Time
-	StoppedAt   *time.Time
-	TombstoneAt *time.Time
-	Level       int32
+	ID           uuid.UUID
+	Owner        string
+	Hostname     string
+	Pid          int32
+	Version      string
+	Slots        int32
+	Queues       []string
+	Beat         int64
+	BeatAt       time.Time
+	StartedAt    time.Time
+	StoppedAt    *time.Time
+	TombstoneAt  *time.Time
+	Level        int32
+	WatchedBeat  *int64
+	WatchedSince *time.Time
 }

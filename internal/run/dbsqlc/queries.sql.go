@@ -434,7 +434,7 @@ func (q *Queries) GetOpenAttempt(ctx context.Context, db DBTX, nodeRunID int64) 
 }
 
 const getRun = `-- name: GetRun :one
-SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, paused_at, cancel_requested_at, retry_from FROM flowchart_run WHERE id = $1
+SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, schedule_id, due_at, paused_at, cancel_requested_at, retry_from FROM flowchart_run WHERE id = $1
 `
 
 func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, error) {
@@ -465,6 +465,8 @@ func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, 
 		&i.FinishedAt,
 		&i.OutputBlob,
 		&i.OutputBytes,
+		&i.ScheduleID,
+		&i.DueAt,
 		&i.PausedAt,
 		&i.CancelRequestedAt,
 		&i.RetryFrom,
@@ -761,10 +763,10 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 const insertRun = `-- name: InsertRun :one
 
 INSERT INTO flowchart_run (project_id, flowchart_id, flowchart_version_id, version, status, input, start_node_id, retry_of,
-                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at)
+                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at, schedule_id, due_at)
 VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7,
-        $8, $9, $10, $11, $12, $13, $14)
-RETURNING id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, paused_at, cancel_requested_at, retry_from
+        $8, $9, $10, $11, $12, $13, $14, $15, $16)
+RETURNING id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, schedule_id, due_at, paused_at, cancel_requested_at, retry_from
 `
 
 type InsertRunParams struct {
@@ -782,6 +784,8 @@ type InsertRunParams struct {
 	MaxNodeExecutions  int32
 	MaxParallelNodes   int32
 	DeadlineAt         *time.Time
+	ScheduleID         *int64
+	DueAt              *time.Time
 }
 
 // Lock order everywhere: the run, then its node runs by id, then event streams by name.
@@ -801,6 +805,8 @@ func (q *Queries) InsertRun(ctx context.Context, db DBTX, arg InsertRunParams) (
 		arg.MaxNodeExecutions,
 		arg.MaxParallelNodes,
 		arg.DeadlineAt,
+		arg.ScheduleID,
+		arg.DueAt,
 	)
 	var i FlowchartRun
 	err := row.Scan(
@@ -828,6 +834,8 @@ func (q *Queries) InsertRun(ctx context.Context, db DBTX, arg InsertRunParams) (
 		&i.FinishedAt,
 		&i.OutputBlob,
 		&i.OutputBytes,
+		&i.ScheduleID,
+		&i.DueAt,
 		&i.PausedAt,
 		&i.CancelRequestedAt,
 		&i.RetryFrom,
@@ -912,7 +920,7 @@ func (q *Queries) ListArtifacts(ctx context.Context, db DBTX, nodeRunID int64) (
 }
 
 const listAttempts = `-- name: ListAttempts :many
-SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, w.id, w.owner, w.hostname, w.pid, w.version, w.slots, w.queues, w.beat, w.beat_at, w.started_at, w.stopped_at, w.tombstone_at, w.level FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
+SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, w.id, w.owner, w.hostname, w.pid, w.version, w.slots, w.queues, w.beat, w.beat_at, w.started_at, w.stopped_at, w.tombstone_at, w.level, w.watched_beat, w.watched_since FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
 WHERE a.node_run_id = $1 ORDER BY a.number
 `
 
@@ -963,6 +971,8 @@ func (q *Queries) ListAttempts(ctx context.Context, db DBTX, nodeRunID int64) ([
 			&i.WorkerProcess.StoppedAt,
 			&i.WorkerProcess.TombstoneAt,
 			&i.WorkerProcess.Level,
+			&i.WorkerProcess.WatchedBeat,
+			&i.WorkerProcess.WatchedSince,
 		); err != nil {
 			return nil, err
 		}
@@ -1401,19 +1411,21 @@ func (q *Queries) ListRetriesOf(ctx context.Context, db DBTX, retryOf *int64) ([
 }
 
 const listRuns = `-- name: ListRuns :many
-SELECT r.id, r.project_id, r.flowchart_id, r.flowchart_version_id, r.version, r.status, r.input, r.output, r.error, r.marking, r.start_node_id, r.retry_of, r.app_user_id, r.request_id, r.correlation_id, r.node_executions, r.max_node_executions, r.max_parallel_nodes, r.deadline_at, r.created_at, r.started_at, r.finished_at, r.output_blob, r.output_bytes, r.paused_at, r.cancel_requested_at, r.retry_from, f.name AS flowchart_name
+SELECT r.id, r.project_id, r.flowchart_id, r.flowchart_version_id, r.version, r.status, r.input, r.output, r.error, r.marking, r.start_node_id, r.retry_of, r.app_user_id, r.request_id, r.correlation_id, r.node_executions, r.max_node_executions, r.max_parallel_nodes, r.deadline_at, r.created_at, r.started_at, r.finished_at, r.output_blob, r.output_bytes, r.schedule_id, r.due_at, r.paused_at, r.cancel_requested_at, r.retry_from, f.name AS flowchart_name
 FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id
 WHERE r.project_id = $1
   AND ($2::bigint IS NULL OR r.flowchart_id = $2)
-  AND ($3::text[] IS NULL OR r.status = ANY ($3::text[]))
-  AND ($4::bigint = 0 OR r.id < $4)
+  AND ($3::bigint IS NULL OR r.schedule_id = $3)
+  AND ($4::text[] IS NULL OR r.status = ANY ($4::text[]))
+  AND ($5::bigint = 0 OR r.id < $5)
 ORDER BY r.id DESC
-LIMIT $5
+LIMIT $6
 `
 
 type ListRunsParams struct {
 	ProjectID   int64
 	FlowchartID *int64
+	ScheduleID  *int64
 	Statuses    []string
 	BeforeID    int64
 	MaxRows     int32
@@ -1428,6 +1440,7 @@ func (q *Queries) ListRuns(ctx context.Context, db DBTX, arg ListRunsParams) ([]
 	rows, err := db.Query(ctx, listRuns,
 		arg.ProjectID,
 		arg.FlowchartID,
+		arg.ScheduleID,
 		arg.Statuses,
 		arg.BeforeID,
 		arg.MaxRows,
@@ -1464,6 +1477,8 @@ func (q *Queries) ListRuns(ctx context.Context, db DBTX, arg ListRunsParams) ([]
 			&i.FlowchartRun.FinishedAt,
 			&i.FlowchartRun.OutputBlob,
 			&i.FlowchartRun.OutputBytes,
+			&i.FlowchartRun.ScheduleID,
+			&i.FlowchartRun.DueAt,
 			&i.FlowchartRun.PausedAt,
 			&i.FlowchartRun.CancelRequestedAt,
 			&i.FlowchartRun.RetryFrom,
@@ -1633,7 +1648,7 @@ func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, 
 const lockRun = `-- name: LockRun :one
 SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, output, output_blob, output_bytes, error, marking,
        start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes,
-       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from
+       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from, schedule_id, due_at
 FROM flowchart_run WHERE id = $1 FOR UPDATE
 `
 
@@ -1664,6 +1679,8 @@ type LockRunRow struct {
 	PausedAt           *time.Time
 	CancelRequestedAt  *time.Time
 	RetryFrom          *int64
+	ScheduleID         *int64
+	DueAt              *time.Time
 }
 
 // The input may be large and never changes: who needs it has read it before the lock.
@@ -1697,6 +1714,8 @@ func (q *Queries) LockRun(ctx context.Context, db DBTX, id int64) (LockRunRow, e
 		&i.PausedAt,
 		&i.CancelRequestedAt,
 		&i.RetryFrom,
+		&i.ScheduleID,
+		&i.DueAt,
 	)
 	return i, err
 }

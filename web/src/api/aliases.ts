@@ -62,3 +62,10 @@ export type Totals = Schemas["RealtimeTotals"];
 export type Transports = Schemas["RealtimeTransports"];
 export type Latency = Schemas["RealtimeLatency"];
 export type Connection = Schemas["RealtimeConnection"];
+
+export type Schedule = Schemas["ScheduleView"];
+export type ScheduleFiring = Schemas["ScheduleFiringView"];
+export type Schedules = Schemas["SchedulesOutputBody"];
+export type SystemTask = Schemas["SystemTaskView"];
+export type SchedulePreview = Schemas["PreviewScheduleOutputBody"];
+export type Calendar = Schemas["CalendarOutputBody"];

@@ -7,6 +7,7 @@ import { flowchartKeys } from "../features/flowcharts/api";
 import { modelKeys } from "../features/models/api";
 import { fetchLogs, runKeys } from "../features/runs/api";
 import { logItemOf, mergeLogs, mergeRun, reduceRun, runOf } from "../features/runs/model";
+import { scheduleKeys } from "../features/schedules/keys";
 
 const foldMs = 300;
 const logFlushMs = 60;
@@ -44,6 +45,7 @@ export class CachePatcher {
     else if (e.event_type === "flowchart:graph:updated") this.flowchartChanged(e);
     else if (e.event_type.startsWith("config:provider:")) this.refresh(modelKeys.providers, modelKeys.models);
     else if (e.event_type.startsWith("config:model:")) this.refresh(modelKeys.models);
+    else if (e.event_type.startsWith("config:schedule:")) this.refresh(scheduleKeys.all);
   }
 
   /** A number is missing in a stream, or the server cannot replay a room. */
@@ -54,7 +56,13 @@ export class CachePatcher {
     } else if (room.startsWith("flowchart:")) {
       this.refresh(flowchartKeys.detail(id), runKeys.lists);
     } else if (room === "studio") {
-      this.refresh(runKeys.lists, flowchartKeys.lists, modelKeys.providers, modelKeys.models);
+      this.refresh(
+        runKeys.lists,
+        flowchartKeys.lists,
+        modelKeys.providers,
+        modelKeys.models,
+        scheduleKeys.all,
+      );
     }
   }
 
@@ -111,6 +119,12 @@ export class CachePatcher {
     // A new run, or one that enters or leaves a filtered list.
     if (!found || run.finished_at !== null || run.status === "running") this.refresh(runKeys.lists);
     this.refresh(flowchartKeys.lists);
+    if (run.schedule_id !== null)
+      this.refresh(
+        scheduleKeys.lists,
+        scheduleKeys.detail(run.schedule_id),
+        scheduleKeys.firings(run.schedule_id),
+      );
   }
 
   private flowchartChanged(e: Envelope): void {

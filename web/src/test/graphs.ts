@@ -27,6 +27,8 @@ export const flowchartRun = (more: Partial<FlowchartRun> = {}): FlowchartRun => 
   retry_of: null,
   retry_from: null,
   paused_at: null,
+  schedule_id: null,
+  due_at: null,
   created_at: at(0),
   started_at: at(0),
   finished_at: at(2_000),

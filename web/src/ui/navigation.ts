@@ -1,6 +1,7 @@
 import {
   IconActivity,
   IconBroadcast,
+  IconCalendarClock,
   IconCpu,
   IconLayoutDashboard,
   IconSchema,
@@ -18,6 +19,7 @@ export const navigation: Entry[] = [
   { to: "/", label: "Overview", icon: IconLayoutDashboard },
   { to: "/flowcharts", label: "Flowcharts", icon: IconSchema },
   { to: "/runs", label: "Runs", icon: IconActivity },
+  { to: "/schedules", label: "Schedules", icon: IconCalendarClock },
   { to: "/models", label: "Models", icon: IconCpu },
   { to: "/realtime", label: "Realtime", icon: IconBroadcast },
   { to: "/settings", label: "Settings", icon: IconSettings },

@@ -848,6 +848,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Schedules, the system's periodic work, and the schedulers that live */
+        get: operations["list-schedules"];
+        put?: never;
+        /** Create a schedule */
+        post: operations["create-schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A schedule */
+        get: operations["get-schedule"];
+        put?: never;
+        post?: never;
+        /** Delete a schedule; its runs stay, and it can be restored */
+        delete: operations["delete-schedule"];
+        options?: never;
+        head?: never;
+        /** Change a schedule; its next time is computed from now */
+        patch: operations["update-schedule"];
+        trace?: never;
+    };
+    "/api/schedules/{id}/fire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start its run now, whatever its times and policies */
+        post: operations["fire-schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/{id}/firings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What became of its times, newest first */
+        get: operations["list-schedule-firings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a deletion back */
+        post: operations["restore-schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/calendar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many firings come when, by schedule */
+        get: operations["get-schedule-calendar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a cron expression means, and its next times */
+        post: operations["preview-schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/settings/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many days things are kept after their run has ended */
+        get: operations["get-retention-settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change how many days things are kept; null means for ever */
+        patch: operations["update-retention-settings"];
+        trace?: never;
+    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -1009,6 +1149,31 @@ export interface components {
             /** Format: int64 */
             bytes: number;
         };
+        CalendarBucket: {
+            /** Format: int64 */
+            count: number;
+            /** Format: int64 */
+            index: number;
+        };
+        CalendarOutputBody: {
+            /** Format: int64 */
+            bucket_count: number;
+            /** Format: int64 */
+            bucket_seconds: number;
+            /** Format: date-time */
+            from: string;
+            /** @description The next one to fire first */
+            schedules: components["schemas"]["CalendarStrip"][];
+            /** @description There are more schedules */
+            truncated: boolean;
+        };
+        CalendarStrip: {
+            /** @description Only those with firings */
+            buckets: components["schemas"]["CalendarBucket"][];
+            name: string;
+            /** Format: int64 */
+            schedule_id: number;
+        };
         Cancellation: {
             /** Format: int64 */
             asked: number;
@@ -1071,6 +1236,50 @@ export interface components {
              */
             kind: "openai" | "anthropic" | "gemini" | "demo";
             name: string;
+        };
+        CreateScheduleInputBody: {
+            /**
+             * Format: int32
+             * @description How many of them are caught up, the newest ones
+             * @default 1
+             */
+            catch_up_limit?: number;
+            /** @description Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly */
+            cron: string;
+            /** @description true if it is not given */
+            enabled?: boolean;
+            /** Format: int64 */
+            flowchart_id: number;
+            /** @description The input of its runs, an object */
+            input?: unknown;
+            /**
+             * Format: int32
+             * @description Each firing is moved by up to that much, always the same for a due time
+             */
+            jitter_seconds?: number;
+            /**
+             * @default flowchart
+             * @enum {string}
+             */
+            kind?: "flowchart";
+            /**
+             * @description What becomes of the times at which no scheduler ran
+             * @default catch_up
+             * @enum {string}
+             */
+            missed_policy?: "skip" | "catch_up";
+            name: string;
+            /**
+             * @description What becomes of a time at which the last run still runs
+             * @default skip
+             * @enum {string}
+             */
+            overlap_policy?: "allow" | "skip";
+            /**
+             * @description IANA name
+             * @default UTC
+             */
+            time_zone?: string;
         };
         CreateUserInputBody: {
             email: string;
@@ -1422,6 +1631,12 @@ export interface components {
             /** @enum {string} */
             status: "cancelled" | "cancelling" | "degraded" | "failed" | "pending" | "queued" | "running" | "skipped" | "succeeded" | "waiting";
         };
+        OccurrenceView: {
+            /** Format: date-time */
+            at: string;
+            /** @description As a clock in the time zone shows it */
+            local: string;
+        };
         PageAccountView: {
             items: components["schemas"]["AccountView"][];
             next_cursor: string | null;
@@ -1458,6 +1673,10 @@ export interface components {
             items: components["schemas"]["ProviderView"][];
             next_cursor: string | null;
         };
+        PageScheduleFiringView: {
+            items: components["schemas"]["ScheduleFiringView"][];
+            next_cursor: string | null;
+        };
         PageVersionItemView: {
             items: components["schemas"]["VersionItemView"][];
             next_cursor: string | null;
@@ -1469,6 +1688,21 @@ export interface components {
         PageWorkerView: {
             items: components["schemas"]["WorkerView"][];
             next_cursor: string | null;
+        };
+        PreviewScheduleInputBody: {
+            /**
+             * Format: int64
+             * @default 5
+             */
+            count?: number;
+            cron: string;
+            /** @default UTC */
+            time_zone?: string;
+        };
+        PreviewScheduleOutputBody: {
+            cron: string;
+            description: string;
+            times: components["schemas"]["OccurrenceView"][];
         };
         Problem: {
             /**
@@ -1779,6 +2013,28 @@ export interface components {
             /** Format: int32 */
             pid: number;
         };
+        RetentionView: {
+            /**
+             * Format: int32
+             * @description Events of ended runs, which their pages replay; null: for ever
+             */
+            event_days: number | null;
+            /**
+             * Format: int32
+             * @description What became of schedules' times
+             */
+            firing_days: number | null;
+            /**
+             * Format: int32
+             * @description Ended runs with everything that belongs to them; null, the default: for ever
+             */
+            run_days: number | null;
+            /**
+             * Format: int32
+             * @description Streamed words and logs of ended node runs; outputs stay with the run
+             */
+            text_days: number | null;
+        };
         RetryBody: {
             /**
              * Format: int64
@@ -1819,6 +2075,124 @@ export interface components {
             provider_dispatch_id: string | null;
             selected_provider: string;
             workspace_identity: string | null;
+        };
+        ScheduleFiringView: {
+            /**
+             * Format: date-time
+             * @description The time that the expression names
+             */
+            due_at: string;
+            /** Format: date-time */
+            fired_at: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
+            message: string;
+            /**
+             * Format: int32
+             * @description Of outcome missed: how many times, due_at being the last of them
+             */
+            missed: number;
+            /** @enum {string} */
+            origin: "due" | "catch_up" | "manual";
+            /** @enum {string} */
+            outcome: "started" | "skipped" | "missed" | "failed";
+            /** @description A stable word; empty if a run was started */
+            reason: string;
+            /** @description Of that run; empty if there is none */
+            run_status: string;
+            /**
+             * Format: int32
+             * @description The version of the flowchart that ran
+             */
+            run_version?: number;
+        };
+        SchedulerView: {
+            /** Format: date-time */
+            beat_at: string;
+            hostname: string;
+            /** Format: int64 */
+            pid: number;
+            /** Format: date-time */
+            started_at: string;
+            version: string;
+        };
+        SchedulesOutputBody: {
+            items: components["schemas"]["ScheduleView"][];
+            next_cursor: string | null;
+            /** @description The processes that live and fire schedules; empty: nothing is fired */
+            schedulers: components["schemas"]["SchedulerView"][];
+            /** @description The system's own periodic work; it cannot be changed */
+            system: components["schemas"]["SystemTaskView"][];
+        };
+        ScheduleView: {
+            /** Format: int32 */
+            catch_up_limit: number;
+            /** Format: date-time */
+            created_at: string;
+            cron: string;
+            /** Format: date-time */
+            deleted_at: string | null;
+            /** @description The expression in words */
+            description: string;
+            enabled: boolean;
+            flowchart_deleted: boolean;
+            /** Format: int64 */
+            flowchart_id: number;
+            flowchart_name: string;
+            /** Format: int64 */
+            id: number;
+            input: unknown;
+            /** Format: int32 */
+            jitter_seconds: number;
+            /**
+             * @description What it starts
+             * @enum {string}
+             */
+            kind: "flowchart";
+            last_firing: {
+                /**
+                 * Format: date-time
+                 * @description The time that the expression names
+                 */
+                due_at: string;
+                /** Format: date-time */
+                fired_at: string;
+                /** Format: int64 */
+                flowchart_run_id: number | null;
+                /** Format: int64 */
+                id: number;
+                message: string;
+                /**
+                 * Format: int32
+                 * @description Of outcome missed: how many times, due_at being the last of them
+                 */
+                missed: number;
+                /** @enum {string} */
+                origin: "due" | "catch_up" | "manual";
+                /** @enum {string} */
+                outcome: "started" | "skipped" | "missed" | "failed";
+                /** @description A stable word; empty if a run was started */
+                reason: string;
+                /** @description Of that run; empty if there is none */
+                run_status: string;
+                /**
+                 * Format: int32
+                 * @description The version of the flowchart that ran
+                 */
+                run_version?: number;
+            } | null;
+            /** @enum {string} */
+            missed_policy: "skip" | "catch_up";
+            name: string;
+            /** @description The next ones, jitter included */
+            next_firings: string[];
+            /** @enum {string} */
+            overlap_policy: "allow" | "skip";
+            time_zone: string;
+            /** Format: date-time */
+            updated_at: string;
         };
         Seen: {
             api_prefix: string;
@@ -1868,6 +2242,37 @@ export interface components {
             input?: unknown;
             /** @description Begin at this node instead of the start node */
             start_node_id?: string;
+        };
+        SystemTaskView: {
+            detail: unknown;
+            error: string;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** @description Of what each host does by itself */
+            host: string;
+            /** @enum {string} */
+            kind: "system";
+            /**
+             * Format: double
+             * @description Since next_at, when that has passed
+             */
+            late_seconds: number;
+            name: string;
+            /**
+             * Format: date-time
+             * @description null: the schedulers do not do it, workers do
+             */
+            next_at: string | null;
+            /**
+             * @description Of the last one that ended; empty: none did
+             * @enum {string}
+             */
+            outcome: "succeeded" | "failed" | "interrupted" | "";
+            /** Format: double */
+            period_seconds: number;
+            running: boolean;
+            /** Format: date-time */
+            started_at: string | null;
         };
         TaskView: {
             /** Format: int32 */
@@ -2021,6 +2426,33 @@ export interface components {
             base_url?: string;
             name?: string;
         };
+        UpdateRetentionInputBody: {
+            /** Format: int32 */
+            event_days?: number | null;
+            /** Format: int32 */
+            firing_days?: number | null;
+            /** Format: int32 */
+            run_days?: number | null;
+            /** Format: int32 */
+            text_days?: number | null;
+        };
+        UpdateScheduleInputBody: {
+            /** Format: int32 */
+            catch_up_limit?: number;
+            cron?: string;
+            enabled?: boolean;
+            /** Format: int64 */
+            flowchart_id?: number;
+            input?: unknown;
+            /** Format: int32 */
+            jitter_seconds?: number;
+            /** @enum {string} */
+            missed_policy?: "skip" | "catch_up";
+            name?: string;
+            /** @enum {string} */
+            overlap_policy?: "allow" | "skip";
+            time_zone?: string;
+        };
         UpdateUserInputBody: {
             /** @description true ends the user's sessions and refuses their keys */
             disabled?: boolean;
@@ -2068,6 +2500,11 @@ export interface components {
              * @description Does not run while the run is paused: resume moves it
              */
             deadline_at: string | null;
+            /**
+             * Format: date-time
+             * @description The time that the schedule started it for
+             */
+            due_at: string | null;
             error: components["schemas"]["Failure"] | null;
             /** Format: date-time */
             finished_at: string | null;
@@ -2107,6 +2544,11 @@ export interface components {
              * @description The run that this one runs again
              */
             retry_of: number | null;
+            /**
+             * Format: int64
+             * @description The schedule that started it
+             */
+            schedule_id: number | null;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
@@ -2875,6 +3317,7 @@ export interface operations {
                 flowchart_id?: number;
                 /** @description How many items at most */
                 limit?: number;
+                schedule_id?: number;
                 status?: ("queued" | "running" | "pausing" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled")[];
             };
             header?: never;
@@ -5627,6 +6070,735 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RealtimeStatus"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-schedules": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description Only those of this flowchart */
+                flowchart_id?: number;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulesOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-schedule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateScheduleInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-schedule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-schedule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateScheduleInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "fire-schedule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-schedule-firings": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageScheduleFiringView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "restore-schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-schedule-calendar": {
+        parameters: {
+            query?: {
+                /** @description How far ahead */
+                span?: "day" | "week";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "preview-schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewScheduleInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewScheduleOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-retention-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-retention-settings": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateRetentionInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionView"];
                 };
             };
             /** @description Unauthorized */

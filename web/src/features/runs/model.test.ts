@@ -25,6 +25,8 @@ const detail: RunDetail = {
     retry_of: null,
     retry_from: null,
     paused_at: null,
+  schedule_id: null,
+  due_at: null,
     created_at: "2026-01-01T00:00:00Z",
     started_at: "2026-01-01T00:00:01Z",
     finished_at: null,

@@ -3,6 +3,7 @@ import { useDisclosure } from "@mantine/hooks";
 import {
   IconArrowBackUp,
   IconArrowForwardUp,
+  IconCalendarClock,
   IconDeviceFloppy,
   IconKeyboard,
   IconLayoutDistributeHorizontal,
@@ -14,6 +15,7 @@ import { ReactFlowProvider, useReactFlow } from "@xyflow/react";
 import { useCallback, useRef, useState } from "react";
 import type { Flowchart } from "../../../api/aliases";
 import { Modal } from "../../../ui/dialogs";
+import { LinkButton } from "../../../ui/link-button";
 import { notify } from "../../../ui/notices";
 import { PageFrame } from "../../../ui/page";
 import { flowchartKeys } from "../api";
@@ -93,13 +95,14 @@ function StaleDialog({ flowchartId, save }: { flowchartId: number; save: ReturnT
 }
 
 interface ToolsProps {
+  flowchartId: number;
   save: () => void;
   saving: boolean;
   run: () => void;
   help: () => void;
 }
 
-function Tools({ save, saving, run, help }: ToolsProps) {
+function Tools({ flowchartId, save, saving, run, help }: ToolsProps) {
   const dirty = useEditor(isDirty);
   const canUndo = useEditor((s) => s.history.past.length > 0);
   const canRedo = useEditor((s) => s.history.future.length > 0);
@@ -136,6 +139,14 @@ function Tools({ save, saving, run, help }: ToolsProps) {
           </ActionIcon>
         </Tooltip>
       </Group>
+      <LinkButton
+        to="/schedules"
+        search={{ flowchart: flowchartId, new: true }}
+        variant="default"
+        leftSection={<IconCalendarClock size={15} />}
+      >
+        Schedule
+      </LinkButton>
       <Button
         variant="default"
         leftSection={<IconDeviceFloppy size={15} />}
@@ -179,7 +190,7 @@ function EditorInner({ flowchart }: { flowchart: Flowchart }) {
       full
       title={flowchart.name}
       crumbs={[{ label: "Flowcharts", to: "/flowcharts" }, { label: flowchart.name }]}
-      actions={<Tools save={onSave} saving={save.isPending} run={onRun} help={help.open} />}
+      actions={<Tools flowchartId={id} save={onSave} saving={save.isPending} run={onRun} help={help.open} />}
     >
       <div className={classes.editor}>
         <Palette search={search} />

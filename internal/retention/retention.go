@@ -1,0 +1,101 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/llmctl/studio/internal/postgres"
+)
+
+// Removed is told, in the transaction that removes events, the youngest
+// transaction that wrote one of them.
+type Removed func(ctx context.Context, q postgres.Querier, xid uint64) error
+
+// Cleaner removes what is old enough.
+type Cleaner struct {
+	db      *postgres.DB
+	removed Removed
+	batch   int // runs a transaction
+	events  int // events a transaction
+}
+
+// The sizes of a transaction. Deleting is about 10 µs a row here, and other work goes
+// on beside it.
+const (
+	runBatch   = 100
+	eventBatch = 5000
+)
+
+// New makes a cleaner.
+func New(db *postgres.DB, removed Removed) *Cleaner {
+	return &Cleaner{db: db, removed: removed, batch: runBatch, events: eventBatch}
+}
+
+// Report says what a round removed.
+type Report struct {
+	Events  int64 `json:"events"`  // of runs
+	Text    int64 `json:"text"`    // pieces of streamed text
+	Firings int64 `json:"firings"` // of schedules
+	Runs    int64 `json:"runs"`
+	Done    bool  `json:"done"` // false: time was up, the next round goes on
+}
+
+// Clean removes what is old enough, until that is done or ctx ends.
+func (c *Cleaner) Clean(ctx context.Context) (Report, error) {
+	var rep Report
+	s, _, err := Load(ctx, c.db)
+	if err != nil {
+		return rep, err
+	}
+	steps := []struct {
+		days *int32
+		step func(ctx context.Context, age time.Duration) (int64, bool, error)
+		to   *int64
+	}{
+		{s.RunDays, c.runs, &rep.Runs},
+		{s.EventDays, c.streams("run_events", runEvents), &rep.Events},
+		{s.EventDays, c.streams("quick_events", quickEvents), &rep.Events},
+		{s.TextDays, c.streams("run_text", runText), &rep.Text},
+		{s.TextDays, c.streams("quick_text", quickText), &rep.Text},
+		{s.FiringDays, c.firings, &rep.Firings},
+	}
+	var failures []error
+	for _, step := range steps {
+		if step.days == nil {
+			continue
+		}
+		if err := repeat(ctx, time.Duration(*step.days)*24*time.Hour, step.step, step.to); err != nil {
+			failures = append(failures, err) // what the others remove does not depend on it
+		}
+	}
+	if ctx.Err() != nil {
+		return rep, nil //nolint:nilerr // time that is up is no failure: the next round goes on
+	}
+	rep.Done = len(failures) == 0
+	return rep, errors.Join(failures...)
+}
+
+func repeat(ctx context.Context, age time.Duration, step func(ctx context.Context, age time.Duration) (int64, bool, error), total *int64) error {
+	for ctx.Err() == nil {
+		n, more, err := step(ctx, age)
+		*total += n
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cleaner) firings(ctx context.Context, age time.Duration) (removed int64, more bool, err error) {
+	// The last firing of a schedule stays: it is what the list shows of it.
+	tag, err := c.db.Exec(ctx, `DELETE FROM schedule_firing WHERE id IN (
+		SELECT f.id FROM schedule_firing f WHERE f.fired_at < now() - make_interval(secs => $1)
+		  AND EXISTS (SELECT FROM schedule_firing n WHERE n.schedule_id = f.schedule_id AND n.id > f.id)
+		ORDER BY f.fired_at LIMIT $2)`, age.Seconds(), c.events)
+	if err != nil {
+		return 0, false, fmt.Errorf("remove firings: %w", err)
+	}
+	return tag.RowsAffected(), tag.RowsAffected() == int64(c.events), nil
+}

@@ -1,0 +1,76 @@
+package retention
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/llmctl/studio/internal/postgres"
+)
+
+// runs removes runs with everything that belongs to them. Their blobs are
+// collected by whoever collects blobs, since nothing refers to them any more.
+func (c *Cleaner) runs(ctx context.Context, age time.Duration) (removed int64, more bool, err error) {
+	err = c.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		removed, more = 0, false
+		ids, err := oldRuns(ctx, tx, age, c.batch)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		more = true
+		names, err := streamsOf(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		events, err := c.removeEvents(ctx, tx, names)
+		if err != nil || events == int64(c.events) {
+			return err // the runs go when their events are gone
+		}
+		removed = int64(len(ids))
+		return deleteRuns(ctx, tx, ids, names)
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("remove runs: %w", err)
+	}
+	return removed, more, nil
+}
+
+func oldRuns(ctx context.Context, tx *postgres.Tx, age time.Duration, limit int) ([]int64, error) {
+	rows, err := tx.Query(ctx, `SELECT id FROM flowchart_run WHERE finished_at < now() - make_interval(secs => $1)
+		ORDER BY finished_at, id LIMIT $2 FOR UPDATE SKIP LOCKED`, age.Seconds(), limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+func streamsOf(ctx context.Context, tx *postgres.Tx, ids []int64) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT 'flowchart_run:' || id FROM unnest($1::bigint[]) id
+		UNION ALL SELECT 'node_log:' || n.id FROM node_run n WHERE n.flowchart_run_id = ANY ($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// deleteRuns removes the rows, those that refer to others first.
+func deleteRuns(ctx context.Context, tx *postgres.Tx, ids []int64, streams []string) error {
+	const nodes = `(SELECT id FROM node_run WHERE flowchart_run_id = ANY ($1))`
+	for _, sql := range []string{
+		`UPDATE flowchart_run SET retry_of = NULL WHERE retry_of = ANY ($1)`,
+		`UPDATE node_run SET retry_of = NULL WHERE retry_of IN ` + nodes,
+		`DELETE FROM artifact WHERE node_run_id IN ` + nodes,
+		`DELETE FROM node_attempt WHERE node_run_id IN ` + nodes,
+		`DELETE FROM node_run WHERE flowchart_run_id = ANY ($1)`,
+		`DELETE FROM flowchart_run WHERE id = ANY ($1)`,
+	} {
+		if _, err := tx.Exec(ctx, sql, ids); err != nil {
+			return err
+		}
+	}
+	// Ids are never used again, so nobody can take a new stream for an old one.
+	_, err := tx.Exec(ctx, `DELETE FROM event_stream WHERE name = ANY ($1)`, streams)
+	return err
+}

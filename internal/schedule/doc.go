@@ -1,0 +1,32 @@
+// Package schedule starts flowcharts when their time comes.
+//
+// It must not know who calls it (commands, HTTP), nor how many others do the same:
+// any number of processes may fire the same schedules.
+//
+// # Once
+//
+// A firing is a row, unique by schedule and due time. [Firer.FireDue] takes a
+// schedule whose time has come (FOR UPDATE SKIP LOCKED, by the database's clock),
+// writes the firing, starts the run with its jobs and events, and sets the next
+// time, all in one transaction. A process that dies before the commit has done
+// nothing, one that dies after it has done everything; whoever comes next finds
+// the row as it is. Nobody is elected, so nothing waits for an election.
+//
+// # Times
+//
+// [Expression] names wall-clock times, in a time zone of the IANA database. Where
+// the clock jumps, wall clock and time differ, and this is what holds:
+//
+//   - An expression that does not restrict the hour follows elapsed time: each
+//     minute of the hour that comes twice counts, those of the hour that is left
+//     out do not exist.
+//   - One that restricts the hour means times of the day: a time that is left out
+//     is taken at the end of the gap, one that comes twice is taken the first time.
+//
+// So "every 15 minutes" never pauses or doubles, and "every day at 02:30" fires
+// once a day, each day.
+//
+// A due time is what the expression names; the jitter moves its firing later, by
+// an amount that depends on schedule and due time only, and never past the next
+// due time.
+package schedule
