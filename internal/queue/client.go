@@ -6,9 +6,10 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/riverdriver"
 
 	"github.com/llmctl/studio/internal/postgres"
 )
@@ -34,6 +35,13 @@ type Options struct {
 	// Queues that this process works, by public name; empty: it only inserts.
 	Queues []string
 	Slots  int // jobs at a time, over all queues and kinds
+	// Weights of the queues in the sharing of the slots; what is not named has 1.
+	Weights map[string]int
+	// Worker is this process in the registry of workers. Jobs that it took are settled
+	// by others when it dies.
+	Worker uuid.UUID
+	// Fresh reports whether this process may take jobs; nil: always.
+	Fresh func() bool
 	// Handlers are one for each kind that this process works; jobs of other kinds are
 	// left to others.
 	Handlers []Handler
@@ -42,27 +50,20 @@ type Options struct {
 // Client inserts jobs and, if it has queues, works them.
 type Client struct {
 	river *river.Client[pgx.Tx]
+	exec  riverdriver.Executor
 	o     Options
-	slots chan struct{} // one process-wide limit, whatever the number of queues
+	slots *slots
 }
 
 // NewClient makes a client; Run starts the working side.
 func NewClient(o Options) (*Client, error) {
-	c := &Client{o: o, slots: make(chan struct{}, max(o.Slots, 1))}
-	cfg := &river.Config{
-		Logger: o.Logger,
-		// Waiting for a wake-up must not cost more than the wake-up itself; this
-		// also throttles how often an inserting client notifies.
-		FetchCooldown:     river.FetchCooldownMin,
-		FetchPollInterval: time.Second,
-		// Deadlines, retries and rescue belong to the domain.
-		JobTimeout:  -1,
-		MaxAttempts: 1,
-		// A job that is unknown here may be known elsewhere.
-		FetchOnlyKnownKinds:         true,
-		SkipUnknownJobCheck:         true,
-		CompletedJobRetentionPeriod: time.Hour,
+	if o.Fresh == nil {
+		o.Fresh = func() bool { return true }
 	}
+	o.Slots = max(o.Slots, 1)
+	c := &Client{o: o, slots: newSlots(o.Slots, o.Queues, o.Weights, time.Now)}
+	cfg := configuration(o)
+	public := map[string]string{}
 	if len(o.Queues) > 0 {
 		workers, err := c.workers()
 		if err != nil {
@@ -71,14 +72,42 @@ func NewClient(o Options) (*Client, error) {
 		cfg.Workers = workers
 		cfg.Queues = map[string]river.QueueConfig{}
 		for _, q := range o.Queues {
-			cfg.Queues[riverName(q)] = river.QueueConfig{MaxWorkers: max(o.Slots, 1)}
+			public[riverName(q)] = q
+			cfg.Queues[riverName(q)] = river.QueueConfig{MaxWorkers: o.Slots}
 		}
 	}
+	driver := newDriver(o.DB.Pool, &fetching{slots: c.slots, public: public, fresh: o.Fresh})
+	c.exec = driver.GetExecutor()
 	var err error
-	if c.river, err = river.NewClient(riverpgxv5.New(o.DB.Pool), cfg); err != nil {
+	if c.river, err = river.NewClient(driver, cfg); err != nil {
 		return nil, fmt.Errorf("make queue client: %w", err)
 	}
 	return c, nil
+}
+
+// never is longer than anything runs.
+const never = 50 * 365 * 24 * time.Hour
+
+func configuration(o Options) *river.Config {
+	cfg := &river.Config{
+		Logger: o.Logger,
+		// Waiting for a wake-up must not cost more than the wake-up itself; this
+		// also throttles how often an inserting client notifies.
+		FetchCooldown:     river.FetchCooldownMin,
+		FetchPollInterval: time.Second,
+		// Deadlines, retries and rescue belong to the domain.
+		JobTimeout:           -1,
+		MaxAttempts:          1,
+		RescueStuckJobsAfter: never,
+		// A job that is unknown here may be known elsewhere.
+		FetchOnlyKnownKinds:         true,
+		SkipUnknownJobCheck:         true,
+		CompletedJobRetentionPeriod: time.Hour,
+	}
+	if o.Worker != uuid.Nil {
+		cfg.ID = o.Worker.String()
+	}
+	return cfg
 }
 
 // workers registers the handlers with River.
@@ -115,6 +144,7 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 	}
 	ready()
 	<-ctx.Done()
+	c.slots.close()
 	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	for _, h := range c.o.Handlers {
@@ -140,16 +170,22 @@ type worker struct {
 	h Handler
 }
 
-// Work takes one of the process's slots before the handler looks at the row.
-// Whatever becomes of the row is the domain's to record, so the job itself always
-// succeeds.
+// Work has the handler work the row; a slot is there since the job was fetched.
+// Whatever becomes of the row is the domain's to record, so the job itself
+// succeeds, unless this process may not work it any more: then it is there for
+// others.
 func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
-	select {
-	case w.c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil
+	defer w.c.slots.release(job.ID)
+	if w.c.slots.isClosed() || !w.c.o.Fresh() {
+		return river.JobSnooze(0)
 	}
-	defer func() { <-w.c.slots }()
 	w.h.Work(ctx, job.Args.id)
 	return nil
 }
+
+// Contended reports whether jobs of another queue wait for a slot of this process:
+// then a chain of work makes way.
+func (c *Client) Contended(queue string) bool { return c.slots.contended(queue) }
+
+// Busy is how many slots of this process are taken.
+func (c *Client) Busy() int { return c.slots.busy() }
