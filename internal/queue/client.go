@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/llmctl/studio/internal/postgres"
 )
@@ -49,10 +51,13 @@ type Options struct {
 
 // Client inserts jobs and, if it has queues, works them.
 type Client struct {
-	river *river.Client[pgx.Tx]
-	exec  riverdriver.Executor
+	river *river.Client[pgx.Tx] // inserts; Run makes the one that works
 	o     Options
 	slots *slots
+	bell  *bell
+
+	handOver func() // ends the time that jobs have to end by themselves: closes handed
+	handed   chan struct{}
 }
 
 // NewClient makes a client; Run starts the working side.
@@ -61,25 +66,14 @@ func NewClient(o Options) (*Client, error) {
 		o.Fresh = func() bool { return true }
 	}
 	o.Slots = max(o.Slots, 1)
-	c := &Client{o: o, slots: newSlots(o.Slots, o.Queues, o.Weights, time.Now)}
-	cfg := configuration(o)
-	public := map[string]string{}
-	if len(o.Queues) > 0 {
-		workers, err := c.workers()
-		if err != nil {
-			return nil, err
-		}
-		cfg.Workers = workers
-		cfg.Queues = map[string]river.QueueConfig{}
-		for _, q := range o.Queues {
-			public[riverName(q)] = q
-			cfg.Queues[riverName(q)] = river.QueueConfig{MaxWorkers: o.Slots}
-		}
+	c := &Client{o: o, slots: newSlots(o.Slots, o.Queues, o.Weights, time.Now), bell: newBell(o.DB.Pool, o.Logger)}
+	c.handed = make(chan struct{})
+	c.handOver = sync.OnceFunc(func() { close(c.handed) })
+	if _, err := c.workers(); err != nil {
+		return nil, err
 	}
-	driver := newDriver(o.DB.Pool, &fetching{slots: c.slots, public: public, fresh: o.Fresh})
-	c.exec = driver.GetExecutor()
 	var err error
-	if c.river, err = river.NewClient(driver, cfg); err != nil {
+	if c.river, err = river.NewClient(inserting{riverpgxv5.New(o.DB.Pool)}, configuration(o)); err != nil {
 		return nil, fmt.Errorf("make queue client: %w", err)
 	}
 	return c, nil
@@ -91,8 +85,7 @@ const never = 50 * 365 * 24 * time.Hour
 func configuration(o Options) *river.Config {
 	cfg := &river.Config{
 		Logger: o.Logger,
-		// Waiting for a wake-up must not cost more than the wake-up itself; this
-		// also throttles how often an inserting client notifies.
+		// Waiting for a wake-up must not cost more than the wake-up itself.
 		FetchCooldown:     river.FetchCooldownMin,
 		FetchPollInterval: time.Second,
 		// Deadlines, retries and rescue belong to the domain.
@@ -125,6 +118,41 @@ func (c *Client) workers() (*river.Workers, error) {
 	return workers, nil
 }
 
+// consumer makes the client that works jobs, on connections of its own.
+func (c *Client) consumer(pool *pgxpool.Pool) (*river.Client[pgx.Tx], error) {
+	cfg, public := configuration(c.o), map[string]string{}
+	var err error
+	if cfg.Workers, err = c.workers(); err != nil {
+		return nil, err
+	}
+	cfg.Queues = map[string]river.QueueConfig{}
+	for _, q := range c.o.Queues {
+		public[riverName(q)] = q
+		cfg.Queues[riverName(q)] = river.QueueConfig{MaxWorkers: c.o.Slots}
+	}
+	client, err := river.NewClient(newDriver(pool, &fetching{slots: c.slots, public: public, fresh: c.o.Fresh}), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("make queue client: %w", err)
+	}
+	return client, nil
+}
+
+// marksPool gives the connections on which River marks jobs as running and as ended.
+// These marks are not worth waiting for the disk: one that the database forgets in a
+// crash of its machine makes a job come again, and that finds nothing to claim. What
+// counts, the job's insert and the claim of its row, is in the domain's transactions.
+func (c *Client) marksPool(ctx context.Context) (*pgxpool.Pool, error) {
+	cfg := c.o.DB.Pool.Config()
+	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
+	cfg.MinConns, cfg.MinIdleConns = 0, 0
+	cfg.MaxConns = int32(min(len(c.o.Queues), 8)) + 3 // a fetch for each queue, the listener, the ends of jobs, the leader
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open connections for the queue: %w", err)
+	}
+	return pool, nil
+}
+
 // Name names the service.
 func (c *Client) Name() string { return "queue" }
 
@@ -136,17 +164,34 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 		<-ctx.Done()
 		return nil
 	}
+	pool, err := c.marksPool(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	client, err := c.consumer(pool)
+	if err != nil {
+		return err
+	}
 	// River stops when its start context ends; the drain below wants to decide that.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	if err := c.river.Start(work); err != nil {
+	if err := client.Start(work); err != nil {
 		return fmt.Errorf("start queue: %w", err)
 	}
 	ready()
-	<-ctx.Done()
+	due := newDueTimer(pool, c.o.Logger)
+	due.run(ctx)
 	c.slots.close()
 	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
+	go func() { // ends with soft at the latest
+		select {
+		case <-c.handed:
+			cancel()
+		case <-soft.Done():
+		}
+	}()
 	for _, h := range c.o.Handlers {
 		if h.Drain != nil {
 			go h.Drain(soft) // ends with soft at the latest
@@ -154,7 +199,7 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 	}
 	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), 2*drain)
 	defer cancelHard()
-	if err := c.river.Stop(hard); err != nil {
+	if err := client.Stop(hard); err != nil {
 		return fmt.Errorf("stop queue: %w", err)
 	}
 	return nil
@@ -182,6 +227,10 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	w.h.Work(ctx, job.Args.id)
 	return nil
 }
+
+// HandOver ends the time that running jobs have to end by themselves: when the client
+// stops, or if it already does, what runs is handed over at once.
+func (c *Client) HandOver() { c.handOver() }
 
 // Contended reports whether jobs of another queue wait for a slot of this process:
 // then a chain of work makes way.

@@ -15,6 +15,10 @@ import (
 // of them. driver puts the process's slots before the statement with which every
 // producer takes jobs: the statement asks for no more than was granted, and it
 // waits while nothing is. Everything else is River's own driver.
+//
+// River says of its drivers' interfaces that they are not stable. What is used of them
+// here is little, the compiler checks it, and the tests of this package see what an
+// upgrade changes.
 type driver struct {
 	*riverpgxv5.Driver
 	f *fetching
@@ -26,10 +30,19 @@ type fetching struct {
 	public map[string]string // River's names of the queues to the public ones
 	// fresh reports whether this process may take jobs.
 	fresh func() bool
+	// listener brings the producers news of this process.
+	listener *wakeable
 }
 
 func newDriver(pool *pgxpool.Pool, f *fetching) *driver {
-	return &driver{Driver: riverpgxv5.New(pool), f: f}
+	inner := riverpgxv5.New(pool)
+	f.listener = &wakeable{Listener: inner.GetListener(&riverdriver.GetListenenerParams{})}
+	return &driver{Driver: inner, f: f}
+}
+
+// GetListener implements riverdriver.Driver.
+func (d *driver) GetListener(*riverdriver.GetListenenerParams) riverdriver.Listener {
+	return d.f.listener
 }
 
 // GetExecutor implements riverdriver.Driver.
@@ -76,6 +89,9 @@ func (f *fetcher) JobGetAvailable(ctx context.Context, params *riverdriver.JobGe
 		if res.DecodeErrors[job.ID] == nil {
 			ids = append(ids, job.ID)
 		}
+	}
+	if len(res.Jobs) == n && n < params.MaxToLock {
+		f.f.listener.wake(params.Queue)
 	}
 	return res, nil
 }

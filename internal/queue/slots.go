@@ -33,7 +33,8 @@ type share struct {
 	ceiling int     // most slots at a time
 	patient bool    // its work takes long
 	held    int     // slots now, those of a fetch that is under way included
-	served  float64 // grants so far by weight, counted on from the least served when it comes back
+	served  float64 // grants so far by weight, counted on from the least served after it was empty
+	empty   bool    // the last fetch found fewer jobs than it had slots for
 }
 
 // waiter is a fetch that waits for slots.
@@ -52,7 +53,7 @@ func newSlots(n int, queues []string, weights map[string]int, now func() time.Ti
 		s.patientCap = max(n-1, 1)
 	}
 	for _, q := range queues {
-		sh := &share{weight: float64(max(weights[q], 1)), ceiling: n, patient: q != Default}
+		sh := &share{weight: float64(max(weights[q], 1)), ceiling: n, patient: q != Default, empty: true}
 		if sh.patient && len(queues) > 1 {
 			sh.ceiling = max(n/2, 1)
 		}
@@ -80,25 +81,22 @@ func (s *slots) reserve(queue string, most int) (n int, waited time.Duration) {
 	return n, s.now().Sub(w.since)
 }
 
-// enter lets a queue that had nothing for a while begin where the least served of
-// the others is: it saved up no claim.
+// enter lets a queue that was found empty begin where the least served of the others
+// is: it saved up no claim.
 func (s *slots) enter(sh *share) {
-	if sh.held > 0 {
+	if !sh.empty {
 		return
 	}
-	least, any := 0.0, false
+	sh.empty = false
+	least, found := 0.0, false
 	for _, other := range s.shares {
-		if other != sh && (other.held > 0 || s.waits(other)) && (!any || other.served < least) {
-			least, any = other.served, true
+		if other != sh && !other.empty && (!found || other.served < least) {
+			least, found = other.served, true
 		}
 	}
-	if any {
+	if found {
 		sh.served = max(sh.served, least)
 	}
-}
-
-func (s *slots) waits(sh *share) bool {
-	return slices.ContainsFunc(s.waiting, func(w *waiter) bool { return w.share == sh })
 }
 
 // grant gives out what is free, one slot at a time.
@@ -162,6 +160,7 @@ func (s *slots) settle(queue string, n int, jobs []int64) {
 	unused := n - len(jobs)
 	s.take(sh, -unused)
 	sh.served -= float64(unused) / sh.weight
+	sh.empty = unused > 0
 	s.free += unused
 	s.grant()
 }
