@@ -35,7 +35,7 @@ const (
 	queueRounds  = 3
 	ourJobs      = 60_000
 	celeryJobs   = 10_000
-	ourSlots     = 100
+	ourSlots     = 200
 	perCommit    = 100 // jobs that are put into the queue with one commit
 	latencyJobs  = 400
 	latencyPause = 5 * time.Millisecond
