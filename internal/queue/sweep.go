@@ -14,15 +14,17 @@ import (
 )
 
 const (
-	// sweepEvery adds to the time until lost work goes on, up to twice.
-	sweepEvery = time.Second
+	sweepEvery = 2 * time.Second
+	// lookEvery adds to the time until lost work goes on, up to twice; so it is finer
+	// than what the watch of all processes needs.
+	lookEvery = sweepEvery / 2
 	// deadAfter is how long a counter must stand still under an unbroken watch.
 	deadAfter = 10 * time.Second
 	// watchGap is the longest pause between two looks of an unbroken watch.
-	watchGap = 6 * sweepEvery
+	watchGap = 3 * sweepEvery
 	// turn is how long the process whose turn it is to sweep keeps others from doing
 	// the same work. One that dies or freezes loses it.
-	turn = 4 * sweepEvery
+	turn = 2 * sweepEvery
 	// dueBatch bounds how many jobs one sweep replaces; the next one goes on.
 	dueBatch = 200
 )
@@ -58,7 +60,7 @@ func (s *Sweeper) Name() string { return "recovery sweep" }
 // Run sweeps until ctx ends; the first sweep is at once.
 func (s *Sweeper) Run(ctx context.Context, ready func()) error {
 	ready()
-	ticker := time.NewTicker(sweepEvery)
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
