@@ -85,6 +85,11 @@ bench-serving: deps-up build ## Measure serving beside Flask under Gunicorn; see
 bench-realtime: deps-up build ## Measure commit to client, and the sockets beside other servers; see bench/README.md
 	bin/llmctl db with-test --durable -- go test ./bench/realtime -run '^$$' -bench 'Commit|Peers' -benchtime 1x -v -timeout 30m
 
+.PHONY: bench-queue
+bench-queue: deps-up build ## Measure the queue beside Celery on Redis; see bench/README.md
+	@tools/deps.sh celery redis
+	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Queue' -benchtime 1x
+
 bin/golangci-lint bin/sqlc: tools/go.mod tools/go.sum
 	@echo "building $(notdir $@) (once)"
 	@mkdir -p bin && cd tools && go build -o ../bin/ $(if $(findstring golangci,$@),github.com/golangci/golangci-lint/v2/cmd/golangci-lint,github.com/sqlc-dev/sqlc/cmd/sqlc)

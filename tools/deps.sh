@@ -12,6 +12,7 @@ has() {
 	redis) command -v redis-server >/dev/null ;;
 	wrk) command -v wrk >/dev/null ;;
 	flask) command -v gunicorn >/dev/null && /usr/bin/python3 -c 'import flask, sqlalchemy, psycopg2' 2>/dev/null ;;
+	celery) /usr/bin/python3 -c 'import celery, redis' 2>/dev/null ;;
 	node) command -v node >/dev/null ;;
 	esac
 }
@@ -32,6 +33,7 @@ for one in "${missing[@]}"; do
 	node) packages+=(nodejs npm) ;;
 	redis) packages+=(redis-server) ;;
 	flask) packages+=(gunicorn python3-flask python3-sqlalchemy python3-psycopg2) ;;
+	celery) packages+=(python3-celery python3-redis) ;;
 	*) packages+=("$one") ;;
 	esac
 done

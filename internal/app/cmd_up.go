@@ -168,6 +168,7 @@ func (c *command) runAll(ctx context.Context, s *studio, f upFlags) error {
 	if err != nil {
 		return err
 	}
+	defer impatience(s.queue.HandOver)()
 	group := lifecycle.NewGroup(s.log, 25*time.Second, append(s.internal(), s.services(server)...)...)
 	err = group.Run(ctx, func() {
 		base := "http://" + reachable(bound[0].Addr) + s.cfg.Proxy.WebPrefix

@@ -42,6 +42,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	runner := node.NewRunner(node.RunnerOptions{
 		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker,
 		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log,
+		Contended: func(queue string) bool { return s.queue.Contended(queue) },
 	})
 	w.registry = queue.NewRegistry(queue.RegistryOptions{
 		DB: s.db, Logger: s.log, ID: worker, Owner: s.owner, Host: s.cfg.Worker.Hostname, Version: buildVersion(),
@@ -51,11 +52,17 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 				runner.Cancel(h.NodeRunID)
 			}
 		},
-		Dead: func() { s.log.Error("this worker was declared dead; it takes no more work until it is restarted") },
+		Dead: func() {
+			s.log.Error("this worker was declared dead: it stood still, or could not reach the database; others have its work")
+			if s.buried != nil {
+				s.buried()
+			}
+		},
 	})
 	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
 	s.queue, err = queue.NewClient(queue.Options{
 		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency,
+		Worker: worker, Fresh: w.registry.Fresh,
 		Handlers: []queue.Handler{{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain}},
 	})
 	if err != nil {

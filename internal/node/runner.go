@@ -37,6 +37,8 @@ type RunnerOptions struct {
 	Executors map[string]executor.Executor // by name
 	Worker    uuid.UUID
 	Fresh     func() bool // whether this worker may start side effects
+	// Contended reports whether work of another queue waits for this worker; nil: never.
+	Contended func(queue string) bool
 	Now       func() time.Time
 	Logger    *slog.Logger
 }
@@ -82,6 +84,12 @@ func (r *Runner) Work(ctx context.Context, nodeRunID int64) {
 	}
 }
 
+// goesOn reports whether this worker may go on with what follows from a node run
+// without a job of its own.
+func (r *Runner) goesOn(queue string) bool {
+	return !r.isDraining() && r.o.Fresh() && (r.o.Contended == nil || !r.o.Contended(queue))
+}
+
 // attempt works one claimed attempt to its end and gives the next claim, if any.
 func (r *Runner) attempt(ctx context.Context, claim *run.Claim, chain bool) *run.Claim {
 	a := newAttempt(*claim)
@@ -102,7 +110,7 @@ func (r *Runner) attempt(ctx context.Context, claim *run.Claim, chain bool) *run
 			Code: run.CodeHandedOver, Retryable: true, Message: "The worker was stopped and handed the node over.",
 		}}
 	}
-	return r.finish(commit, a, res, chain && !r.isDraining() && r.o.Fresh())
+	return r.finish(commit, a, res, chain && r.goesOn(claim.NodeRun.Queue))
 }
 
 // execute prepares the attempt's payload and has the executor run it.

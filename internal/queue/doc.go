@@ -11,4 +11,13 @@
 // a counter that stands still through 10 s of an unbroken watch means death, for good: a
 // tombstone. Pauses break the watch, so a database outage or a machine that slept kills
 // nobody. A worker that finds its own tombstone takes no more work.
+//
+// Slots. A process has one set of slots for all of its queues and kinds; jobs are
+// fetched only for slots that were granted before, fairly among the queues (slots,
+// driver). What needs to wake whom is in bell and wake; what must happen in time
+// without depending on any one process is in due and Sweeper. The decisions are in
+// docs/adr/0007-queue-and-slots.md.
+//
+// The package does not know what its jobs do: a Handler works each kind, a Domain
+// says what became of the rows.
 package queue

@@ -15,6 +15,9 @@ import (
 
 const (
 	sweepEvery = 2 * time.Second
+	// lookEvery adds to the time until lost work goes on, up to twice; so it is finer
+	// than what the watch of all processes needs.
+	lookEvery = sweepEvery / 2
 	// deadAfter is how long a counter must stand still under an unbroken watch.
 	deadAfter = 10 * time.Second
 	// watchGap is the longest pause between two looks of an unbroken watch.
@@ -57,7 +60,7 @@ func (s *Sweeper) Name() string { return "recovery sweep" }
 // Run sweeps until ctx ends; the first sweep is at once.
 func (s *Sweeper) Run(ctx context.Context, ready func()) error {
 	ready()
-	ticker := time.NewTicker(sweepEvery)
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
@@ -91,9 +94,36 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	return s.recover(ctx)
 }
 
+// settleSQL ends the jobs whose worker is gone: those of workers that were declared
+// dead or that stopped, and after a day those of clients that nobody knows. A job is
+// a pointer, so nothing is lost with it; but nobody shall see it run for ever.
+const settleSQL = `
+UPDATE river_job j
+SET state = 'cancelled', finalized_at = now(),
+    errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt, 'error', 'the worker that took this job is gone', 'trace', ''))
+FROM (SELECT r.id, w.id AS worker, w.tombstone_at, w.stopped_at
+      FROM river_job r LEFT JOIN worker_process w ON w.id::text = r.attempted_by[cardinality(r.attempted_by)]
+      WHERE r.state = 'running' ORDER BY r.id LIMIT 10000) held
+WHERE j.id = held.id AND j.state = 'running'
+  AND (held.tombstone_at IS NOT NULL OR held.stopped_at < now() - interval '1 minute'
+       OR (held.worker IS NULL AND j.attempted_at < now() - interval '1 day'))`
+
+// settle ends the jobs of workers that are gone; it returns how many.
+func (s *Sweeper) settle(ctx context.Context) (int64, error) {
+	tag, err := s.db.Exec(ctx, settleSQL)
+	if err != nil {
+		return 0, fmt.Errorf("settle jobs of dead workers: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
 // recover does it for each domain; one that fails does not keep back the others.
 func (s *Sweeper) recover(ctx context.Context) error {
-	var failures []error
+	settled, err := s.settle(ctx)
+	if settled > 0 {
+		s.log.InfoContext(ctx, "settled jobs of dead workers", "jobs", settled)
+	}
+	failures := []error{err}
 	for _, d := range s.domains {
 		n, err := d.Recover(ctx)
 		if n > 0 {
