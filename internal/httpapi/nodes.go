@@ -188,7 +188,7 @@ func viewAttempt(a *run.HeldAttempt, stages []node.StageView) attemptView {
 		ClaimedAt: a.ClaimedAt, StartedAt: a.StartedAt, FirstTokenAt: a.FirstTokenAt, FinishedAt: a.FinishedAt,
 		Error: a.Error, Usage: a.Usage, Stages: stages, Ended: ended, CancelledAt: a.CancelRequestedAt, DeadlineAt: a.DeadlineAt,
 		Worker: holderView{
-			ID: w.ID.String(), Hostname: w.Hostname, PID: w.Pid, Version: w.Version,
+			ID: w.ID.String(), Hostname: w.Hostname, PID: w.PID, Version: w.Version,
 			StartedAt: w.StartedAt, StoppedAt: w.StoppedAt, DeclaredAt: w.TombstoneAt,
 		},
 	}

@@ -19,8 +19,16 @@ type NodeRun = dbsqlc.NodeRun
 // Attempt is an attempt of a node run as stored.
 type Attempt = dbsqlc.NodeAttempt
 
-// Worker is a worker process as stored.
-type Worker = dbsqlc.WorkerProcess
+// Worker is the worker process that held an attempt.
+type Worker struct {
+	ID          uuid.UUID
+	Hostname    string
+	PID         int32
+	Version     string
+	StartedAt   time.Time
+	StoppedAt   *time.Time // it ended on purpose
+	TombstoneAt *time.Time // it was declared dead
+}
 
 // ErrSuperseded says that an attempt is no longer the one that may write: it was
 // lost, ended or replaced. The late writer has nothing to do.

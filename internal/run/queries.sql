@@ -154,7 +154,8 @@ UPDATE node_attempt SET status = 'cancelling', cancel_requested_at = coalesce(ca
 WHERE node_run_id = $1 AND finished_at IS NULL;
 
 -- name: ListAttempts :many
-SELECT sqlc.embed(a), sqlc.embed(w) FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
+SELECT sqlc.embed(a), w.hostname, w.pid, w.version AS worker_version, w.started_at AS worker_started_at, w.stopped_at, w.tombstone_at
+FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
 WHERE a.node_run_id = $1 ORDER BY a.number;
 
 -- name: ListAttemptsOfRun :many

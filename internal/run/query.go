@@ -182,7 +182,10 @@ func (e *Engine) GetNode(ctx context.Context, id int64) (NodeDetail, error) {
 	}
 	out := NodeDetail{NodeRun: n, Attempts: make([]HeldAttempt, len(attempts)), AsOf: head.Last}
 	for i, a := range attempts {
-		out.Attempts[i] = HeldAttempt{Attempt: a.NodeAttempt, Worker: a.WorkerProcess}
+		out.Attempts[i] = HeldAttempt{Attempt: a.NodeAttempt, Worker: Worker{
+			ID: a.NodeAttempt.WorkerProcessID, Hostname: a.Hostname, PID: a.Pid, Version: a.WorkerVersion,
+			StartedAt: a.WorkerStartedAt, StoppedAt: a.StoppedAt, TombstoneAt: a.TombstoneAt,
+		}}
 	}
 	if n.CancelRequestedAt != nil {
 		if out.Receipt, err = e.Receipt(ctx, e.DB, &n); err != nil {

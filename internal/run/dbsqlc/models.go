@@ -119,21 +119,3 @@ type NodeRun struct {
 	FinishOrder       *int32
 	ReusedFrom        *int64
 }
-
-type WorkerProcess struct {
-	ID           uuid.UUID
-	Owner        string
-	Hostname     string
-	Pid          int32
-	Version      string
-	Slots        int32
-	Queues       []string
-	Beat         int64
-	BeatAt       time.Time
-	StartedAt    time.Time
-	StoppedAt    *time.Time
-	TombstoneAt  *time.Time
-	Level        int32
-	WatchedBeat  *int64
-	WatchedSince *time.Time
-}

@@ -920,13 +920,19 @@ func (q *Queries) ListArtifacts(ctx context.Context, db DBTX, nodeRunID int64) (
 }
 
 const listAttempts = `-- name: ListAttempts :many
-SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, w.id, w.owner, w.hostname, w.pid, w.version, w.slots, w.queues, w.beat, w.beat_at, w.started_at, w.stopped_at, w.tombstone_at, w.level, w.watched_beat, w.watched_since FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
+SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, w.hostname, w.pid, w.version AS worker_version, w.started_at AS worker_started_at, w.stopped_at, w.tombstone_at
+FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
 WHERE a.node_run_id = $1 ORDER BY a.number
 `
 
 type ListAttemptsRow struct {
-	NodeAttempt   NodeAttempt
-	WorkerProcess WorkerProcess
+	NodeAttempt     NodeAttempt
+	Hostname        string
+	Pid             int32
+	WorkerVersion   string
+	WorkerStartedAt time.Time
+	StoppedAt       *time.Time
+	TombstoneAt     *time.Time
 }
 
 func (q *Queries) ListAttempts(ctx context.Context, db DBTX, nodeRunID int64) ([]ListAttemptsRow, error) {
@@ -958,21 +964,12 @@ func (q *Queries) ListAttempts(ctx context.Context, db DBTX, nodeRunID int64) ([
 			&i.NodeAttempt.DeadlineAt,
 			&i.NodeAttempt.CancelRequestedAt,
 			&i.NodeAttempt.FinishedAt,
-			&i.WorkerProcess.ID,
-			&i.WorkerProcess.Owner,
-			&i.WorkerProcess.Hostname,
-			&i.WorkerProcess.Pid,
-			&i.WorkerProcess.Version,
-			&i.WorkerProcess.Slots,
-			&i.WorkerProcess.Queues,
-			&i.WorkerProcess.Beat,
-			&i.WorkerProcess.BeatAt,
-			&i.WorkerProcess.StartedAt,
-			&i.WorkerProcess.StoppedAt,
-			&i.WorkerProcess.TombstoneAt,
-			&i.WorkerProcess.Level,
-			&i.WorkerProcess.WatchedBeat,
-			&i.WorkerProcess.WatchedSince,
+			&i.Hostname,
+			&i.Pid,
+			&i.WorkerVersion,
+			&i.WorkerStartedAt,
+			&i.StoppedAt,
+			&i.TombstoneAt,
 		); err != nil {
 			return nil, err
 		}
