@@ -155,6 +155,7 @@ func TestRunsGoOnlyWhenThatIsAskedFor(t *testing.T) {
 	old := b.ran(t, 400, 2, 2)
 	again := b.ran(t, 1, 2, 2)
 	b.exec(t, `UPDATE flowchart_run SET retry_of = $1 WHERE id = $2`, old, again)
+	b.exec(t, `UPDATE node_run SET reused_from = (SELECT id FROM node_run WHERE flowchart_run_id = $1) WHERE flowchart_run_id = $2`, old, again)
 	hash, err := blob.Put(t.Context(), b.db, []byte("large"))
 	require.NoError(t, err)
 	b.exec(t, `UPDATE node_run SET output_blob = $1, output_bytes = 5 WHERE flowchart_run_id = $2`, []byte(hash), old)

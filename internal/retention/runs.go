@@ -59,8 +59,9 @@ func streamsOf(ctx context.Context, tx *postgres.Tx, ids []int64) ([]string, err
 func deleteRuns(ctx context.Context, tx *postgres.Tx, ids []int64, streams []string) error {
 	const nodes = `(SELECT id FROM node_run WHERE flowchart_run_id = ANY ($1))`
 	for _, sql := range []string{
-		`UPDATE flowchart_run SET retry_of = NULL WHERE retry_of = ANY ($1)`,
+		`UPDATE flowchart_run SET retry_of = NULL, retry_from = NULL WHERE retry_of = ANY ($1)`,
 		`UPDATE node_run SET retry_of = NULL WHERE retry_of IN ` + nodes,
+		`UPDATE node_run SET reused_from = NULL WHERE reused_from IN ` + nodes,
 		`DELETE FROM artifact WHERE node_run_id IN ` + nodes,
 		`DELETE FROM node_attempt WHERE node_run_id IN ` + nodes,
 		`DELETE FROM node_run WHERE flowchart_run_id = ANY ($1)`,
