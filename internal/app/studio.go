@@ -57,6 +57,9 @@ type studio struct {
 	providers  *providers
 	engine     *run.Engine
 	queue      *queue.Client
+	meter      *queue.Meter
+	board      *queue.Board
+	console    *riverConsole // nil: this process serves nothing
 	worker     *workSide     // nil: this process works nothing
 	realtime   *realtimeSide // nil: this process serves nothing
 	foreign    *foreign      // nil: no foreign servers are talked with
@@ -92,17 +95,22 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
 		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Now: s.now, Logger: s.log,
 	})
+	s.meter = queue.NewMeter(s.db, s.log, s.now)
 	if o.sides.work {
 		s.worker, err = newWorkSide(s, client)
 	} else {
-		s.queue, err = queue.NewClient(queue.Options{DB: s.db, Logger: s.log})
+		s.queue, err = queue.NewClient(queue.Options{DB: s.db, Logger: s.log, Meter: s.meter})
 	}
 	if err != nil {
 		return nil, err
 	}
 	jobs.to = s.queue
+	s.board = queue.NewBoard(s.db, s.queue, s.events, s.now)
 	if o.sides.web {
 		if s.realtime, err = newRealtime(s); err != nil {
+			return nil, err
+		}
+		if s.console, err = newRiverConsole(s); err != nil {
 			return nil, err
 		}
 		s.buildAPI()
@@ -133,7 +141,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	if s.access != nil {
 		out = append(out, s.access) // ends last, when no request is left
 	}
-	out = append(out, s.bus)
+	out = append(out, s.bus, s.meter)
 	if s.foreign != nil {
 		out = append(out, s.foreign)
 	}
@@ -145,6 +153,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	}
 	if s.realtime != nil {
 		out = append(out, s.realtime.services()...)
+		out = append(out, s.console)
 	}
 	if s.worker != nil {
 		out = append(out, s.queue, s.worker.sweeper, &cleaner{auth: s.auth, db: s.db, log: s.log})

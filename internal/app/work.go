@@ -36,7 +36,8 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	worker, w := uuid.New(), &workSide{recorder: node.NewRecorder(s.db, s.events, s.log)}
 	runner := node.NewRunner(node.RunnerOptions{
 		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker,
-		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log,
+		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log, Meter: s.meter,
+		Chain: func() bool { return !s.queue.Draining() },
 	})
 	w.registry = queue.NewRegistry(queue.RegistryOptions{
 		DB: s.db, Logger: s.log, ID: worker, Owner: s.owner, Host: s.cfg.Worker.Hostname, Version: buildVersion(),
@@ -46,17 +47,20 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 				runner.Cancel(h.NodeRunID)
 			}
 		},
+		Draining: func(draining bool) { s.queue.SetDraining(draining) }, Events: s.events,
 		Dead: func() { s.log.Error("this worker was declared dead; it takes no more work until it is restarted") },
 	})
 	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
 	s.queue, err = queue.NewClient(queue.Options{
 		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency,
 		Handlers: []queue.Handler{{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain}},
+		Meter:    s.meter,
 	})
 	if err != nil {
 		return nil, err
 	}
 	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{queue.NewNodes(s.db, s.engine)}, s.log)
+	w.sweeper.Announce(s.events)
 	return w, nil
 }
 

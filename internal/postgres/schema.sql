@@ -324,6 +324,7 @@ table node_run
     constraint node_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES node_run(id)
     constraint node_run_reused_from_fkey FOREIGN KEY (reused_from) REFERENCES node_run(id)
     constraint node_run_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'waiting'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])))
+    CREATE INDEX node_run_failed ON public.node_run USING btree (queue, id DESC) WHERE (error IS NOT NULL)
     CREATE INDEX node_run_flowchart_id ON public.node_run USING btree (flowchart_id)
     CREATE INDEX node_run_live ON public.node_run USING btree (run_after) WHERE (finished_at IS NULL)
     CREATE INDEX node_run_output_blob ON public.node_run USING btree (output_blob) WHERE (output_blob IS NOT NULL)
@@ -356,6 +357,24 @@ table provider
     constraint provider_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
     CREATE UNIQUE INDEX provider_name ON public.provider USING btree (project_id, lower(name))
     CREATE UNIQUE INDEX provider_pkey ON public.provider USING btree (id)
+table queue_minute
+    minute timestamp with time zone not null
+    queue text not null
+    enqueued bigint not null
+    finished bigint not null
+    failed bigint not null
+    waited bigint[] not null
+    took bigint[] not null
+    constraint queue_minute_pkey PRIMARY KEY (minute, queue)
+    CREATE UNIQUE INDEX queue_minute_pkey ON public.queue_minute USING btree (minute, queue)
+table queue_pause
+    queue text not null
+    paused_at timestamp with time zone not null default now()
+    app_user_id bigint
+    constraint queue_pause_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint queue_pause_pkey PRIMARY KEY (queue)
+    CREATE INDEX queue_pause_app_user_id ON public.queue_pause USING btree (app_user_id)
+    CREATE UNIQUE INDEX queue_pause_pkey ON public.queue_pause USING btree (queue)
 table schema_level
     only_row boolean not null default true
     level integer not null
@@ -417,9 +436,16 @@ table worker_process
     stopped_at timestamp with time zone
     tombstone_at timestamp with time zone
     level integer not null default 1
+    rss_bytes bigint
+    cpu_cores real
+    goroutines integer
+    draining_at timestamp with time zone
+    draining_by bigint
     watched_beat bigint
     watched_since timestamp with time zone
+    constraint worker_process_draining_by_fkey FOREIGN KEY (draining_by) REFERENCES app_user(id) ON DELETE SET NULL
     constraint worker_process_pkey PRIMARY KEY (id)
     CREATE INDEX worker_process_alive ON public.worker_process USING btree (beat_at) WHERE ((stopped_at IS NULL) AND (tombstone_at IS NULL))
+    CREATE INDEX worker_process_draining_by ON public.worker_process USING btree (draining_by) WHERE (draining_by IS NOT NULL)
     CREATE INDEX worker_process_owner ON public.worker_process USING btree (owner)
     CREATE UNIQUE INDEX worker_process_pkey ON public.worker_process USING btree (id)

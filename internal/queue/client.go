@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +38,8 @@ type Options struct {
 	// Handlers are one for each kind that this process works; jobs of other kinds are
 	// left to others.
 	Handlers []Handler
+	// Meter is told of the jobs that are put into queues; nil: nobody counts.
+	Meter *Meter
 }
 
 // Client inserts jobs and, if it has queues, works them.
@@ -44,6 +47,8 @@ type Client struct {
 	river *river.Client[pgx.Tx]
 	o     Options
 	slots chan struct{} // one process-wide limit, whatever the number of queues
+
+	draining atomic.Bool // takes no new jobs
 }
 
 // NewClient makes a client; Run starts the working side.
@@ -75,7 +80,7 @@ func NewClient(o Options) (*Client, error) {
 		}
 	}
 	var err error
-	if c.river, err = river.NewClient(riverpgxv5.New(o.DB.Pool), cfg); err != nil {
+	if c.river, err = river.NewClient(gate{riverpgxv5.New(o.DB.Pool), &c.draining}, cfg); err != nil {
 		return nil, fmt.Errorf("make queue client: %w", err)
 	}
 	return c, nil
@@ -106,6 +111,9 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 		ready()
 		<-ctx.Done()
 		return nil
+	}
+	if err := c.reassertPauses(ctx); err != nil {
+		return err
 	}
 	// River stops when its start context ends; the drain below wants to decide that.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))

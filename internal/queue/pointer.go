@@ -84,5 +84,10 @@ func (c *Client) Insert(ctx context.Context, tx *postgres.Tx, pointers []Pointer
 	if _, err := c.river.InsertManyFastTx(ctx, tx.Tx, params); err != nil {
 		return fmt.Errorf("insert jobs: %w", err)
 	}
+	tx.AfterCommit(func() {
+		for _, p := range pointers {
+			c.o.Meter.Enqueued(p.Queue, 1)
+		}
+	})
 	return nil
 }

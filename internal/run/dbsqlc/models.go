@@ -119,17 +119,24 @@ type NodeRun struct {
 }
 
 type WorkerProcess struct {
-	ID          uuid.UUID
-	Owner       string
-	Hostname    string
-	Pid         int32
-	Version     string
-	Slots       int32
-	Queues      []string
-	Beat        int64
-	BeatAt      time.Time
-	StartedAt   time.Time
-	StoppedAt   *time.Time
-	TombstoneAt *time.Time
-	Level       int32
+	ID           uuid.UUID
+	Owner        string
+	Hostname     string
+	Pid          int32
+	Version      string
+	Slots        int32
+	Queues       []string
+	Beat         int64
+	BeatAt       time.Time
+	StartedAt    time.Time
+	StoppedAt    *time.Time
+	TombstoneAt  *time.Time
+	Level        int32
+	RssBytes     *int64
+	CpuCores     *float32
+	Goroutines   *int32
+	DrainingAt   *time.Time
+	DrainingBy   *int64
+	WatchedBeat  *int64
+	WatchedSince *time.Time
 }

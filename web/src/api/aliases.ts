@@ -62,3 +62,14 @@ export type Totals = Schemas["RealtimeTotals"];
 export type Transports = Schemas["RealtimeTransports"];
 export type Latency = Schemas["RealtimeLatency"];
 export type Connection = Schemas["RealtimeConnection"];
+
+export type Queue = Schemas["QueueView"];
+export type QueueDetail = Schemas["QueueOutputBody"];
+export type QueueList = Schemas["QueuesOutputBody"];
+export type QueueTimes = Schemas["TimesView"];
+export type QueueJob = Schemas["JobView"];
+export type DeadItem = Schemas["DeadView"];
+export type RetriedItem = Schemas["RetriedView"];
+export type RetriedList = Schemas["RetryDeadOutputBody"];
+export type WorkerList = Schemas["WorkersOutputBody"];
+export type WorkerSlot = Schemas["SlotView"];

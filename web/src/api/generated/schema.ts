@@ -763,6 +763,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/queues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All queues: what waits, who takes it, how fast */
+        get: operations["list-queues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A queue, with its waiting and running times by minute */
+        get: operations["get-queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/dead": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What failed for good or could not be worked, newest first, with why */
+        get: operations["list-dead-jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/dead/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Retry dead items, with an answer for each; what was retried already is not retried again */
+        post: operations["retry-dead-jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs of a queue, those that were due first, with what they point at */
+        get: operations["list-queue-jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have nobody take from a queue; what runs goes on */
+        post: operations["pause-queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a paused queue worked again */
+        post: operations["resume-queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ready": {
         parameters: {
             query?: never;
@@ -891,10 +1010,44 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Worker processes that are alive, with what each runs */
+        /** Worker processes that are alive or ended within the last hour, with what each runs */
         get: operations["list-workers"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workers/{id}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a worker take nothing new, until it is resumed or ends; what it runs goes on */
+        post: operations["drain-worker"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workers/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a draining worker take work again */
+        post: operations["resume-worker"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1079,6 +1232,35 @@ export interface components {
             /** @enum {string} */
             role: "admin" | "editor" | "viewer";
         };
+        DeadView: {
+            /** Format: int32 */
+            attempts: number;
+            /** @description Of the failure */
+            code: string;
+            /** Format: date-time */
+            ended_at: string;
+            /** Format: int32 */
+            failures: number;
+            /** @description For example node_run-55 or job-7 */
+            id: string;
+            /**
+             * @description node_run: it failed for good; job: no worker could work it
+             * @enum {string}
+             */
+            kind: "node_run" | "job";
+            /**
+             * Format: int32
+             * @description Attempts that died with their worker
+             */
+            lost: number;
+            message: string;
+            /**
+             * Format: int64
+             * @description The newest run that is a retry of its run
+             */
+            retried_by: number | null;
+            target: components["schemas"]["TargetView"] | null;
+        };
         Detail: {
             location: string;
             message: string;
@@ -1124,6 +1306,10 @@ export interface components {
             /** Format: int64 */
             node_run_id?: number;
             retryable: boolean;
+        };
+        FilterStruct: {
+            /** @description Only failures with this code */
+            code?: string;
         };
         Finding: {
             edge_id: string;
@@ -1259,6 +1445,22 @@ export interface components {
             ok: boolean;
             version: string;
         };
+        HeatView: {
+            took: number[][];
+            /** @description By minute as in history, then by bucket */
+            waited: number[][];
+        };
+        HistoryView: {
+            enqueued: number[];
+            /** @description Of the finished ones */
+            failed: number[];
+            finished: number[];
+            /**
+             * Format: date-time
+             * @description The first minute; one item each follows, the last one is the current minute
+             */
+            from: string;
+        };
         HolderView: {
             /**
              * Format: date-time
@@ -1277,6 +1479,29 @@ export interface components {
              */
             stopped_at: string | null;
             version: string;
+        };
+        JobView: {
+            /**
+             * Format: int32
+             * @description The attempt that runs; of others, those that there were
+             */
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description When it can be taken; of a running one, when it was
+             */
+            due_at: string;
+            /**
+             * Format: int64
+             * @description Of a running one the attempt's, else the job's
+             */
+            id: number;
+            kind: string;
+            /** Format: date-time */
+            queued_at: string;
+            target: components["schemas"]["TargetView"] | null;
+            /** @description Host of the worker that runs it */
+            worker: string;
         };
         ListedNodeView: {
             /** Format: int32 */
@@ -1434,8 +1659,16 @@ export interface components {
             items: components["schemas"]["AuditView"][];
             next_cursor: string | null;
         };
+        PageDeadView: {
+            items: components["schemas"]["DeadView"][];
+            next_cursor: string | null;
+        };
         PageFlowchartView: {
             items: components["schemas"]["FlowchartView"][];
+            next_cursor: string | null;
+        };
+        PageJobView: {
+            items: components["schemas"]["JobView"][];
             next_cursor: string | null;
         };
         PageListedNodeView: {
@@ -1466,9 +1699,11 @@ export interface components {
             items: components["schemas"]["View"][];
             next_cursor: string | null;
         };
-        PageWorkerView: {
-            items: components["schemas"]["WorkerView"][];
-            next_cursor: string | null;
+        PauseView: {
+            /** @description Who paused it; empty: not known any more */
+            by: string;
+            /** Format: date-time */
+            since: string;
         };
         Problem: {
             /**
@@ -1526,6 +1761,171 @@ export interface components {
             name: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        QueueOutputBody: {
+            /** Format: date-time */
+            at: string;
+            bounds_seconds: number[];
+            /**
+             * Format: int64
+             * @description Live workers that take from it
+             */
+            consumers: number;
+            /**
+             * Format: int64
+             * @description Node runs that failed for good and jobs that could not be worked, at most 1000 of each counted
+             */
+            dead: number;
+            /**
+             * Format: int64
+             * @description Live workers that would, but take nothing new
+             */
+            draining_consumers: number;
+            enqueued_per_minute: components["schemas"]["RateView"];
+            /** @description Attempts that ended, however */
+            finished_per_minute: components["schemas"]["RateView"];
+            /** Format: int64 */
+            free_slots: number;
+            heat: components["schemas"]["HeatView"];
+            history: components["schemas"]["HistoryView"];
+            name: string;
+            /** @description Jobs wait and nobody takes them */
+            no_consumer: boolean;
+            /** @description What keeps its jobs waiting and what to do, for people; empty: nothing */
+            notice: string;
+            paused: components["schemas"]["PauseView"] | null;
+            /**
+             * Format: int64
+             * @description Attempts that are held by a worker
+             */
+            running: number;
+            /**
+             * Format: int64
+             * @description Jobs that can be taken later: retries that wait for their time
+             */
+            scheduled: number;
+            /**
+             * Format: int64
+             * @description Of its consumers, which share them with their other queues
+             */
+            slots: number;
+            /** @description From begun to ended, over the last hour */
+            took: components["schemas"]["TimesView"];
+            /** @description From due to begun, over the last hour */
+            waited: components["schemas"]["TimesView"];
+            /**
+             * Format: int64
+             * @description Jobs that could be taken now
+             */
+            waiting: number;
+            /** @description There are more than that; they were not counted further */
+            waiting_more: boolean;
+            /**
+             * Format: double
+             * @description The same as an age, by the database's clock
+             */
+            waiting_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description Since when the oldest job could be taken
+             */
+            waiting_since: string | null;
+        };
+        QueuesOutputBody: {
+            /**
+             * Format: date-time
+             * @description The database's clock
+             */
+            at: string;
+            /** @description Upper bounds of the buckets of waited and took */
+            bounds_seconds: number[];
+            items: components["schemas"]["QueueView"][];
+            /** @description null: all are here */
+            next_cursor: string | null;
+            /** @description Of all live workers */
+            slots: components["schemas"]["SlotsView"];
+        };
+        QueueView: {
+            /**
+             * Format: int64
+             * @description Live workers that take from it
+             */
+            consumers: number;
+            /**
+             * Format: int64
+             * @description Node runs that failed for good and jobs that could not be worked, at most 1000 of each counted
+             */
+            dead: number;
+            /**
+             * Format: int64
+             * @description Live workers that would, but take nothing new
+             */
+            draining_consumers: number;
+            enqueued_per_minute: components["schemas"]["RateView"];
+            /** @description Attempts that ended, however */
+            finished_per_minute: components["schemas"]["RateView"];
+            /** Format: int64 */
+            free_slots: number;
+            history: components["schemas"]["HistoryView"];
+            name: string;
+            /** @description Jobs wait and nobody takes them */
+            no_consumer: boolean;
+            /** @description What keeps its jobs waiting and what to do, for people; empty: nothing */
+            notice: string;
+            paused: components["schemas"]["PauseView"] | null;
+            /**
+             * Format: int64
+             * @description Attempts that are held by a worker
+             */
+            running: number;
+            /**
+             * Format: int64
+             * @description Jobs that can be taken later: retries that wait for their time
+             */
+            scheduled: number;
+            /**
+             * Format: int64
+             * @description Of its consumers, which share them with their other queues
+             */
+            slots: number;
+            /** @description From begun to ended, over the last hour */
+            took: components["schemas"]["TimesView"];
+            /** @description From due to begun, over the last hour */
+            waited: components["schemas"]["TimesView"];
+            /**
+             * Format: int64
+             * @description Jobs that could be taken now
+             */
+            waiting: number;
+            /** @description There are more than that; they were not counted further */
+            waiting_more: boolean;
+            /**
+             * Format: double
+             * @description The same as an age, by the database's clock
+             */
+            waiting_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description Since when the oldest job could be taken
+             */
+            waiting_since: string | null;
+        };
+        RateView: {
+            /**
+             * Format: double
+             * @description Per minute, over the last minute
+             */
+            m1: number;
+            /**
+             * Format: double
+             * @description Per minute, over the last five
+             */
+            m5: number;
+            /**
+             * Format: double
+             * @description Per minute, over the last hour
+             */
+            m60: number;
         };
         ReadyOutputBody: {
             ready: boolean;
@@ -1779,6 +2179,20 @@ export interface components {
             /** Format: int32 */
             pid: number;
         };
+        RetriedView: {
+            /**
+             * Format: int64
+             * @description The new run, or the one that was there already
+             */
+            flowchart_run_id: number | null;
+            id: string;
+            /** @description Of a refusal */
+            message: string;
+            /** @enum {string} */
+            outcome: "retried" | "already_retried" | "refused";
+            /** @description Of a refusal, a stable dotted word */
+            reason: string;
+        };
         RetryBody: {
             /**
              * Format: int64
@@ -1790,6 +2204,28 @@ export interface components {
              * @description The run's own version (the default) or a newer one; what would be reused must be the same in it
              */
             version?: number;
+        };
+        RetryDeadInputBody: {
+            filter?: components["schemas"]["FilterStruct"];
+            /** @description Which items; without: those that the filter selects */
+            ids?: string[];
+            /**
+             * Format: int64
+             * @description How many at most when a filter selects
+             * @default 100
+             */
+            limit?: number;
+        };
+        RetryDeadOutputBody: {
+            /** Format: int64 */
+            already_retried: number;
+            items: components["schemas"]["RetriedView"][];
+            /** @description The filter selects more than were retried: ask again */
+            more: boolean;
+            /** Format: int64 */
+            refused: number;
+            /** Format: int64 */
+            retried: number;
         };
         RetryNodeBody: {
             /**
@@ -1852,6 +2288,37 @@ export interface components {
             /** @description From the setup link that the first start printed */
             token: string;
         };
+        SlotsView: {
+            /** Format: int64 */
+            busy: number;
+            /** Format: int64 */
+            total: number;
+        };
+        SlotView: {
+            /** Format: int32 */
+            attempt: number;
+            executor: string;
+            /** Format: int64 */
+            flowchart_id: number | null;
+            flowchart_name: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
+            /**
+             * @description What runs; id names it
+             * @enum {string}
+             */
+            kind: "node_run";
+            node_kind: string;
+            queue: string;
+            /** Format: date-time */
+            since: string;
+            stage: string;
+            /** @enum {string} */
+            status: "running" | "cancelling";
+            title: string;
+        };
         StageView: {
             /** Format: date-time */
             finished_at: string | null;
@@ -1868,6 +2335,20 @@ export interface components {
             input?: unknown;
             /** @description Begin at this node instead of the start node */
             start_node_id?: string;
+        };
+        TargetView: {
+            /** Format: int64 */
+            flowchart_id: number | null;
+            flowchart_name: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            kind: "node_run";
+            node_kind: string;
+            status: string;
+            title: string;
         };
         TaskView: {
             /** Format: int32 */
@@ -1974,6 +2455,21 @@ export interface components {
         };
         TimelineOutputBody: {
             attempts: components["schemas"]["TimelineEntry"][];
+        };
+        TimesView: {
+            /** Format: int64 */
+            count: number;
+            /** @description By bucket; one more than bounds_seconds */
+            counts: number[];
+            /**
+             * Format: double
+             * @description null: nothing was counted
+             */
+            p50_seconds: number | null;
+            /** Format: double */
+            p95_seconds: number | null;
+            /** Format: double */
+            p99_seconds: number | null;
         };
         UpdatedProviderOutputBody: {
             api_key_fingerprint: string;
@@ -2115,20 +2611,64 @@ export interface components {
             /** Format: int32 */
             version: number;
         };
+        WorkersOutputBody: {
+            /**
+             * Format: date-time
+             * @description The database's clock
+             */
+            at: string;
+            items: components["schemas"]["WorkerView"][];
+            /** @description null: all are here */
+            next_cursor: string | null;
+            /** @description Of all live workers, whatever the filters */
+            slots: components["schemas"]["SlotsView"];
+        };
         WorkerView: {
+            /**
+             * Format: double
+             * @description By the database's clock
+             */
+            beat_age_seconds: number;
             /** Format: date-time */
             beat_at: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Slots that are taken
+             */
             busy: number;
+            /**
+             * Format: float
+             * @description Used on average between the last two beats
+             */
+            cpu_cores: number | null;
+            draining_by: string;
+            /** Format: date-time */
+            draining_since: string | null;
+            /** Format: date-time */
+            ended_at: string | null;
+            /** Format: int32 */
+            goroutines: number | null;
             hostname: string;
+            /** Format: uuid */
             id: string;
             /** Format: int64 */
             pid: number;
             queues: string[];
+            /**
+             * Format: int64
+             * @description null: not known yet
+             */
+            rss_bytes: number | null;
+            running: components["schemas"]["SlotView"][];
             /** Format: int64 */
             slots: number;
             /** Format: date-time */
             started_at: string;
+            /**
+             * @description suspect: its last beat is so old that it starts nothing; dead: others declared it so, for good
+             * @enum {string}
+             */
+            state: "ready" | "busy" | "draining" | "suspect" | "dead" | "stopped";
             version: string;
         };
     };
@@ -5387,6 +5927,430 @@ export interface operations {
             };
         };
     };
+    "list-queues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueuesOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-dead-jobs": {
+        parameters: {
+            query?: {
+                /** @description Only failures with this code */
+                code?: string;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                kind?: "node_run" | "job";
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Only what was not retried yet */
+                pending?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageDeadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "retry-dead-jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryDeadInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetryDeadOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-queue-jobs": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                state?: "waiting" | "scheduled" | "running";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pause-queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-ready": {
         parameters: {
             query?: never;
@@ -5910,7 +6874,12 @@ export interface operations {
     };
     "list-workers": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only those that take from this queue */
+                queue?: string;
+                /** @description Only those in these states */
+                state?: ("ready" | "busy" | "draining" | "suspect" | "dead" | "stopped")[];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5923,7 +6892,123 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PageWorkerView"];
+                    "application/json": components["schemas"]["WorkersOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "drain-worker": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-worker": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerView"];
                 };
             };
             /** @description Unauthorized */
