@@ -5,6 +5,7 @@ import {
   IconLayoutDashboard,
   IconSchema,
   IconSettings,
+  IconStack2,
   type TablerIcon,
 } from "@tabler/icons-react";
 
@@ -19,6 +20,7 @@ export const navigation: Entry[] = [
   { to: "/flowcharts", label: "Flowcharts", icon: IconSchema },
   { to: "/runs", label: "Runs", icon: IconActivity },
   { to: "/models", label: "Models", icon: IconCpu },
+  { to: "/queues", label: "Queues", icon: IconStack2 },
   { to: "/realtime", label: "Realtime", icon: IconBroadcast },
   { to: "/settings", label: "Settings", icon: IconSettings },
 ];
