@@ -26,6 +26,7 @@ func (s *studio) measure(m *telemetry.Metrics) {
 	m.Counter("llmctl_bus_dropped_total", "Hints and signals that never left; the log has the events.", func() float64 { return float64(s.bus.Health().Dropped) })
 	m.Counter("llmctl_bus_undecodable_total", "Messages on the bus that were not ours.", func() float64 { return float64(s.bus.Health().Undecodable) })
 	m.Counter("llmctl_bus_reconnects_total", "Subscriptions that were made anew.", func() float64 { return float64(s.bus.Health().Reconnects) })
+	s.measureQueues(m)
 	if s.realtime != nil {
 		s.realtime.measure(m)
 	}

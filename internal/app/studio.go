@@ -60,7 +60,10 @@ type studio struct {
 	providers  *providers
 	engine     *run.Engine
 	queue      *queue.Client
-	worker     *workSide // nil: this process works nothing
+	meter      *queue.Meter
+	board      *queue.Board
+	console    *riverConsole // nil: this process serves nothing
+	worker     *workSide     // nil: this process works nothing
 	schedules  *schedule.Store
 	beat       *beatSide     // nil: this process schedules nothing
 	realtime   *realtimeSide // nil: this process serves nothing
@@ -97,10 +100,11 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
 		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Now: s.now, Logger: s.log,
 	})
+	s.meter = queue.NewMeter(s.db, s.log, s.now)
 	if o.sides.work {
 		s.worker, err = newWorkSide(s, client)
 	} else {
-		s.queue, err = queue.NewClient(queue.Options{DB: s.db, Logger: s.log})
+		s.queue, err = queue.NewClient(queue.Options{DB: s.db, Logger: s.log, Meter: s.meter})
 	}
 	if err != nil {
 		return nil, err
@@ -112,8 +116,12 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 			return nil, err
 		}
 	}
+	s.board = queue.NewBoard(s.db, s.queue, s.events, s.now)
 	if o.sides.web {
 		if s.realtime, err = newRealtime(s); err != nil {
+			return nil, err
+		}
+		if s.console, err = newRiverConsole(s); err != nil {
 			return nil, err
 		}
 		s.buildAPI()
@@ -144,7 +152,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	if s.access != nil {
 		out = append(out, s.access) // ends last, when no request is left
 	}
-	out = append(out, s.bus)
+	out = append(out, s.bus, s.meter)
 	if s.foreign != nil {
 		out = append(out, s.foreign)
 	}
@@ -156,6 +164,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	}
 	if s.realtime != nil {
 		out = append(out, s.realtime.services()...)
+		out = append(out, s.console)
 	}
 	if s.worker != nil {
 		out = append(out, s.queue, s.worker.sweeper)

@@ -41,7 +41,8 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	}
 	runner := node.NewRunner(node.RunnerOptions{
 		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker,
-		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log,
+		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log, Meter: s.meter,
+		Chain:     func() bool { return !s.queue.Draining() },
 		Contended: func(queue string) bool { return s.queue.Contended(queue) },
 	})
 	w.registry = queue.NewRegistry(queue.RegistryOptions{
@@ -52,6 +53,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 				runner.Cancel(h.NodeRunID)
 			}
 		},
+		Draining: func(draining bool) { s.queue.SetDraining(draining) }, Events: s.events,
 		Dead: func() {
 			s.log.Error("this worker was declared dead: it stood still, or could not reach the database; others have its work")
 			if s.buried != nil {
@@ -64,11 +66,13 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency,
 		Worker: worker, Fresh: w.registry.Fresh,
 		Handlers: []queue.Handler{{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain}},
+		Meter:    s.meter,
 	})
 	if err != nil {
 		return nil, err
 	}
 	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{notedRecovery{queue.NewNodes(s.db, s.engine), s}}, s.log)
+	w.sweeper.Announce(s.events)
 	return w, nil
 }
 

@@ -48,9 +48,7 @@ func (s *server) registerHealth() {
 }
 
 func (s *server) registerOperations() {
-	handle(s, route{
-		method: http.MethodGet, path: "/workers", id: "list-workers", tag: "operations", permission: auth.Read,
-		summary: "Worker processes that are alive, with what each runs",
-	}, s.listWorkers)
+	s.registerWorkers()
+	s.registerQueues()
 	s.registerRealtime()
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/llmctl/studio/internal/httpapi"
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
@@ -122,6 +123,8 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 	box, err := secret.New(bytes.Repeat([]byte{7}, secret.KeySize))
 	require.NoError(t, err)
 	log := event.NewLog(nil, time.Now)
+	jobs, err := queue.NewClient(queue.Options{DB: b.db, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
 	d := httpapi.Deps{
 		DB: b.db, Log: log, Auth: b.auth, Flowcharts: store.New(b.db, log, time.Now),
 		Catalog: catalog.New(b.db, log, box, secret.Fingerprint),
@@ -129,6 +132,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 			DB: b.db, Log: log, Jobs: noJobs{}, Signaller: noJobs{}, ExecutorFor: func(string) string { return "inline" }, Now: time.Now,
 		}),
 		Schedules: schedule.NewStore(b.db, log),
+		Queues:    queue.NewBoard(b.db, jobs, log, time.Now),
 		Providers: &fakeProviders{calls: b.calls}, Page: page(),
 		Ready:     func(context.Context) []string { return b.ready },
 		APIPrefix: "/api", WebPrefix: "/web", SocketPath: "/socket.io", Transports: []string{"websocket", "polling"},

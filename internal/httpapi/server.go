@@ -22,6 +22,7 @@ import (
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
@@ -36,6 +37,8 @@ type Deps struct {
 	Catalog    *catalog.Catalog
 	Engine     *run.Engine
 	Schedules  *schedule.Store
+	Queues     *queue.Board
+	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
 	Providers  Providers
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
@@ -134,6 +137,10 @@ func (s *server) mount() {
 	s.mux.Handle("GET "+d.APIPrefix+"/openapi.json", s.signedIn(s.document((*huma.OpenAPI).MarshalJSON, "application/openapi+json")))
 	s.mux.Handle("GET "+d.APIPrefix+"/openapi.yaml", s.signedIn(s.document((*huma.OpenAPI).YAML, "application/openapi+yaml")))
 	s.mux.HandleFunc(d.APIPrefix, s.unknown)
+	if d.River != nil {
+		s.mux.Handle(d.APIPrefix+riverPath, s.river())
+		s.mux.Handle(d.APIPrefix+riverPath+"/", s.river())
+	}
 	s.mux.HandleFunc("/", s.unknown)
 	if d.Sockets != nil {
 		for _, path := range s.socketPaths() {
@@ -288,6 +295,10 @@ func (s *server) unknown(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, http.StatusMethodNotAllowed, r.Method+" is not accepted here; accepted are "+strings.Join(allowed, ", ")+".")
 		return
 	}
+	s.notFound(w, r)
+}
+
+func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 	at := proxyfix.From(r)
 	writeProblem(w, r, http.StatusNotFound, "There is nothing at "+at.Path(r.URL.Path)+". "+at.Path(s.deps.APIPrefix)+"/docs lists the operations.")
 }

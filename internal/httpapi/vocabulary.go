@@ -34,6 +34,8 @@ func vocabulary() []member {
 		{entries, "usage", nullable[run.Usage]},
 		{[]string{"TaskView", "NodeControlOutputBody"}, "cancellation", nullable[run.Receipt]},
 		{[]string{"Receipt"}, "worker", nullable[run.ReceiptWorker]},
+		{[]string{"QueueView", "QueueOutputBody"}, "paused", nullable[pauseView]},
+		{[]string{"JobView", "DeadView"}, "target", nullable[targetView]},
 		{[]string{"Envelope"}, "payload", object(false)},
 		{[]string{"Envelope"}, "runtime", object(true)},
 		{[]string{"ModelView"}, "config", object(true)},

@@ -39,8 +39,18 @@ type RunnerOptions struct {
 	Fresh     func() bool // whether this worker may start side effects
 	// Contended reports whether work of another queue waits for this worker; nil: never.
 	Contended func(queue string) bool
+	Chain     func() bool // whether it may go on with what follows from a node run; nil: always
+	Meter     Meter       // nil: nobody counts
 	Now       func() time.Time
 	Logger    *slog.Logger
+}
+
+// Meter counts what the queues do.
+type Meter interface {
+	// Enqueued counts node runs that went to a worker without a job of their own.
+	Enqueued(queue string, n int)
+	// Worked counts an attempt that ended.
+	Worked(queue string, waited, took time.Duration, failed bool)
 }
 
 // Runner works the node runs that this process claims.
@@ -87,7 +97,7 @@ func (r *Runner) Work(ctx context.Context, nodeRunID int64) {
 // goesOn reports whether this worker may go on with what follows from a node run
 // without a job of its own.
 func (r *Runner) goesOn(queue string) bool {
-	return !r.isDraining() && r.o.Fresh() && (r.o.Contended == nil || !r.o.Contended(queue))
+	return !r.isDraining() && r.o.Fresh() && (r.o.Chain == nil || r.o.Chain()) && (r.o.Contended == nil || !r.o.Contended(queue))
 }
 
 // attempt works one claimed attempt to its end and gives the next claim, if any.
@@ -104,13 +114,32 @@ func (r *Runner) attempt(ctx context.Context, claim *run.Claim, chain bool) *run
 
 	r.hold(claim, cancel)
 	defer r.release(claim)
+	began := r.o.Now()
 	res := r.execute(limited, a)
 	if errors.Is(context.Cause(limited), errHandOver) && res.Status != run.Succeeded {
 		res = run.Result{Status: run.Lost, Stages: res.Stages, Error: &run.Failure{
 			Code: run.CodeHandedOver, Retryable: true, Message: "The worker was stopped and handed the node over.",
 		}}
 	}
-	return r.finish(commit, a, res, chain && r.goesOn(claim.NodeRun.Queue))
+	next := r.finish(commit, a, res, chain && r.goesOn(claim.NodeRun.Queue))
+	r.count(&claim.NodeRun, began, res.Status, next)
+	return next
+}
+
+// count tells the meter of an attempt that ended. An attempt waits from when it was
+// due, not from when it was queued: a retry's back-off is no waiting.
+func (r *Runner) count(n *run.NodeRun, began time.Time, status run.Status, next *run.Claim) {
+	if r.o.Meter == nil {
+		return
+	}
+	due := n.RunAfter
+	if n.QueuedAt != nil && n.QueuedAt.After(due) {
+		due = *n.QueuedAt
+	}
+	r.o.Meter.Worked(n.Queue, max(began.Sub(due), 0), r.o.Now().Sub(began), status == run.Failed || status == run.Lost)
+	if next != nil {
+		r.o.Meter.Enqueued(next.NodeRun.Queue, 1)
+	}
 }
 
 // execute prepares the attempt's payload and has the executor run it.

@@ -68,15 +68,6 @@ table audit_event
     CREATE INDEX audit_event_app_user_id ON public.audit_event USING btree (app_user_id)
     CREATE INDEX audit_event_project_id ON public.audit_event USING btree (project_id, id DESC)
     CREATE UNIQUE INDEX audit_event_pkey ON public.audit_event USING btree (id)
-table beat_process
-    id uuid not null
-    hostname text not null
-    pid integer not null
-    version text not null
-    beat_at timestamp with time zone not null default now()
-    started_at timestamp with time zone not null default now()
-    constraint beat_process_pkey PRIMARY KEY (id)
-    CREATE UNIQUE INDEX beat_process_pkey ON public.beat_process USING btree (id)
 table blob
     sha256 bytea not null
     size bigint not null
@@ -157,8 +148,6 @@ table flowchart_run
     finished_at timestamp with time zone
     output_blob bytea
     output_bytes bigint
-    schedule_id bigint
-    due_at timestamp with time zone
     paused_at timestamp with time zone
     cancel_requested_at timestamp with time zone
     retry_from bigint
@@ -171,18 +160,15 @@ table flowchart_run
     constraint flowchart_run_pkey PRIMARY KEY (id)
     constraint flowchart_run_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
     constraint flowchart_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES flowchart_run(id)
-    constraint flowchart_run_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES schedule(id)
     constraint flowchart_run_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'pausing'::text, 'paused'::text, 'cancelling'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
     CREATE INDEX flowchart_run_app_user_id ON public.flowchart_run USING btree (app_user_id)
     CREATE INDEX flowchart_run_deadline ON public.flowchart_run USING btree (deadline_at) WHERE ((finished_at IS NULL) AND (deadline_at IS NOT NULL))
-    CREATE INDEX flowchart_run_finished_at ON public.flowchart_run USING btree (finished_at, id) WHERE (finished_at IS NOT NULL)
     CREATE INDEX flowchart_run_flowchart_id ON public.flowchart_run USING btree (flowchart_id, id DESC)
     CREATE INDEX flowchart_run_flowchart_version_id ON public.flowchart_run USING btree (flowchart_version_id)
     CREATE INDEX flowchart_run_live ON public.flowchart_run USING btree (id) WHERE (finished_at IS NULL)
     CREATE INDEX flowchart_run_output_blob ON public.flowchart_run USING btree (output_blob) WHERE (output_blob IS NOT NULL)
     CREATE INDEX flowchart_run_project_id ON public.flowchart_run USING btree (project_id, id DESC)
     CREATE INDEX flowchart_run_retry_of ON public.flowchart_run USING btree (retry_of)
-    CREATE INDEX flowchart_run_schedule_id ON public.flowchart_run USING btree (schedule_id, id DESC) WHERE (schedule_id IS NOT NULL)
     CREATE UNIQUE INDEX flowchart_run_pkey ON public.flowchart_run USING btree (id)
     CREATE TRIGGER flowchart_run_final BEFORE UPDATE OF status ON public.flowchart_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
 table flowchart_version
@@ -338,33 +324,16 @@ table node_run
     constraint node_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES node_run(id)
     constraint node_run_reused_from_fkey FOREIGN KEY (reused_from) REFERENCES node_run(id)
     constraint node_run_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'waiting'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])))
+    CREATE INDEX node_run_failed ON public.node_run USING btree (queue, id DESC) WHERE (error IS NOT NULL)
     CREATE INDEX node_run_flowchart_id ON public.node_run USING btree (flowchart_id)
     CREATE INDEX node_run_live ON public.node_run USING btree (run_after) WHERE (finished_at IS NULL)
     CREATE INDEX node_run_output_blob ON public.node_run USING btree (output_blob) WHERE (output_blob IS NOT NULL)
     CREATE INDEX node_run_project_id ON public.node_run USING btree (project_id, id DESC)
-    CREATE INDEX node_run_quick_finished_at ON public.node_run USING btree (finished_at, id) WHERE ((finished_at IS NOT NULL) AND (flowchart_run_id IS NULL))
     CREATE INDEX node_run_retry_of ON public.node_run USING btree (retry_of)
     CREATE INDEX node_run_reused_from ON public.node_run USING btree (reused_from) WHERE (reused_from IS NOT NULL)
     CREATE UNIQUE INDEX node_run_flowchart_run_id_flowchart_node_id_execution_index_key ON public.node_run USING btree (flowchart_run_id, flowchart_node_id, execution_index)
     CREATE UNIQUE INDEX node_run_pkey ON public.node_run USING btree (id)
     CREATE TRIGGER node_run_final BEFORE UPDATE OF status ON public.node_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
-table periodic_task
-    name text not null
-    host text not null default ''::text
-    period_seconds double precision not null
-    next_at timestamp with time zone
-    claims bigint not null default 0
-    lease_until timestamp with time zone
-    due_at timestamp with time zone
-    started_at timestamp with time zone
-    finished_at timestamp with time zone
-    outcome text
-    error text not null default ''::text
-    detail jsonb not null default '{}'::jsonb
-    constraint periodic_task_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'interrupted'::text])))
-    constraint periodic_task_period_seconds_check CHECK ((period_seconds > (0)::double precision))
-    constraint periodic_task_pkey PRIMARY KEY (name, host)
-    CREATE UNIQUE INDEX periodic_task_pkey ON public.periodic_task USING btree (name, host)
 table project
     id bigint not null identity
     name text not null
@@ -388,76 +357,24 @@ table provider
     constraint provider_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
     CREATE UNIQUE INDEX provider_name ON public.provider USING btree (project_id, lower(name))
     CREATE UNIQUE INDEX provider_pkey ON public.provider USING btree (id)
-table retention_progress
-    what text not null
-    finished_at timestamp with time zone not null
-    id bigint not null
-    constraint retention_progress_pkey PRIMARY KEY (what)
-    CREATE UNIQUE INDEX retention_progress_pkey ON public.retention_progress USING btree (what)
-table schedule
-    id bigint not null identity
-    project_id bigint not null default 1
-    name text not null
-    target_kind text not null
-    flowchart_id bigint
-    input jsonb not null default '{}'::jsonb
-    cron text not null
-    time_zone text not null
-    jitter_seconds integer not null default 0
-    missed_policy text not null
-    catch_up_limit integer not null default 1
-    overlap_policy text not null
-    enabled boolean not null default true
-    next_due_at timestamp with time zone
-    next_fire_at timestamp with time zone
+table queue_minute
+    minute timestamp with time zone not null
+    queue text not null
+    enqueued bigint not null
+    finished bigint not null
+    failed bigint not null
+    waited bigint[] not null
+    took bigint[] not null
+    constraint queue_minute_pkey PRIMARY KEY (minute, queue)
+    CREATE UNIQUE INDEX queue_minute_pkey ON public.queue_minute USING btree (minute, queue)
+table queue_pause
+    queue text not null
+    paused_at timestamp with time zone not null default now()
     app_user_id bigint
-    revision bigint not null default 1
-    created_at timestamp with time zone not null default now()
-    updated_at timestamp with time zone not null default now()
-    deleted_at timestamp with time zone
-    constraint schedule_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
-    constraint schedule_catch_up_limit_check CHECK (((catch_up_limit >= 1) AND (catch_up_limit <= 100)))
-    constraint schedule_check CHECK (((target_kind = 'flowchart'::text) = (flowchart_id IS NOT NULL)))
-    constraint schedule_check1 CHECK (((next_due_at IS NULL) = (next_fire_at IS NULL)))
-    constraint schedule_check2 CHECK (((next_due_at IS NULL) OR (enabled AND (deleted_at IS NULL))))
-    constraint schedule_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
-    constraint schedule_jitter_seconds_check CHECK (((jitter_seconds >= 0) AND (jitter_seconds <= 3600)))
-    constraint schedule_missed_policy_check CHECK ((missed_policy = ANY (ARRAY['skip'::text, 'catch_up'::text])))
-    constraint schedule_name_check CHECK ((name <> ''::text))
-    constraint schedule_overlap_policy_check CHECK ((overlap_policy = ANY (ARRAY['allow'::text, 'skip'::text])))
-    constraint schedule_pkey PRIMARY KEY (id)
-    constraint schedule_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
-    constraint schedule_target_kind_check CHECK ((target_kind = 'flowchart'::text))
-    CREATE INDEX schedule_app_user_id ON public.schedule USING btree (app_user_id)
-    CREATE INDEX schedule_flowchart_id ON public.schedule USING btree (flowchart_id)
-    CREATE INDEX schedule_listing ON public.schedule USING btree (project_id, id DESC) WHERE (deleted_at IS NULL)
-    CREATE INDEX schedule_next_fire_at ON public.schedule USING btree (next_fire_at) WHERE (next_fire_at IS NOT NULL)
-    CREATE UNIQUE INDEX schedule_pkey ON public.schedule USING btree (id)
-table schedule_firing
-    id bigint not null identity
-    schedule_id bigint not null
-    due_at timestamp with time zone not null
-    fired_at timestamp with time zone not null default now()
-    origin text not null
-    outcome text not null
-    missed integer not null default 0
-    reason text not null default ''::text
-    message text not null default ''::text
-    flowchart_run_id bigint
-    constraint schedule_firing_check CHECK (((outcome = 'missed'::text) = (missed > 0)))
-    constraint schedule_firing_check1 CHECK (((outcome = 'started'::text) OR (flowchart_run_id IS NULL)))
-    constraint schedule_firing_flowchart_run_id_fkey FOREIGN KEY (flowchart_run_id) REFERENCES flowchart_run(id) ON DELETE SET NULL
-    constraint schedule_firing_missed_check CHECK ((missed >= 0))
-    constraint schedule_firing_origin_check CHECK ((origin = ANY (ARRAY['due'::text, 'catch_up'::text, 'manual'::text])))
-    constraint schedule_firing_outcome_check CHECK ((outcome = ANY (ARRAY['started'::text, 'skipped'::text, 'missed'::text, 'failed'::text])))
-    constraint schedule_firing_pkey PRIMARY KEY (id)
-    constraint schedule_firing_schedule_id_due_at_key UNIQUE (schedule_id, due_at)
-    constraint schedule_firing_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES schedule(id) ON DELETE CASCADE
-    CREATE INDEX schedule_firing_fired_at ON public.schedule_firing USING btree (fired_at)
-    CREATE INDEX schedule_firing_flowchart_run_id ON public.schedule_firing USING btree (flowchart_run_id)
-    CREATE INDEX schedule_firing_listing ON public.schedule_firing USING btree (schedule_id, id DESC)
-    CREATE UNIQUE INDEX schedule_firing_pkey ON public.schedule_firing USING btree (id)
-    CREATE UNIQUE INDEX schedule_firing_schedule_id_due_at_key ON public.schedule_firing USING btree (schedule_id, due_at)
+    constraint queue_pause_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint queue_pause_pkey PRIMARY KEY (queue)
+    CREATE INDEX queue_pause_app_user_id ON public.queue_pause USING btree (app_user_id)
+    CREATE UNIQUE INDEX queue_pause_pkey ON public.queue_pause USING btree (queue)
 table schema_level
     only_row boolean not null default true
     level integer not null
@@ -519,9 +436,16 @@ table worker_process
     stopped_at timestamp with time zone
     tombstone_at timestamp with time zone
     level integer not null default 1
+    rss_bytes bigint
+    cpu_cores real
+    goroutines integer
+    draining_at timestamp with time zone
+    draining_by bigint
     watched_beat bigint
     watched_since timestamp with time zone
+    constraint worker_process_draining_by_fkey FOREIGN KEY (draining_by) REFERENCES app_user(id) ON DELETE SET NULL
     constraint worker_process_pkey PRIMARY KEY (id)
     CREATE INDEX worker_process_alive ON public.worker_process USING btree (beat_at) WHERE ((stopped_at IS NULL) AND (tombstone_at IS NULL))
+    CREATE INDEX worker_process_draining_by ON public.worker_process USING btree (draining_by) WHERE (draining_by IS NOT NULL)
     CREATE INDEX worker_process_owner ON public.worker_process USING btree (owner)
     CREATE UNIQUE INDEX worker_process_pkey ON public.worker_process USING btree (id)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,6 +48,8 @@ type Options struct {
 	// Handlers are one for each kind that this process works; jobs of other kinds are
 	// left to others.
 	Handlers []Handler
+	// Meter is told of the jobs that are put into queues; nil: nobody counts.
+	Meter *Meter
 }
 
 // Client inserts jobs and, if it has queues, works them.
@@ -58,6 +61,8 @@ type Client struct {
 
 	handOver func() // ends the time that jobs have to end by themselves: closes handed
 	handed   chan struct{}
+
+	draining atomic.Bool // takes no new jobs
 }
 
 // NewClient makes a client; Run starts the working side.
@@ -130,7 +135,7 @@ func (c *Client) consumer(pool *pgxpool.Pool) (*river.Client[pgx.Tx], error) {
 		public[riverName(q)] = q
 		cfg.Queues[riverName(q)] = river.QueueConfig{MaxWorkers: c.o.Slots}
 	}
-	client, err := river.NewClient(newDriver(pool, &fetching{slots: c.slots, public: public, fresh: c.o.Fresh}), cfg)
+	client, err := river.NewClient(newDriver(pool, &fetching{slots: c.slots, public: public, fresh: c.takes}), cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make queue client: %w", err)
 	}
@@ -163,6 +168,9 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 		ready()
 		<-ctx.Done()
 		return nil
+	}
+	if err := c.reassertPauses(ctx); err != nil {
+		return err
 	}
 	pool, err := c.marksPool(ctx)
 	if err != nil {

@@ -89,10 +89,15 @@ func (c *Client) Insert(ctx context.Context, tx *postgres.Tx, pointers []Pointer
 	if err := c.insert(ctx, tx, params); err != nil {
 		return fmt.Errorf("insert jobs: %w", err)
 	}
-	if len(wake) > 0 {
-		after := context.WithoutCancel(ctx)
-		tx.AfterCommit(func() { c.bell.ring(after, wake) })
-	}
+	after := context.WithoutCancel(ctx)
+	tx.AfterCommit(func() {
+		for _, p := range pointers {
+			c.o.Meter.Enqueued(p.Queue, 1)
+		}
+		if len(wake) > 0 {
+			c.bell.ring(after, wake)
+		}
+	})
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
 )
 
@@ -39,6 +40,10 @@ type RegistryOptions struct {
 	Orders func(held []Held)
 	// Dead is called once if this worker finds that it was declared dead.
 	Dead func()
+	// Draining is told with each beat whether this worker is to take nothing new; nil: nobody is.
+	Draining func(draining bool)
+	// Events are told of workers that come and go; nil: none.
+	Events *event.Log
 }
 
 // Held is an attempt that a worker holds.
@@ -52,10 +57,11 @@ type Registry struct {
 	o    RegistryOptions
 	last atomic.Int64 // unix nanoseconds of the beginning of the last successful beat
 	dead atomic.Bool
+	use  sampler // of the beat
 }
 
 // NewRegistry makes a registry; Register inserts the row.
-func NewRegistry(o RegistryOptions) *Registry { return &Registry{o: o} }
+func NewRegistry(o RegistryOptions) *Registry { return &Registry{o: o, use: sampler{now: o.Now}} }
 
 // Register inserts this worker's row and tombstones the workers that the same
 // owner left behind: the caller holds the owner's lock, so they cannot be alive.
@@ -75,7 +81,7 @@ func (r *Registry) Register(ctx context.Context) (int64, error) {
 		if err != nil {
 			return fmt.Errorf("register worker: %w", err)
 		}
-		return nil
+		return announceWorker(r.o.Events, tx, r.o.ID, WorkerJoined)
 	})
 	if err == nil {
 		r.last.Store(r.o.Now().UnixNano())
@@ -125,23 +131,25 @@ func (r *Registry) beat(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) 
 			return nil, fmt.Errorf("connect: %w", err)
 		}
 	}
+	use := r.use.sample()
 	rows, err := conn.Query(ctx, `
 		WITH me AS (
-			UPDATE worker_process SET beat = beat + 1, beat_at = now()
-			WHERE id = $1 AND tombstone_at IS NULL AND stopped_at IS NULL RETURNING id
+			UPDATE worker_process SET beat = beat + 1, beat_at = now(), rss_bytes = nullif($2::bigint, 0), cpu_cores = $3, goroutines = $4
+			WHERE id = $1 AND tombstone_at IS NULL AND stopped_at IS NULL RETURNING id, draining_at
 		)
-		SELECT me.id IS NOT NULL, coalesce(a.node_run_id, 0), coalesce(a.number, 0)
+		SELECT me.id IS NOT NULL, me.draining_at IS NOT NULL, coalesce(a.node_run_id, 0), coalesce(a.number, 0)
 		FROM (SELECT 1) one LEFT JOIN me ON true
-		LEFT JOIN node_attempt a ON a.worker_process_id = me.id AND a.finished_at IS NULL AND a.cancel_requested_at IS NOT NULL`, r.o.ID)
+		LEFT JOIN node_attempt a ON a.worker_process_id = me.id AND a.finished_at IS NULL AND a.cancel_requested_at IS NOT NULL`,
+		r.o.ID, use.RSSBytes, use.CPUCores, use.Goroutines)
 	if err != nil {
 		closeConn(ctx, conn)
 		return nil, fmt.Errorf("beat: %w", err)
 	}
-	alive := false
+	alive, draining := false, false
 	var orders []Held
 	for rows.Next() {
 		var h Held
-		if err := rows.Scan(&alive, &h.NodeRunID, &h.Attempt); err != nil {
+		if err := rows.Scan(&alive, &draining, &h.NodeRunID, &h.Attempt); err != nil {
 			rows.Close()
 			closeConn(ctx, conn)
 			return nil, fmt.Errorf("beat: %w", err)
@@ -155,6 +163,9 @@ func (r *Registry) beat(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) 
 		return nil, fmt.Errorf("beat: %w", err)
 	}
 	r.heard(alive, began, orders)
+	if alive && r.o.Draining != nil {
+		r.o.Draining(draining)
+	}
 	return conn, nil
 }
 
@@ -176,7 +187,13 @@ func (r *Registry) heard(alive bool, began time.Time, orders []Held) {
 func (r *Registry) retire(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	_, err := r.o.DB.Exec(ctx, `UPDATE worker_process SET stopped_at = now() WHERE id = $1 AND stopped_at IS NULL`, r.o.ID)
+	err := r.o.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE worker_process SET stopped_at = now() WHERE id = $1 AND stopped_at IS NULL`, r.o.ID)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return announceWorker(r.o.Events, tx, r.o.ID, WorkerStopped)
+	})
 	if err != nil {
 		return fmt.Errorf("retire worker: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
 )
 
@@ -47,12 +48,16 @@ type Sweeper struct {
 	domains []Domain
 	log     *slog.Logger
 	watch   watch
+	events  *event.Log // told of workers that died; nil: nobody is
 }
 
 // NewSweeper makes a sweeper.
 func NewSweeper(db *postgres.DB, client *Client, domains []Domain, log *slog.Logger) *Sweeper {
 	return &Sweeper{db: db, client: client, domains: domains, log: log, watch: watch{db: db, me: uuid.New()}}
 }
+
+// Announce has log told of workers that this sweeper declares dead.
+func (s *Sweeper) Announce(log *event.Log) { s.events = log }
 
 // Name names the service.
 func (s *Sweeper) Name() string { return "recovery sweep" }
@@ -187,12 +192,19 @@ func (s *Sweeper) replaceLost(ctx context.Context, d Domain) (int, error) {
 func (s *Sweeper) bury(ctx context.Context, dead []beat) (int, error) {
 	buried := 0
 	for _, d := range dead {
-		tag, err := s.db.Exec(ctx, `UPDATE worker_process SET tombstone_at = now()
-			WHERE id = $1 AND beat = $2 AND tombstone_at IS NULL AND stopped_at IS NULL`, d.ID, d.Count)
+		died := false
+		err := s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+			tag, err := tx.Exec(ctx, `UPDATE worker_process SET tombstone_at = now()
+				WHERE id = $1 AND beat = $2 AND tombstone_at IS NULL AND stopped_at IS NULL`, d.ID, d.Count)
+			if died = err == nil && tag.RowsAffected() > 0; !died {
+				return err
+			}
+			return announceWorker(s.events, tx, d.ID, WorkerDied)
+		})
 		if err != nil {
 			return buried, fmt.Errorf("tombstone worker: %w", err)
 		}
-		if tag.RowsAffected() > 0 {
+		if died {
 			buried++
 			s.log.WarnContext(ctx, "worker declared dead", "worker_id", d.ID)
 		}

@@ -108,12 +108,14 @@ SELECT * FROM artifact WHERE node_run_id = $1 ORDER BY attempt, name;
 -- name: GetArtifact :one
 SELECT * FROM artifact WHERE id = $1;
 
--- The compare-and-set of a claim: only a queued, due node run, only for a worker that has not been declared dead.
+-- The compare-and-set of a claim: only a queued, due node run of a queue that is not paused, only for a worker that has not
+-- been declared dead.
 -- name: ClaimNodeRun :one
 UPDATE node_run n
 SET status = 'running', attempt = n.attempt + 1, started_at = coalesce(n.started_at, now()), current_stage = NULL
 WHERE n.id = @id AND n.status = 'queued' AND n.run_after <= now()
   AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = @worker_process_id AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM queue_pause p WHERE p.queue = n.queue)
 RETURNING n.*;
 
 -- name: InsertAttempt :one

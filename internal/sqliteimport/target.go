@@ -22,7 +22,7 @@ const workerID = "00000000-0000-7000-8000-000000000001"
 func ownTables() []string {
 	return []string{
 		"artifact", "blob", "event", "flowchart", "flowchart_run", "flowchart_version", "idempotency_key", "imported_row", "model",
-		"node_attempt", "node_run", "provider", "retention_progress", "schedule", "schedule_firing", "worker_process",
+		"node_attempt", "node_run", "provider", "queue_minute", "retention_progress", "schedule", "schedule_firing", "worker_process",
 	}
 }
 
@@ -31,13 +31,16 @@ func ownTables() []string {
 // settings are emptied but for the installation's own.
 func keptTables() []string {
 	return []string{
-		"api_key", "app_user", "audit_event", "beat_process", "event_stream", "login_failure", "periodic_task", "project", "schema_level", "session", "setting", "setup_token",
+		"api_key", "app_user", "audit_event", "beat_process", "event_stream", "login_failure", "periodic_task", "project", "queue_pause",
+		"schema_level", "session", "setting", "setup_token",
 		"web_worker", "liveness_watch",
 	}
 }
 
 // bookkeeping are tables of ours whose rows are no content.
-func bookkeeping() []string { return []string{"idempotency_key", "retention_progress", "worker_process"} }
+func bookkeeping() []string {
+	return []string{"idempotency_key", "queue_minute", "retention_progress", "worker_process"}
+}
 
 // ownSettings are sections that belong to the installation, not to its content.
 const ownSettings = `section NOT IN ('event_log', 'demo', 'retention')`

@@ -80,6 +80,26 @@ func (m *Metrics) Gauges(name, help, label string, f func() map[string]uint64) {
 	m.registry.MustRegister(&labelled{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f, kind: prometheus.GaugeValue})
 }
 
+// Figures is Gauges for values that are no counts; nil leaves the figure out.
+func (m *Metrics) Figures(name, help, label string, f func() map[string]float64) {
+	m.registry.MustRegister(&figures{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f})
+}
+
+type figures struct {
+	desc   *prometheus.Desc
+	values func() map[string]float64
+}
+
+// Describe implements prometheus.Collector.
+func (f *figures) Describe(out chan<- *prometheus.Desc) { out <- f.desc }
+
+// Collect implements prometheus.Collector.
+func (f *figures) Collect(out chan<- prometheus.Metric) {
+	for value, n := range f.values() {
+		out <- prometheus.MustNewConstMetric(f.desc, prometheus.GaugeValue, n, value)
+	}
+}
+
 // Distribution is a histogram at one moment: Counts has one more member than Bounds,
 // for what exceeds them all, and each counts its own bucket only.
 type Distribution struct {

@@ -14,6 +14,7 @@ import { Route as SetupRouteImport } from './routes/setup'
 import { Route as SignInRouteImport } from './routes/sign-in'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppQueuesRouteImport } from './routes/_app/queues'
 import { Route as AppRealtimeRouteImport } from './routes/_app/realtime'
 import { Route as AppSettingsRouteImport } from './routes/_app/settings'
 import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts/index'
@@ -45,6 +46,11 @@ const AppIndexRoute = AppIndexRouteImport.update({
 const AppModelsRoute = AppModelsRouteImport.update({
   id: '/models',
   path: '/models',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppQueuesRoute = AppQueuesRouteImport.update({
+  id: '/queues',
+  path: '/queues',
   getParentRoute: () => AppRoute,
 } as any)
 const AppRealtimeRoute = AppRealtimeRouteImport.update({
@@ -94,6 +100,7 @@ export interface FileRoutesByFullPath {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
   '/models': typeof AppModelsRoute
+  '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
@@ -107,6 +114,7 @@ export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
   '/models': typeof AppModelsRoute
+  '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
   '/': typeof AppIndexRoute
@@ -123,6 +131,7 @@ export interface FileRoutesById {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
   '/_app/models': typeof AppModelsRoute
+  '/_app/queues': typeof AppQueuesRoute
   '/_app/realtime': typeof AppRealtimeRoute
   '/_app/settings': typeof AppSettingsRoute
   '/_app/': typeof AppIndexRoute
@@ -140,6 +149,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/sign-in'
     | '/models'
+    | '/queues'
     | '/realtime'
     | '/settings'
     | '/flowcharts/$flowchartId'
@@ -153,6 +163,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/sign-in'
     | '/models'
+    | '/queues'
     | '/realtime'
     | '/settings'
     | '/'
@@ -168,6 +179,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/sign-in'
     | '/_app/models'
+    | '/_app/queues'
     | '/_app/realtime'
     | '/_app/settings'
     | '/_app/'
@@ -220,6 +232,13 @@ declare module '@tanstack/react-router' {
       path: '/models'
       fullPath: '/models'
       preLoaderRoute: typeof AppModelsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/queues': {
+      id: '/_app/queues'
+      path: '/queues'
+      fullPath: '/queues'
+      preLoaderRoute: typeof AppQueuesRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/realtime': {
@@ -283,6 +302,7 @@ declare module '@tanstack/react-router' {
 
 interface AppRouteChildren {
   AppModelsRoute: typeof AppModelsRoute
+  AppQueuesRoute: typeof AppQueuesRoute
   AppRealtimeRoute: typeof AppRealtimeRoute
   AppSettingsRoute: typeof AppSettingsRoute
   AppIndexRoute: typeof AppIndexRoute
@@ -296,6 +316,7 @@ interface AppRouteChildren {
 
 const AppRouteChildren: AppRouteChildren = {
   AppModelsRoute: AppModelsRoute,
+  AppQueuesRoute: AppQueuesRoute,
   AppRealtimeRoute: AppRealtimeRoute,
   AppSettingsRoute: AppSettingsRoute,
   AppIndexRoute: AppIndexRoute,

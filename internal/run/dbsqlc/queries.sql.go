@@ -48,6 +48,7 @@ UPDATE node_run n
 SET status = 'running', attempt = n.attempt + 1, started_at = coalesce(n.started_at, now()), current_stage = NULL
 WHERE n.id = $1 AND n.status = 'queued' AND n.run_after <= now()
   AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = $2 AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM queue_pause p WHERE p.queue = n.queue)
 RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at, n.output_blob, n.output_bytes, n.cancel_requested_at, n.finish_order, n.reused_from
 `
 
@@ -56,7 +57,8 @@ type ClaimNodeRunParams struct {
 	WorkerProcessID uuid.UUID
 }
 
-// The compare-and-set of a claim: only a queued, due node run, only for a worker that has not been declared dead.
+// The compare-and-set of a claim: only a queued, due node run of a queue that is not paused, only for a worker that has not
+// been declared dead.
 func (q *Queries) ClaimNodeRun(ctx context.Context, db DBTX, arg ClaimNodeRunParams) (NodeRun, error) {
 	row := db.QueryRow(ctx, claimNodeRun, arg.ID, arg.WorkerProcessID)
 	var i NodeRun

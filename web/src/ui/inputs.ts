@@ -3,6 +3,7 @@ import "./mantine-inputs.css";
 
 export {
   Autocomplete,
+  Checkbox,
   Input,
   MultiSelect,
   NumberInput,

@@ -6,6 +6,7 @@ import {
   IconLayoutDashboard,
   IconSchema,
   IconSettings,
+  IconStack2,
   type TablerIcon,
 } from "@tabler/icons-react";
 
@@ -21,6 +22,7 @@ export const navigation: Entry[] = [
   { to: "/runs", label: "Runs", icon: IconActivity },
   { to: "/schedules", label: "Schedules", icon: IconCalendarClock },
   { to: "/models", label: "Models", icon: IconCpu },
+  { to: "/queues", label: "Queues", icon: IconStack2 },
   { to: "/realtime", label: "Realtime", icon: IconBroadcast },
   { to: "/settings", label: "Settings", icon: IconSettings },
 ];

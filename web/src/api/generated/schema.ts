@@ -763,6 +763,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/queues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All queues: what waits, who takes it, how fast */
+        get: operations["list-queues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A queue, with its waiting and running times by minute */
+        get: operations["get-queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/dead": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What failed for good or could not be worked, newest first, with why */
+        get: operations["list-dead-jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/dead/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Retry dead items, with an answer for each; what was retried already is not retried again */
+        post: operations["retry-dead-jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs of a queue, those that were due first, with what they point at */
+        get: operations["list-queue-jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have nobody take from a queue; what runs goes on */
+        post: operations["pause-queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queues/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a paused queue worked again */
+        post: operations["resume-queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ready": {
         parameters: {
             query?: never;
@@ -848,146 +967,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/schedules": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Schedules, the system's periodic work, and the schedulers that live */
-        get: operations["list-schedules"];
-        put?: never;
-        /** Create a schedule */
-        post: operations["create-schedule"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/schedules/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** A schedule */
-        get: operations["get-schedule"];
-        put?: never;
-        post?: never;
-        /** Delete a schedule; its runs stay, and it can be restored */
-        delete: operations["delete-schedule"];
-        options?: never;
-        head?: never;
-        /** Change a schedule; its next time is computed from now */
-        patch: operations["update-schedule"];
-        trace?: never;
-    };
-    "/api/schedules/{id}/fire": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Start its run now, whatever its times and policies */
-        post: operations["fire-schedule"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/schedules/{id}/firings": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What became of its times, newest first */
-        get: operations["list-schedule-firings"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/schedules/{id}/restore": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Take a deletion back */
-        post: operations["restore-schedule"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/schedules/calendar": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How many firings come when, by schedule */
-        get: operations["get-schedule-calendar"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/schedules/preview": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** What a cron expression means, and its next times */
-        post: operations["preview-schedule"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/settings/retention": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How many days things are kept after their run has ended */
-        get: operations["get-retention-settings"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /** Change how many days things are kept; null means for ever */
-        patch: operations["update-retention-settings"];
-        trace?: never;
-    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -1031,10 +1010,44 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Worker processes that are alive, with what each runs */
+        /** Worker processes that are alive or ended within the last hour, with what each runs */
         get: operations["list-workers"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workers/{id}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a worker take nothing new, until it is resumed or ends; what it runs goes on */
+        post: operations["drain-worker"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workers/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a draining worker take work again */
+        post: operations["resume-worker"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1149,31 +1162,6 @@ export interface components {
             /** Format: int64 */
             bytes: number;
         };
-        CalendarBucket: {
-            /** Format: int64 */
-            count: number;
-            /** Format: int64 */
-            index: number;
-        };
-        CalendarOutputBody: {
-            /** Format: int64 */
-            bucket_count: number;
-            /** Format: int64 */
-            bucket_seconds: number;
-            /** Format: date-time */
-            from: string;
-            /** @description The next one to fire first */
-            schedules: components["schemas"]["CalendarStrip"][];
-            /** @description There are more schedules */
-            truncated: boolean;
-        };
-        CalendarStrip: {
-            /** @description Only those with firings */
-            buckets: components["schemas"]["CalendarBucket"][];
-            name: string;
-            /** Format: int64 */
-            schedule_id: number;
-        };
         Cancellation: {
             /** Format: int64 */
             asked: number;
@@ -1237,56 +1225,41 @@ export interface components {
             kind: "openai" | "anthropic" | "gemini" | "demo";
             name: string;
         };
-        CreateScheduleInputBody: {
-            /**
-             * Format: int32
-             * @description How many of them are caught up, the newest ones
-             * @default 1
-             */
-            catch_up_limit?: number;
-            /** @description Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly */
-            cron: string;
-            /** @description true if it is not given */
-            enabled?: boolean;
-            /** Format: int64 */
-            flowchart_id: number;
-            /** @description The input of its runs, an object */
-            input?: unknown;
-            /**
-             * Format: int32
-             * @description Each firing is moved by up to that much, always the same for a due time
-             */
-            jitter_seconds?: number;
-            /**
-             * @default flowchart
-             * @enum {string}
-             */
-            kind?: "flowchart";
-            /**
-             * @description What becomes of the times at which no scheduler ran
-             * @default catch_up
-             * @enum {string}
-             */
-            missed_policy?: "skip" | "catch_up";
-            name: string;
-            /**
-             * @description What becomes of a time at which the last run still runs
-             * @default skip
-             * @enum {string}
-             */
-            overlap_policy?: "allow" | "skip";
-            /**
-             * @description IANA name
-             * @default UTC
-             */
-            time_zone?: string;
-        };
         CreateUserInputBody: {
             email: string;
             /** @description At least 10 characters */
             password: string;
             /** @enum {string} */
             role: "admin" | "editor" | "viewer";
+        };
+        DeadView: {
+            /** Format: int32 */
+            attempts: number;
+            /** @description Of the failure */
+            code: string;
+            /** Format: date-time */
+            ended_at: string;
+            /** Format: int32 */
+            failures: number;
+            /** @description For example node_run-55 or job-7 */
+            id: string;
+            /**
+             * @description node_run: it failed for good; job: no worker could work it
+             * @enum {string}
+             */
+            kind: "node_run" | "job";
+            /**
+             * Format: int32
+             * @description Attempts that died with their worker
+             */
+            lost: number;
+            message: string;
+            /**
+             * Format: int64
+             * @description The newest run that is a retry of its run
+             */
+            retried_by: number | null;
+            target: components["schemas"]["TargetView"] | null;
         };
         Detail: {
             location: string;
@@ -1333,6 +1306,10 @@ export interface components {
             /** Format: int64 */
             node_run_id?: number;
             retryable: boolean;
+        };
+        FilterStruct: {
+            /** @description Only failures with this code */
+            code?: string;
         };
         Finding: {
             edge_id: string;
@@ -1468,6 +1445,22 @@ export interface components {
             ok: boolean;
             version: string;
         };
+        HeatView: {
+            took: number[][];
+            /** @description By minute as in history, then by bucket */
+            waited: number[][];
+        };
+        HistoryView: {
+            enqueued: number[];
+            /** @description Of the finished ones */
+            failed: number[];
+            finished: number[];
+            /**
+             * Format: date-time
+             * @description The first minute; one item each follows, the last one is the current minute
+             */
+            from: string;
+        };
         HolderView: {
             /**
              * Format: date-time
@@ -1486,6 +1479,29 @@ export interface components {
              */
             stopped_at: string | null;
             version: string;
+        };
+        JobView: {
+            /**
+             * Format: int32
+             * @description The attempt that runs; of others, those that there were
+             */
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description When it can be taken; of a running one, when it was
+             */
+            due_at: string;
+            /**
+             * Format: int64
+             * @description Of a running one the attempt's, else the job's
+             */
+            id: number;
+            kind: string;
+            /** Format: date-time */
+            queued_at: string;
+            target: components["schemas"]["TargetView"] | null;
+            /** @description Host of the worker that runs it */
+            worker: string;
         };
         ListedNodeView: {
             /** Format: int32 */
@@ -1631,12 +1647,6 @@ export interface components {
             /** @enum {string} */
             status: "cancelled" | "cancelling" | "degraded" | "failed" | "pending" | "queued" | "running" | "skipped" | "succeeded" | "waiting";
         };
-        OccurrenceView: {
-            /** Format: date-time */
-            at: string;
-            /** @description As a clock in the time zone shows it */
-            local: string;
-        };
         PageAccountView: {
             items: components["schemas"]["AccountView"][];
             next_cursor: string | null;
@@ -1649,8 +1659,16 @@ export interface components {
             items: components["schemas"]["AuditView"][];
             next_cursor: string | null;
         };
+        PageDeadView: {
+            items: components["schemas"]["DeadView"][];
+            next_cursor: string | null;
+        };
         PageFlowchartView: {
             items: components["schemas"]["FlowchartView"][];
+            next_cursor: string | null;
+        };
+        PageJobView: {
+            items: components["schemas"]["JobView"][];
             next_cursor: string | null;
         };
         PageListedNodeView: {
@@ -1673,10 +1691,6 @@ export interface components {
             items: components["schemas"]["ProviderView"][];
             next_cursor: string | null;
         };
-        PageScheduleFiringView: {
-            items: components["schemas"]["ScheduleFiringView"][];
-            next_cursor: string | null;
-        };
         PageVersionItemView: {
             items: components["schemas"]["VersionItemView"][];
             next_cursor: string | null;
@@ -1685,24 +1699,11 @@ export interface components {
             items: components["schemas"]["View"][];
             next_cursor: string | null;
         };
-        PageWorkerView: {
-            items: components["schemas"]["WorkerView"][];
-            next_cursor: string | null;
-        };
-        PreviewScheduleInputBody: {
-            /**
-             * Format: int64
-             * @default 5
-             */
-            count?: number;
-            cron: string;
-            /** @default UTC */
-            time_zone?: string;
-        };
-        PreviewScheduleOutputBody: {
-            cron: string;
-            description: string;
-            times: components["schemas"]["OccurrenceView"][];
+        PauseView: {
+            /** @description Who paused it; empty: not known any more */
+            by: string;
+            /** Format: date-time */
+            since: string;
         };
         Problem: {
             /**
@@ -1760,6 +1761,171 @@ export interface components {
             name: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        QueueOutputBody: {
+            /** Format: date-time */
+            at: string;
+            bounds_seconds: number[];
+            /**
+             * Format: int64
+             * @description Live workers that take from it
+             */
+            consumers: number;
+            /**
+             * Format: int64
+             * @description Node runs that failed for good and jobs that could not be worked, at most 1000 of each counted
+             */
+            dead: number;
+            /**
+             * Format: int64
+             * @description Live workers that would, but take nothing new
+             */
+            draining_consumers: number;
+            enqueued_per_minute: components["schemas"]["RateView"];
+            /** @description Attempts that ended, however */
+            finished_per_minute: components["schemas"]["RateView"];
+            /** Format: int64 */
+            free_slots: number;
+            heat: components["schemas"]["HeatView"];
+            history: components["schemas"]["HistoryView"];
+            name: string;
+            /** @description Jobs wait and nobody takes them */
+            no_consumer: boolean;
+            /** @description What keeps its jobs waiting and what to do, for people; empty: nothing */
+            notice: string;
+            paused: components["schemas"]["PauseView"] | null;
+            /**
+             * Format: int64
+             * @description Attempts that are held by a worker
+             */
+            running: number;
+            /**
+             * Format: int64
+             * @description Jobs that can be taken later: retries that wait for their time
+             */
+            scheduled: number;
+            /**
+             * Format: int64
+             * @description Of its consumers, which share them with their other queues
+             */
+            slots: number;
+            /** @description From begun to ended, over the last hour */
+            took: components["schemas"]["TimesView"];
+            /** @description From due to begun, over the last hour */
+            waited: components["schemas"]["TimesView"];
+            /**
+             * Format: int64
+             * @description Jobs that could be taken now
+             */
+            waiting: number;
+            /** @description There are more than that; they were not counted further */
+            waiting_more: boolean;
+            /**
+             * Format: double
+             * @description The same as an age, by the database's clock
+             */
+            waiting_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description Since when the oldest job could be taken
+             */
+            waiting_since: string | null;
+        };
+        QueuesOutputBody: {
+            /**
+             * Format: date-time
+             * @description The database's clock
+             */
+            at: string;
+            /** @description Upper bounds of the buckets of waited and took */
+            bounds_seconds: number[];
+            items: components["schemas"]["QueueView"][];
+            /** @description null: all are here */
+            next_cursor: string | null;
+            /** @description Of all live workers */
+            slots: components["schemas"]["SlotsView"];
+        };
+        QueueView: {
+            /**
+             * Format: int64
+             * @description Live workers that take from it
+             */
+            consumers: number;
+            /**
+             * Format: int64
+             * @description Node runs that failed for good and jobs that could not be worked, at most 1000 of each counted
+             */
+            dead: number;
+            /**
+             * Format: int64
+             * @description Live workers that would, but take nothing new
+             */
+            draining_consumers: number;
+            enqueued_per_minute: components["schemas"]["RateView"];
+            /** @description Attempts that ended, however */
+            finished_per_minute: components["schemas"]["RateView"];
+            /** Format: int64 */
+            free_slots: number;
+            history: components["schemas"]["HistoryView"];
+            name: string;
+            /** @description Jobs wait and nobody takes them */
+            no_consumer: boolean;
+            /** @description What keeps its jobs waiting and what to do, for people; empty: nothing */
+            notice: string;
+            paused: components["schemas"]["PauseView"] | null;
+            /**
+             * Format: int64
+             * @description Attempts that are held by a worker
+             */
+            running: number;
+            /**
+             * Format: int64
+             * @description Jobs that can be taken later: retries that wait for their time
+             */
+            scheduled: number;
+            /**
+             * Format: int64
+             * @description Of its consumers, which share them with their other queues
+             */
+            slots: number;
+            /** @description From begun to ended, over the last hour */
+            took: components["schemas"]["TimesView"];
+            /** @description From due to begun, over the last hour */
+            waited: components["schemas"]["TimesView"];
+            /**
+             * Format: int64
+             * @description Jobs that could be taken now
+             */
+            waiting: number;
+            /** @description There are more than that; they were not counted further */
+            waiting_more: boolean;
+            /**
+             * Format: double
+             * @description The same as an age, by the database's clock
+             */
+            waiting_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description Since when the oldest job could be taken
+             */
+            waiting_since: string | null;
+        };
+        RateView: {
+            /**
+             * Format: double
+             * @description Per minute, over the last minute
+             */
+            m1: number;
+            /**
+             * Format: double
+             * @description Per minute, over the last five
+             */
+            m5: number;
+            /**
+             * Format: double
+             * @description Per minute, over the last hour
+             */
+            m60: number;
         };
         ReadyOutputBody: {
             ready: boolean;
@@ -2013,27 +2179,19 @@ export interface components {
             /** Format: int32 */
             pid: number;
         };
-        RetentionView: {
+        RetriedView: {
             /**
-             * Format: int32
-             * @description Events of ended runs, which their pages replay; null: for ever
+             * Format: int64
+             * @description The new run, or the one that was there already
              */
-            event_days: number | null;
-            /**
-             * Format: int32
-             * @description What became of schedules' times
-             */
-            firing_days: number | null;
-            /**
-             * Format: int32
-             * @description Ended runs with everything that belongs to them; null, the default: for ever
-             */
-            run_days: number | null;
-            /**
-             * Format: int32
-             * @description Streamed words and logs of ended node runs; outputs stay with the run
-             */
-            text_days: number | null;
+            flowchart_run_id: number | null;
+            id: string;
+            /** @description Of a refusal */
+            message: string;
+            /** @enum {string} */
+            outcome: "retried" | "already_retried" | "refused";
+            /** @description Of a refusal, a stable dotted word */
+            reason: string;
         };
         RetryBody: {
             /**
@@ -2046,6 +2204,28 @@ export interface components {
              * @description The run's own version (the default) or a newer one; what would be reused must be the same in it
              */
             version?: number;
+        };
+        RetryDeadInputBody: {
+            filter?: components["schemas"]["FilterStruct"];
+            /** @description Which items; without: those that the filter selects */
+            ids?: string[];
+            /**
+             * Format: int64
+             * @description How many at most when a filter selects
+             * @default 100
+             */
+            limit?: number;
+        };
+        RetryDeadOutputBody: {
+            /** Format: int64 */
+            already_retried: number;
+            items: components["schemas"]["RetriedView"][];
+            /** @description The filter selects more than were retried: ask again */
+            more: boolean;
+            /** Format: int64 */
+            refused: number;
+            /** Format: int64 */
+            retried: number;
         };
         RetryNodeBody: {
             /**
@@ -2075,124 +2255,6 @@ export interface components {
             provider_dispatch_id: string | null;
             selected_provider: string;
             workspace_identity: string | null;
-        };
-        ScheduleFiringView: {
-            /**
-             * Format: date-time
-             * @description The time that the expression names
-             */
-            due_at: string;
-            /** Format: date-time */
-            fired_at: string;
-            /** Format: int64 */
-            flowchart_run_id: number | null;
-            /** Format: int64 */
-            id: number;
-            message: string;
-            /**
-             * Format: int32
-             * @description Of outcome missed: how many times, due_at being the last of them
-             */
-            missed: number;
-            /** @enum {string} */
-            origin: "due" | "catch_up" | "manual";
-            /** @enum {string} */
-            outcome: "started" | "skipped" | "missed" | "failed";
-            /** @description A stable word; empty if a run was started */
-            reason: string;
-            /** @description Of that run; empty if there is none */
-            run_status: string;
-            /**
-             * Format: int32
-             * @description The version of the flowchart that ran
-             */
-            run_version?: number;
-        };
-        SchedulerView: {
-            /** Format: date-time */
-            beat_at: string;
-            hostname: string;
-            /** Format: int64 */
-            pid: number;
-            /** Format: date-time */
-            started_at: string;
-            version: string;
-        };
-        SchedulesOutputBody: {
-            items: components["schemas"]["ScheduleView"][];
-            next_cursor: string | null;
-            /** @description The processes that live and fire schedules; empty: nothing is fired */
-            schedulers: components["schemas"]["SchedulerView"][];
-            /** @description The system's own periodic work; it cannot be changed */
-            system: components["schemas"]["SystemTaskView"][];
-        };
-        ScheduleView: {
-            /** Format: int32 */
-            catch_up_limit: number;
-            /** Format: date-time */
-            created_at: string;
-            cron: string;
-            /** Format: date-time */
-            deleted_at: string | null;
-            /** @description The expression in words */
-            description: string;
-            enabled: boolean;
-            flowchart_deleted: boolean;
-            /** Format: int64 */
-            flowchart_id: number;
-            flowchart_name: string;
-            /** Format: int64 */
-            id: number;
-            input: unknown;
-            /** Format: int32 */
-            jitter_seconds: number;
-            /**
-             * @description What it starts
-             * @enum {string}
-             */
-            kind: "flowchart";
-            last_firing: {
-                /**
-                 * Format: date-time
-                 * @description The time that the expression names
-                 */
-                due_at: string;
-                /** Format: date-time */
-                fired_at: string;
-                /** Format: int64 */
-                flowchart_run_id: number | null;
-                /** Format: int64 */
-                id: number;
-                message: string;
-                /**
-                 * Format: int32
-                 * @description Of outcome missed: how many times, due_at being the last of them
-                 */
-                missed: number;
-                /** @enum {string} */
-                origin: "due" | "catch_up" | "manual";
-                /** @enum {string} */
-                outcome: "started" | "skipped" | "missed" | "failed";
-                /** @description A stable word; empty if a run was started */
-                reason: string;
-                /** @description Of that run; empty if there is none */
-                run_status: string;
-                /**
-                 * Format: int32
-                 * @description The version of the flowchart that ran
-                 */
-                run_version?: number;
-            } | null;
-            /** @enum {string} */
-            missed_policy: "skip" | "catch_up";
-            name: string;
-            /** @description The next ones, jitter included */
-            next_firings: string[];
-            /** @enum {string} */
-            overlap_policy: "allow" | "skip";
-            time_zone: string;
-            /** Format: date-time */
-            updated_at: string;
         };
         Seen: {
             api_prefix: string;
@@ -2226,6 +2288,37 @@ export interface components {
             /** @description From the setup link that the first start printed */
             token: string;
         };
+        SlotsView: {
+            /** Format: int64 */
+            busy: number;
+            /** Format: int64 */
+            total: number;
+        };
+        SlotView: {
+            /** Format: int32 */
+            attempt: number;
+            executor: string;
+            /** Format: int64 */
+            flowchart_id: number | null;
+            flowchart_name: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
+            /**
+             * @description What runs; id names it
+             * @enum {string}
+             */
+            kind: "node_run";
+            node_kind: string;
+            queue: string;
+            /** Format: date-time */
+            since: string;
+            stage: string;
+            /** @enum {string} */
+            status: "running" | "cancelling";
+            title: string;
+        };
         StageView: {
             /** Format: date-time */
             finished_at: string | null;
@@ -2243,36 +2336,19 @@ export interface components {
             /** @description Begin at this node instead of the start node */
             start_node_id?: string;
         };
-        SystemTaskView: {
-            detail: unknown;
-            error: string;
-            /** Format: date-time */
-            finished_at: string | null;
-            /** @description Of what each host does by itself */
-            host: string;
+        TargetView: {
+            /** Format: int64 */
+            flowchart_id: number | null;
+            flowchart_name: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
             /** @enum {string} */
-            kind: "system";
-            /**
-             * Format: double
-             * @description Since next_at, when that has passed
-             */
-            late_seconds: number;
-            name: string;
-            /**
-             * Format: date-time
-             * @description null: the schedulers do not do it, workers do
-             */
-            next_at: string | null;
-            /**
-             * @description Of the last one that ended; empty: none did
-             * @enum {string}
-             */
-            outcome: "succeeded" | "failed" | "interrupted" | "";
-            /** Format: double */
-            period_seconds: number;
-            running: boolean;
-            /** Format: date-time */
-            started_at: string | null;
+            kind: "node_run";
+            node_kind: string;
+            status: string;
+            title: string;
         };
         TaskView: {
             /** Format: int32 */
@@ -2380,6 +2456,21 @@ export interface components {
         TimelineOutputBody: {
             attempts: components["schemas"]["TimelineEntry"][];
         };
+        TimesView: {
+            /** Format: int64 */
+            count: number;
+            /** @description By bucket; one more than bounds_seconds */
+            counts: number[];
+            /**
+             * Format: double
+             * @description null: nothing was counted
+             */
+            p50_seconds: number | null;
+            /** Format: double */
+            p95_seconds: number | null;
+            /** Format: double */
+            p99_seconds: number | null;
+        };
         UpdatedProviderOutputBody: {
             api_key_fingerprint: string;
             /** @description base_url moved to another origin without a new key, so the stored one was removed */
@@ -2425,33 +2516,6 @@ export interface components {
             api_key?: string;
             base_url?: string;
             name?: string;
-        };
-        UpdateRetentionInputBody: {
-            /** Format: int32 */
-            event_days?: number | null;
-            /** Format: int32 */
-            firing_days?: number | null;
-            /** Format: int32 */
-            run_days?: number | null;
-            /** Format: int32 */
-            text_days?: number | null;
-        };
-        UpdateScheduleInputBody: {
-            /** Format: int32 */
-            catch_up_limit?: number;
-            cron?: string;
-            enabled?: boolean;
-            /** Format: int64 */
-            flowchart_id?: number;
-            input?: unknown;
-            /** Format: int32 */
-            jitter_seconds?: number;
-            /** @enum {string} */
-            missed_policy?: "skip" | "catch_up";
-            name?: string;
-            /** @enum {string} */
-            overlap_policy?: "allow" | "skip";
-            time_zone?: string;
         };
         UpdateUserInputBody: {
             /** @description true ends the user's sessions and refuses their keys */
@@ -2500,11 +2564,6 @@ export interface components {
              * @description Does not run while the run is paused: resume moves it
              */
             deadline_at: string | null;
-            /**
-             * Format: date-time
-             * @description The time that the schedule started it for
-             */
-            due_at: string | null;
             error: components["schemas"]["Failure"] | null;
             /** Format: date-time */
             finished_at: string | null;
@@ -2544,11 +2603,6 @@ export interface components {
              * @description The run that this one runs again
              */
             retry_of: number | null;
-            /**
-             * Format: int64
-             * @description The schedule that started it
-             */
-            schedule_id: number | null;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
@@ -2557,20 +2611,64 @@ export interface components {
             /** Format: int32 */
             version: number;
         };
+        WorkersOutputBody: {
+            /**
+             * Format: date-time
+             * @description The database's clock
+             */
+            at: string;
+            items: components["schemas"]["WorkerView"][];
+            /** @description null: all are here */
+            next_cursor: string | null;
+            /** @description Of all live workers, whatever the filters */
+            slots: components["schemas"]["SlotsView"];
+        };
         WorkerView: {
+            /**
+             * Format: double
+             * @description By the database's clock
+             */
+            beat_age_seconds: number;
             /** Format: date-time */
             beat_at: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Slots that are taken
+             */
             busy: number;
+            /**
+             * Format: float
+             * @description Used on average between the last two beats
+             */
+            cpu_cores: number | null;
+            draining_by: string;
+            /** Format: date-time */
+            draining_since: string | null;
+            /** Format: date-time */
+            ended_at: string | null;
+            /** Format: int32 */
+            goroutines: number | null;
             hostname: string;
+            /** Format: uuid */
             id: string;
             /** Format: int64 */
             pid: number;
             queues: string[];
+            /**
+             * Format: int64
+             * @description null: not known yet
+             */
+            rss_bytes: number | null;
+            running: components["schemas"]["SlotView"][];
             /** Format: int64 */
             slots: number;
             /** Format: date-time */
             started_at: string;
+            /**
+             * @description suspect: its last beat is so old that it starts nothing; dead: others declared it so, for good
+             * @enum {string}
+             */
+            state: "ready" | "busy" | "draining" | "suspect" | "dead" | "stopped";
             version: string;
         };
     };
@@ -3317,7 +3415,6 @@ export interface operations {
                 flowchart_id?: number;
                 /** @description How many items at most */
                 limit?: number;
-                schedule_id?: number;
                 status?: ("queued" | "running" | "pausing" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled")[];
             };
             header?: never;
@@ -5830,6 +5927,430 @@ export interface operations {
             };
         };
     };
+    "list-queues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueuesOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-dead-jobs": {
+        parameters: {
+            query?: {
+                /** @description Only failures with this code */
+                code?: string;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                kind?: "node_run" | "job";
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Only what was not retried yet */
+                pending?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageDeadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "retry-dead-jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryDeadInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetryDeadOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-queue-jobs": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                state?: "waiting" | "scheduled" | "running";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pause-queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-ready": {
         parameters: {
             query?: never;
@@ -6070,735 +6591,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RealtimeStatus"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "list-schedules": {
-        parameters: {
-            query?: {
-                /** @description next_cursor of the page before */
-                cursor?: string;
-                /** @description Only those of this flowchart */
-                flowchart_id?: number;
-                /** @description How many items at most */
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SchedulesOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "create-schedule": {
-        parameters: {
-            query?: never;
-            header?: {
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CreateScheduleInputBody"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScheduleView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "get-schedule": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScheduleView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "delete-schedule": {
-        parameters: {
-            query?: never;
-            header?: {
-                "If-Match"?: string;
-            };
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "update-schedule": {
-        parameters: {
-            query?: never;
-            header?: {
-                "If-Match"?: string;
-            };
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UpdateScheduleInputBody"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScheduleView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "fire-schedule": {
-        parameters: {
-            query?: never;
-            header?: {
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Accepted */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "list-schedule-firings": {
-        parameters: {
-            query?: {
-                /** @description next_cursor of the page before */
-                cursor?: string;
-                /** @description How many items at most */
-                limit?: number;
-            };
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PageScheduleFiringView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "restore-schedule": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScheduleView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "get-schedule-calendar": {
-        parameters: {
-            query?: {
-                /** @description How far ahead */
-                span?: "day" | "week";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CalendarOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "preview-schedule": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PreviewScheduleInputBody"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PreviewScheduleOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "get-retention-settings": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RetentionView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "update-retention-settings": {
-        parameters: {
-            query?: never;
-            header?: {
-                "If-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UpdateRetentionInputBody"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RetentionView"];
                 };
             };
             /** @description Unauthorized */
@@ -7082,7 +6874,12 @@ export interface operations {
     };
     "list-workers": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only those that take from this queue */
+                queue?: string;
+                /** @description Only those in these states */
+                state?: ("ready" | "busy" | "draining" | "suspect" | "dead" | "stopped")[];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7095,7 +6892,123 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PageWorkerView"];
+                    "application/json": components["schemas"]["WorkersOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "drain-worker": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-worker": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerView"];
                 };
             };
             /** @description Unauthorized */

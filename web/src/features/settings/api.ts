@@ -1,5 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
-import type { ApiKey } from "../../api/aliases";
+import type { ApiKey, Worker } from "../../api/aliases";
 import { api, result } from "../../api/client";
 
 export const apiKeysKey = ["api-keys"] as const;
@@ -15,8 +15,12 @@ export const createApiKey = (name: string): Promise<{ api_key: ApiKey; key: stri
 export const deleteApiKey = (id: number): Promise<void> =>
   result(api.DELETE("/api-keys/{id}", { params: { path: { id } } }));
 
+/** Of the workers, those that have not ended. */
+const state: Worker["state"][] = ["ready", "busy", "draining", "suspect"];
+
 export const workersQuery = queryOptions({
   queryKey: ["workers"],
-  queryFn: async ({ signal }) => (await result(api.GET("/workers", { signal }))).items,
+  queryFn: async ({ signal }) =>
+    (await result(api.GET("/workers", { params: { query: { state } }, signal }))).items,
   refetchInterval: 15_000,
 });

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, notFound, useNavigate } from "@tanstack/react-router";
+import { QueueHold } from "../../../features/queues/components/queue-hold";
 import { runQuery } from "../../../features/runs/api";
 import { RunActions } from "../../../features/runs/components/run-actions";
 import { RunView } from "../../../features/runs/components/run-view";
@@ -44,7 +45,14 @@ function RunPage() {
       full={detail.data !== undefined}
       title={`Run ${id}`}
       crumbs={[{ label: "Runs", to: "/runs" }, ...flowchartCrumb, { label: `#${id}` }]}
-      actions={detail.data && <RunActions detail={detail.data} control={control} />}
+      actions={
+        detail.data && (
+          <>
+            <QueueHold queued={detail.data.node_runs.some((n) => n.status === "queued")} />
+            <RunActions detail={detail.data} control={control} />
+          </>
+        )
+      }
     >
       {detail.isError && !detail.data && (
         <ErrorNotice error={detail.error} onRetry={() => void detail.refetch()} />
