@@ -12,6 +12,7 @@ import (
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/executor/inline"
 	"github.com/llmctl/studio/internal/executor/process"
+	"github.com/llmctl/studio/internal/llm/observed"
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/node/kind"
 	"github.com/llmctl/studio/internal/queue"
@@ -36,7 +37,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	worker, w := uuid.New(), &workSide{recorder: node.NewRecorder(s.db, s.events, s.log)}
 	runner := node.NewRunner(node.RunnerOptions{
 		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker,
-		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log,
+		Fresh: func() bool { return w.registry.Fresh() }, Tracer: s.tracer, Now: s.now, Logger: s.log,
 	})
 	w.registry = queue.NewRegistry(queue.RegistryOptions{
 		DB: s.db, Logger: s.log, ID: worker, Owner: s.owner, Host: s.cfg.Worker.Hostname, Version: buildVersion(),
@@ -74,7 +75,10 @@ func (s *studio) register(ctx context.Context) error {
 }
 
 func (s *studio) executors(client *http.Client) (map[string]executor.Executor, error) {
-	handlers, err := kind.Handlers(kind.Options{LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow})
+	handlers, err := kind.Handlers(kind.Options{
+		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow,
+		Observe: observed.Options{Called: s.observer.called, Content: s.cfg.Telemetry.CaptureContent, Now: s.now},
+	})
 	if err != nil {
 		return nil, err
 	}

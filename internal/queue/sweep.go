@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,12 +45,16 @@ type Sweeper struct {
 	domains []Domain
 	log     *slog.Logger
 	watch   watch
+	buried  atomic.Uint64
 }
 
 // NewSweeper makes a sweeper.
 func NewSweeper(db *postgres.DB, client *Client, domains []Domain, log *slog.Logger) *Sweeper {
 	return &Sweeper{db: db, client: client, domains: domains, log: log, watch: watch{db: db, me: uuid.New()}}
 }
+
+// Buried counts the workers that this process declared dead.
+func (s *Sweeper) Buried() uint64 { return s.buried.Load() }
 
 // Name names the service.
 func (s *Sweeper) Name() string { return "recovery sweep" }
@@ -164,6 +169,7 @@ func (s *Sweeper) bury(ctx context.Context, dead []beat) (int, error) {
 		}
 		if tag.RowsAffected() > 0 {
 			buried++
+			s.buried.Add(1)
 			s.log.WarnContext(ctx, "worker declared dead", "worker_id", d.ID)
 		}
 	}

@@ -43,6 +43,7 @@ type Options struct {
 	// DefaultTimeout is how long an attempt may take when its node does not say.
 	// 0: 30 minutes.
 	DefaultTimeout time.Duration
+	Observer       Observer // nil: nobody
 	Now            func() time.Time
 	Logger         *slog.Logger
 }
@@ -121,7 +122,7 @@ func lockedRun(r dbsqlc.LockRunRow) Run {
 		StartNodeID: r.StartNodeID, RetryOf: r.RetryOf, AppUserID: r.AppUserID, RequestID: r.RequestID, CorrelationID: r.CorrelationID,
 		NodeExecutions: r.NodeExecutions, MaxNodeExecutions: r.MaxNodeExecutions, MaxParallelNodes: r.MaxParallelNodes,
 		DeadlineAt: r.DeadlineAt, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
-		PausedAt: r.PausedAt, CancelRequestedAt: r.CancelRequestedAt, RetryFrom: r.RetryFrom,
+		PausedAt: r.PausedAt, CancelRequestedAt: r.CancelRequestedAt, RetryFrom: r.RetryFrom, Traceparent: r.Traceparent,
 	}
 }
 
@@ -154,6 +155,7 @@ func (c *change) save(ctx context.Context) error {
 		ids := c.signals
 		c.tx.AfterCommit(func() { c.e.Signaller.SignalCancel(ids) })
 	}
+	c.observeRun()
 	if r.Status != c.previous {
 		return c.announceRun(ctx, c.previous)
 	}

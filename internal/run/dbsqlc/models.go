@@ -53,6 +53,7 @@ type FlowchartRun struct {
 	PausedAt           *time.Time
 	CancelRequestedAt  *time.Time
 	RetryFrom          *int64
+	Traceparent        string
 }
 
 type NodeAttempt struct {
@@ -116,20 +117,23 @@ type NodeRun struct {
 	CancelRequestedAt *time.Time
 	FinishOrder       *int32
 	ReusedFrom        *int64
+	Traceparent       string
 }
 
 type WorkerProcess struct {
-	ID          uuid.UUID
-	Owner       string
-	Hostname    string
-	Pid         int32
-	Version     string
-	Slots       int32
-	Queues      []string
-	Beat        int64
-	BeatAt      time.Time
-	StartedAt   time.Time
-	StoppedAt   *time.Time
-	TombstoneAt *time.Time
-	Level       int32
+	ID           uuid.UUID
+	Owner        string
+	Hostname     string
+	Pid          int32
+	Version      string
+	Slots        int32
+	Queues       []string
+	Beat         int64
+	BeatAt       time.Time
+	StartedAt    time.Time
+	StoppedAt    *time.Time
+	TombstoneAt  *time.Time
+	Level        int32
+	WatchedBeat  *int64
+	WatchedSince *time.Time
 }
