@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -23,6 +24,9 @@ func (s *server) traced(next http.Handler) http.Handler {
 		return below && path != "health" && path != "ready" && !s.isSocket(r.URL.Path)
 	}, named)
 }
+
+// traceIDOf is the trace of the request that ctx serves; "" when it has none.
+func traceIDOf(ctx context.Context) string { return tracing.TraceID(tracing.Parent(ctx)) }
 
 func untraced(next http.Handler) http.Handler { return next }
 
