@@ -6,7 +6,6 @@ package telemetry
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -19,16 +18,6 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
-	names    []string // of the families that are ours
-}
-
-// Names lists the families that this process has, but for those of the runtime and
-// the process, which have the Prometheus library's own.
-func (m *Metrics) Names() []string { return slices.Sorted(slices.Values(m.names)) }
-
-func (m *Metrics) add(name string, c prometheus.Collector) {
-	m.registry.MustRegister(c)
-	m.names = append(m.names, name)
 }
 
 // New makes a registry with the runtime's and the process's own figures.
@@ -45,9 +34,7 @@ func New(version string) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.add("llmctl_http_request_duration_seconds", m.requests)
-	m.add("llmctl_build_info", build)
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.requests, build)
 	return m
 }
 
@@ -58,18 +45,18 @@ func (m *Metrics) Request(method, route string, status int, took time.Duration) 
 
 // Gauge adds a figure that goes up and down.
 func (m *Metrics) Gauge(name, help string, f func() float64) {
-	m.add(name, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 }
 
 // Counter adds a figure that only grows.
 func (m *Metrics) Counter(name, help string, f func() float64) {
-	m.add(name, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f))
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f))
 }
 
 // Counters adds figures that only grow, one for each value of a label; f gives those
 // that there are by now.
 func (m *Metrics) Counters(name, help, label string, f func() map[string]uint64) {
-	m.add(name, &labelled{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f, kind: prometheus.CounterValue})
+	m.registry.MustRegister(&labelled{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f, kind: prometheus.CounterValue})
 }
 
 type labelled struct {
@@ -90,7 +77,7 @@ func (l *labelled) Collect(out chan<- prometheus.Metric) {
 
 // Gauges adds figures that go up and down, one for each value of a label.
 func (m *Metrics) Gauges(name, help, label string, f func() map[string]uint64) {
-	m.add(name, &labelled{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f, kind: prometheus.GaugeValue})
+	m.registry.MustRegister(&labelled{desc: prometheus.NewDesc(name, help, []string{label}, nil), values: f, kind: prometheus.GaugeValue})
 }
 
 // Distribution is a histogram at one moment: Counts has one more member than Bounds,
@@ -103,7 +90,7 @@ type Distribution struct {
 
 // Histogram adds a distribution that only grows.
 func (m *Metrics) Histogram(name, help string, f func() Distribution) {
-	m.add(name, &distributed{desc: prometheus.NewDesc(name, help, nil, nil), value: f})
+	m.registry.MustRegister(&distributed{desc: prometheus.NewDesc(name, help, nil, nil), value: f})
 }
 
 type distributed struct {

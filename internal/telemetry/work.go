@@ -25,12 +25,12 @@ type Work struct {
 func NewWork(m *Metrics) *Work {
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
-		m.add(name, h)
+		m.registry.MustRegister(h)
 		return h
 	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		m.add(name, c)
+		m.registry.MustRegister(c)
 		return c
 	}
 	gen := []string{"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"}

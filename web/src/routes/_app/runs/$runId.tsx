@@ -3,6 +3,7 @@ import { createFileRoute, notFound, useNavigate } from "@tanstack/react-router";
 import { runQuery } from "../../../features/runs/api";
 import { RunActions } from "../../../features/runs/components/run-actions";
 import { RunView } from "../../../features/runs/components/run-view";
+import { TraceLink } from "../../../features/runs/components/trace-link";
 import { type PanelTab, panelTabs } from "../../../features/runs/model";
 import { useRunControl } from "../../../features/runs/use-control";
 import { useRoom } from "../../../realtime/provider";
@@ -44,7 +45,14 @@ function RunPage() {
       full={detail.data !== undefined}
       title={`Run ${id}`}
       crumbs={[{ label: "Runs", to: "/runs" }, ...flowchartCrumb, { label: `#${id}` }]}
-      actions={detail.data && <RunActions detail={detail.data} control={control} />}
+      actions={
+        detail.data && (
+          <>
+            <TraceLink run={detail.data.flowchart_run} />
+            <RunActions detail={detail.data} control={control} />
+          </>
+        )
+      }
     >
       {detail.isError && !detail.data && (
         <ErrorNotice error={detail.error} onRetry={() => void detail.refetch()} />
