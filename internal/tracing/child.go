@@ -136,7 +136,7 @@ func toWire(attrs []attribute.KeyValue) []wireAttr {
 		case attribute.STRINGSLICE:
 			w.Strings = a.Value.AsStringSlice()
 		default:
-			w.Text = new(a.Value.Emit())
+			w.Text = new(a.Value.String())
 		}
 		out = append(out, w)
 	}

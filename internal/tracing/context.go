@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -50,7 +51,8 @@ func derive(traceparent, what string, id int64, n int32) string {
 		return ""
 	}
 	trc := sc.TraceID()
-	in := append(trc[:], what...)
+	in := append([]byte(nil), trc[:]...)
+	in = append(in, what...)
 	in = binary.BigEndian.AppendUint64(in, uint64(id))
 	in = binary.BigEndian.AppendUint32(in, uint32(n))
 	sum := sha256.Sum256(in)
@@ -60,9 +62,7 @@ func derive(traceparent, what string, id int64, n int32) string {
 }
 
 func format(sc trace.SpanContext) string {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(trace.ContextWithSpanContext(context.Background(), sc), carrier)
-	return carrier["traceparent"]
+	return "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + (sc.TraceFlags() & trace.FlagsSampled).String()
 }
 
 func parse(traceparent string) trace.SpanContext {
@@ -80,7 +80,8 @@ func Start(ctx context.Context, name string, kind trace.SpanKind, attrs ...attri
 	if !parent.SpanContext().IsSampled() {
 		return ctx, noop.Span{}
 	}
-	return parent.TracerProvider().Tracer(Scope).Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...))
+	tracer := parent.TracerProvider().Tracer(Scope)
+	return tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...)) //nolint:spancheck // the caller ends it
 }
 
 // End ends a span; with an error its status says so.
@@ -97,12 +98,7 @@ func clip(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	for i := range s {
-		if i > most-4 {
-			return s[:i] + "…"
-		}
-	}
-	return s
+	return strings.ToValidUTF8(s[:most-len("…")], "") + "…"
 }
 
 // remote stands for a span of another process, or of this one's past: what is started

@@ -127,7 +127,7 @@ type Link struct {
 // Emit records a span that is over. Without a parent nothing is recorded: what is
 // traced was decided when the trace began.
 func (t *Tracer) Emit(r Record) {
-	if t == nil || r.Parent == "" {
+	if t == nil || !parse(r.Parent).IsSampled() {
 		return
 	}
 	ctx := t.Under(context.Background(), r.Parent)
