@@ -79,7 +79,7 @@ func under(ctx context.Context, p trace.TracerProvider, traceparent string) cont
 	if !sc.IsSampled() {
 		return ctx
 	}
-	return trace.ContextWithSpan(ctx, remote{sc: sc.WithRemote(true), provider: p})
+	return trace.ContextWithSpan(ctx, remote{sc: sc, provider: p})
 }
 
 // Root is Parent, but begins a trace with a span of the given name where ctx has

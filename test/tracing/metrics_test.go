@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
@@ -10,9 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/telemetry"
 	"github.com/llmctl/studio/internal/testkit/llmtest"
@@ -39,7 +39,7 @@ func scrape(t *testing.T, address string) figures {
 
 // sum adds the counters and gauges, or the counts of the histograms, of a family that
 // have the given labels.
-func (f figures) sum(name string, labels ...string) float64 {
+func (f figures) sum(name string, labels ...string) int {
 	var total float64
 	for _, m := range f[name].GetMetric() {
 		if !has(m, labels) {
@@ -47,7 +47,7 @@ func (f figures) sum(name string, labels ...string) float64 {
 		}
 		total += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 	}
-	return total
+	return int(total)
 }
 
 func has(m *dto.Metric, labels []string) bool {
@@ -70,15 +70,15 @@ func TestFiguresOfARunAreInTheScrapeOfWhoDidTheWork(t *testing.T) {
 	}}, [3]any{"shell", "script", map[string]any{"script": "true", "shell": "sh"}})
 	s.await(s.run(f).Run.ID, "succeeded")
 	w := scrape(t, worker.metrics)
-	require.EqualValues(t, 1, w.sum("llmctl_attempts_total", "kind", "task", "executor", "inline", "status", "failed"))
-	require.EqualValues(t, 1, w.sum("llmctl_attempts_total", "kind", "task", "executor", "inline", "status", "succeeded"))
-	require.EqualValues(t, 1, w.sum("llmctl_attempts_total", "kind", "script", "executor", "process", "status", "succeeded"))
-	require.EqualValues(t, 3, w.sum("llmctl_attempt_queue_wait_seconds"))
-	require.EqualValues(t, 3, w.sum("llmctl_attempt_duration_seconds"))
-	require.EqualValues(t, 1, w.sum("llmctl_flowchart_run_duration_seconds", "status", "succeeded"))
-	require.EqualValues(t, 1, w.sum("gen_ai_client_operation_duration_seconds", "gen_ai_request_model", "scripted-model", "error_type", "unavailable"))
-	require.EqualValues(t, 1, w.sum("gen_ai_client_operation_duration_seconds", "gen_ai_provider_name", "openai", "error_type", ""))
-	require.EqualValues(t, 1, w.sum("gen_ai_client_operation_time_to_first_chunk_seconds"))
+	require.Equal(t, 1, w.sum("llmctl_attempts_total", "kind", "task", "executor", "inline", "status", "failed"))
+	require.Equal(t, 1, w.sum("llmctl_attempts_total", "kind", "task", "executor", "inline", "status", "succeeded"))
+	require.Equal(t, 1, w.sum("llmctl_attempts_total", "kind", "script", "executor", "process", "status", "succeeded"))
+	require.Equal(t, 3, w.sum("llmctl_attempt_queue_wait_seconds"))
+	require.Equal(t, 3, w.sum("llmctl_attempt_duration_seconds"))
+	require.Equal(t, 1, w.sum("llmctl_flowchart_run_duration_seconds", "status", "succeeded"))
+	require.Equal(t, 1, w.sum("gen_ai_client_operation_duration_seconds", "gen_ai_request_model", "scripted-model", "error_type", "unavailable"))
+	require.Equal(t, 1, w.sum("gen_ai_client_operation_duration_seconds", "gen_ai_provider_name", "openai", "error_type", ""))
+	require.Equal(t, 1, w.sum("gen_ai_client_operation_time_to_first_chunk_seconds"))
 	for _, m := range w["gen_ai_client_token_usage"].GetMetric() {
 		if has(m, []string{"gen_ai_token_type", "input"}) {
 			require.InDelta(t, 7, m.GetHistogram().GetSampleSum(), 0)
@@ -130,9 +130,7 @@ func TestEveryMetricOfTheDashboardIsInAScrape(t *testing.T) {
 	f := s.flowchart("Any", [3]any{"ask", "task", map[string]any{"prompt": "x", "model_id": s.model(llm.OpenAIURL())}})
 	s.await(s.run(f).Run.ID, "succeeded")
 	there := scrape(t, worker.metrics)
-	for name, family := range scrape(t, s.metrics) {
-		there[name] = family
-	}
+	maps.Copy(there, scrape(t, s.metrics))
 	labels := namesOfLabels(there)
 	panels := 0
 	for _, p := range dashboard.Panels {

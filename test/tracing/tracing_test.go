@@ -167,9 +167,9 @@ func TestAKilledWorkersSecondAttemptHangsInTheSameTree(t *testing.T) {
 	require.False(t, again.Failed)
 
 	figures := scrape(t, heir.metrics)
-	require.EqualValues(t, 1, figures.sum("llmctl_recoveries_total", "outcome", "requeued"))
-	require.EqualValues(t, 1, figures.sum("llmctl_workers_buried_total"))
-	require.EqualValues(t, 1, figures.sum("llmctl_attempts_total", "status", "lost"))
+	require.Equal(t, 1, figures.sum("llmctl_recoveries_total", "outcome", "requeued"))
+	require.Equal(t, 1, figures.sum("llmctl_workers_buried_total"))
+	require.Equal(t, 1, figures.sum("llmctl_attempts_total", "status", "lost"))
 }
 
 func TestContentGoesIntoSpansWhenItIsAskedForAndFailuresSayWhy(t *testing.T) {

@@ -8,7 +8,9 @@ const id = "0af7651916cd43dd8448eb211c80319c";
 
 describe("the trace of a run", () => {
   it("is a link where the server says where traces are looked at", async () => {
-    await show(<TraceLink run={flowchartRun({ trace_id: id, trace_url: `https://traces.example.org/${id}` })} />);
+    await show(
+      <TraceLink run={flowchartRun({ trace_id: id, trace_url: `https://traces.example.org/${id}` })} />,
+    );
     const link = screen.getByRole("link", { name: "Trace 0af76519" });
     expect(link.getAttribute("href")).toBe(`https://traces.example.org/${id}`);
     expect(link.getAttribute("rel")).toBe("noreferrer");
