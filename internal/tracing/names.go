@@ -33,6 +33,7 @@ const (
 	HTTPResponseStatus    = attribute.Key("http.response.status_code")
 	HTTPRoute             = attribute.Key("http.route")
 	URLPath               = attribute.Key("url.path")
+	URLFull               = attribute.Key("url.full")
 	URLScheme             = attribute.Key("url.scheme")
 	UserAgentOriginal     = attribute.Key("user_agent.original")
 	ServerAddress         = attribute.Key("server.address")

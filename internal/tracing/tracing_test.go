@@ -293,6 +293,43 @@ func TestServerSpansContinueTheCallersTraceAndSayHowItEnded(t *testing.T) {
 	require.Equal(t, "panic", spans[2].Status().Description)
 }
 
+func TestClientSpansSayWhereTheyWentAndPassTheTraceOn(t *testing.T) {
+	t.Parallel()
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("traceparent"))
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	defer server.Close()
+	out := &exporter{}
+	tracer, stop := running(t, tracing.Options{Exporter: out})
+	client := &http.Client{Transport: tracing.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
+	ask := func(ctx context.Context, address, given string) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		require.NoError(t, err)
+		if given != "" {
+			req.Header.Set("traceparent", given)
+		}
+		if res, err := client.Do(req); err == nil {
+			_ = res.Body.Close()
+		}
+		require.Equal(t, given, req.Header.Get("traceparent"), "the caller's request is left alone")
+	}
+	under := tracer.Under(t.Context(), parent)
+	ask(under, strings.Replace(server.URL, "http://", "http://user:secret@", 1)+"/path?key=secret", "")
+	ask(under, server.URL, "given")
+	ask(t.Context(), server.URL, "")
+	ask(under, "http://127.0.0.1:1/", "")
+	stop()
+	spans := out.named("GET")
+	require.Len(t, spans, 3)
+	require.Contains(t, got[0], spans[0].SpanContext().SpanID().String())
+	require.Equal(t, []string{"given", ""}, got[1:])
+	require.Contains(t, spans[0].Attributes(), tracing.URLFull.String(server.URL+"/path"))
+	require.Contains(t, spans[0].Attributes(), tracing.HTTPResponseStatus.Int(http.StatusTeapot))
+	require.NotEmpty(t, spans[2].Status().Description)
+}
+
 func TestLogLinesOfATracedContextNameTheTrace(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

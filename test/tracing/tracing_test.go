@@ -1,6 +1,9 @@
 package tracing
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,10 +48,14 @@ func TestOneRequestIsOneConnectedTreeOverAllProcesses(t *testing.T) {
 	llm.On("", llmtest.Reply{Text: "one two three", Model: "scripted-model-2026", Input: 7, Output: 3})
 	s := newStack(t, collector, map[string]string{
 		"LLMCTL_STUDIO_TRACE_URL": "https://traces.example.org/t/{trace_id}", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
-		"OTEL_EXPORTER_OTLP_HEADERS": "x-key=a%20secret",
+		"OTEL_EXPORTER_OTLP_HEADERS": "x-key=a%20secret", "LLMCTL_STUDIO_HTTP_NODE_ALLOW": "127.0.0.1",
 	})
 	s.start("worker")
+	called := make(chan string, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called <- r.Header.Get("traceparent") }))
+	defer other.Close()
 	f := s.flowchart("Greeting",
+		[3]any{"call", "http", map[string]any{"method": "GET", "url": other.URL + "/x"}},
 		[3]any{"ask", "task", map[string]any{"prompt": "SAY {{ input.text }}", "model_id": s.model(llm.OpenAIURL()), "params": map[string]any{"temperature": 0.5}}},
 		[3]any{"shell", "script", map[string]any{"script": "echo $TRACEPARENT; env", "shell": "sh"}})
 	r := s.await(s.run(f, "traceparent", given, "X-Request-ID", "req-1", "X-Correlation-ID", "cor-1").Run.ID, "succeeded")
@@ -80,7 +87,10 @@ func TestOneRequestIsOneConnectedTreeOverAllProcesses(t *testing.T) {
 		require.Subset(t, n.Attrs, map[string]any{"llmctl.attempt.number": int64(1), "llmctl.attempt.status": "succeeded", "llmctl.correlation_id": "cor-1"})
 	}
 	require.Contains(t, task.Events, "first_token")
-	require.Len(t, oteltest.Named(spans, "wait llmctl_studio"), 2)
+	require.Len(t, oteltest.Named(spans, "wait llmctl_studio"), 3)
+	get := one(t, spans, "GET")
+	require.Equal(t, one(t, spans, "node http").ID, get.Parent)
+	require.Equal(t, "00-"+givenTrace+"-"+get.ID+"-01", <-called, "the trace goes on where an http node calls")
 	chat := one(t, spans, "chat scripted-model")
 	require.Equal(t, task.ID, chat.Parent)
 	require.Equal(t, "CLIENT", chat.Kind)
@@ -96,12 +106,12 @@ func TestOneRequestIsOneConnectedTreeOverAllProcesses(t *testing.T) {
 	require.Equal(t, script.ID, execute.Parent)
 	require.NotEqual(t, execute.Resource["process.pid"], execute.Attrs["process.pid"], "the span is of a process of its own")
 	for _, n := range oteltest.Named(spans, "commit attempt") {
-		require.Contains(t, []string{task.ID, script.ID}, n.Parent)
+		require.Contains(t, []string{task.ID, script.ID, get.Parent}, n.Parent)
 	}
 	for _, n := range oteltest.Named(spans, "append events") {
 		require.NotEmpty(t, n.Attrs["llmctl.events.count"])
 	}
-	require.Len(t, oteltest.Named(spans, "commit attempt"), 2)
+	require.Len(t, oteltest.Named(spans, "commit attempt"), 3)
 	_, headers := collector.Requests()
 	require.Equal(t, "a secret", headers.Get("x-key"))
 	var problem struct {
@@ -195,6 +205,14 @@ func TestContentGoesIntoSpansWhenItIsAskedForAndFailuresSayWhy(t *testing.T) {
 	require.Contains(t, refused.Why, "429")
 	require.JSONEq(t, `[{"role":"user","parts":[{"type":"text","content":"SAY hello"}]}]`, answered.Attrs["gen_ai.input.messages"].(string))
 	require.JSONEq(t, `[{"role":"assistant","parts":[{"type":"text","content":"forty-two"}],"finish_reason":"stop"}]`, answered.Attrs["gen_ai.output.messages"].(string))
+	var again runBody
+	s.call(202, "POST", fmt.Sprintf("/api/flowchart-runs/%d/retry", r.Run.ID), nil, &again)
+	s.await(again.Run.ID, "succeeded")
+	require.NotEqual(t, r.Run.TraceID, again.Run.TraceID)
+	first := one(t, spans, "invoke_workflow Retry")
+	repeated := one(t, oteltest.Of(collector.Await(t, "the second run's trace", ended(again.Run.TraceID)), again.Run.TraceID), "invoke_workflow Retry")
+	require.Len(t, repeated.Links, 1)
+	require.Equal(t, []string{r.Run.TraceID, first.ID}, []string{repeated.Links[0].Trace, repeated.Links[0].Span}, "a run that repeats another one is linked to it")
 	require.JSONEq(t, `[{"type":"text","content":"be short"}]`, answered.Attrs["gen_ai.system_instructions"].(string))
 }
 
