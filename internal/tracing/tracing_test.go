@@ -303,7 +303,7 @@ func TestClientSpansSayWhereTheyWentAndPassTheTraceOn(t *testing.T) {
 	defer server.Close()
 	out := &exporter{}
 	tracer, stop := running(t, tracing.Options{Exporter: out})
-	client := &http.Client{Transport: tracing.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
+	client := &http.Client{Transport: tracing.Transport(&http.Transport{DisableKeepAlives: true}), Timeout: 10 * time.Second}
 	ask := func(ctx context.Context, address, given string) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		require.NoError(t, err)
