@@ -1,13 +1,18 @@
 package app
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/node/kind"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // executor is the child of the process executor: it runs one payload.
@@ -34,7 +39,7 @@ descriptor 3. Exit codes: 0 succeeded, 1 failed, 2 bad payload, 124 timeout, 130
 				return err
 			}
 			o := executor.ChildOptions{
-				Payload: payload, Stderr: c.edge.Stderr, Runner: kind.Runner(handlers), Workspace: workspace, Now: c.edge.Now,
+				Payload: payload, Stderr: c.edge.Stderr, Runner: traced(kind.Runner(handlers)), Workspace: workspace, Now: c.edge.Now,
 				Events: executor.OpenInherited(executor.EventsFD, "events"),
 			}
 			if fence != "" {
@@ -55,6 +60,26 @@ descriptor 3. Exit codes: 0 succeeded, 1 failed, 2 bad payload, 124 timeout, 130
 	cmd.Flags().StringVar(&fence, "fence", "", "uid:gid to become, in the namespaces that the parent made")
 	cmd.Flags().BoolVar(&scripts, "script-nodes", true, "whether script nodes may run")
 	return cmd
+}
+
+// traced makes a span of what the child did. It goes to the parent as an event: the
+// child's environment names no collector.
+func traced(next executor.Runner) executor.Runner {
+	return func(ctx context.Context, p executor.Payload, sink executor.Sink) executor.Result {
+		ctx = tracing.InChild(ctx, p.Traceparent, func(raw json.RawMessage) error {
+			return sink(executor.Event{Type: executor.EventSpan, Span: raw})
+		})
+		ctx, span := tracing.Start(ctx, tracing.SpanExecute+" "+p.Kind, trace.SpanKindInternal,
+			tracing.NodeKind.String(p.Kind), tracing.ProcessPID.Int(os.Getpid()))
+		res := next(ctx, p, sink)
+		if res.Error != nil {
+			span.SetAttributes(tracing.ErrorType.String(res.Error.Code))
+			tracing.End(span, errors.New(res.Error.Message))
+			return res
+		}
+		span.End()
+		return res
+	}
 }
 
 // payload is the named file, else standard input.

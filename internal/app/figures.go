@@ -12,6 +12,11 @@ import (
 func (s *studio) measure(m *telemetry.Metrics) {
 	pool := func(f func() int32) func() float64 { return func() float64 { return float64(f()) } }
 	m.Gauge("llmctl_db_connections_acquired", "Database connections in use.", pool(func() int32 { return s.db.Pool.Stat().AcquiredConns() }))
+	m.Gauge("llmctl_db_connections_idle", "Database connections that wait for work.", pool(func() int32 { return s.db.Pool.Stat().IdleConns() }))
+	m.Counter("llmctl_db_acquires_total", "Times that a database connection was taken.", func() float64 { return float64(s.db.Pool.Stat().AcquireCount()) })
+	m.Counter("llmctl_db_acquires_waited_total", "Of these, those that found none free.", func() float64 { return float64(s.db.Pool.Stat().EmptyAcquireCount()) })
+	m.Counter("llmctl_db_acquires_cancelled_total", "Times that the wait for a database connection was given up.",
+		func() float64 { return float64(s.db.Pool.Stat().CanceledAcquireCount()) })
 	m.Gauge("llmctl_db_connections_max", "Most database connections of this process.", pool(func() int32 { return s.db.Pool.Stat().MaxConns() }))
 	m.Counter("llmctl_db_acquire_wait_seconds_total", "Time spent waiting for a database connection.",
 		func() float64 { return s.db.Pool.Stat().AcquireDuration().Seconds() })
@@ -27,6 +32,14 @@ func (s *studio) measure(m *telemetry.Metrics) {
 	m.Counter("llmctl_bus_undecodable_total", "Messages on the bus that were not ours.", func() float64 { return float64(s.bus.Health().Undecodable) })
 	m.Counter("llmctl_bus_reconnects_total", "Subscriptions that were made anew.", func() float64 { return float64(s.bus.Health().Reconnects) })
 	s.measureQueues(m)
+	m.Counters("llmctl_trace_spans_total", "Spans by what became of them: exported, overflow (the queue was full), failed (the collector did not take them).", "result",
+		func() map[string]uint64 {
+			t := s.tracer.Stats()
+			return map[string]uint64{"exported": t.Exported, "overflow": t.Overflow + s.observer.dropped.Load(), "failed": t.Failed}
+		})
+	if s.worker != nil {
+		m.Counter("llmctl_workers_buried_total", "Workers that this process declared dead.", func() float64 { return float64(s.worker.sweeper.Buried()) })
+	}
 	if s.realtime != nil {
 		s.realtime.measure(m)
 	}

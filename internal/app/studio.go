@@ -22,6 +22,7 @@ import (
 	"github.com/llmctl/studio/internal/secret"
 	"github.com/llmctl/studio/internal/serving/accesslog"
 	"github.com/llmctl/studio/internal/telemetry"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // sides are the parts of the Studio that a process has. Every process can start
@@ -70,6 +71,8 @@ type studio struct {
 	foreign    *foreign      // nil: no foreign servers are talked with
 	handler    http.Handler  // likewise
 	metrics    *telemetry.Metrics
+	tracer     *tracing.Tracer // nil: no traces
+	observer   *observer
 }
 
 // revokedTopic tells the other processes that somebody has lost a right.
@@ -79,6 +82,13 @@ const revokedTopic = "revoked"
 func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s := &studio{studioOptions: o, metrics: telemetry.New(buildVersion())}
 	var err error
+	if s.tracer, err = newTracer(ctx, o.cfg, o.sides.role(), o.log); err != nil {
+		return nil, err
+	}
+	if s.tracer != nil {
+		s.log = slog.New(tracing.LogHandler(s.log.Handler()))
+	}
+	s.observer = newObserver(telemetry.NewWork(s.metrics), s.tracer, s.log)
 	if s.foreign, err = newForeign(o.cfg, o.log); err != nil {
 		return nil, err
 	}
@@ -98,9 +108,10 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	jobs := &lateJobs{}
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
-		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Now: s.now, Logger: s.log,
+		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.meter = queue.NewMeter(s.db, s.log, s.now)
+	s.observer.names = s.engine.TraceNames
 	if o.sides.work {
 		s.worker, err = newWorkSide(s, client)
 	} else {
@@ -149,6 +160,9 @@ func (s *studio) internal() []lifecycle.Service {
 // services in the order in which they start; serve are those that bring requests.
 func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	var out []lifecycle.Service
+	if s.tracer != nil {
+		out = append(out, s.tracer, s.observer) // end last, with the spans of all that ended before
+	}
 	if s.access != nil {
 		out = append(out, s.access) // ends last, when no request is left
 	}

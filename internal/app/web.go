@@ -26,7 +26,7 @@ func (s *studio) buildAPI() {
 		Queues: s.board, River: s.console.handler(),
 		Providers: s.providers, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxy, Ready: s.ready,
 		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
-		AccessLog: accessLog, Observe: s.metrics.Request, Version: buildVersion(), Logger: s.log, Now: s.now,
+		AccessLog: accessLog, Observe: s.metrics.Request, Tracer: s.tracer, TraceLink: s.cfg.Telemetry.LinkTo, Version: buildVersion(), Logger: s.log, Now: s.now,
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/executor/inline"
 	"github.com/llmctl/studio/internal/executor/process"
+	"github.com/llmctl/studio/internal/llm/observed"
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/node/kind"
 	"github.com/llmctl/studio/internal/queue"
@@ -41,7 +42,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	}
 	runner := node.NewRunner(node.RunnerOptions{
 		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker,
-		Fresh: func() bool { return w.registry.Fresh() }, Now: s.now, Logger: s.log, Meter: s.meter,
+		Fresh: func() bool { return w.registry.Fresh() }, Tracer: s.tracer, Now: s.now, Logger: s.log, Meter: s.meter,
 		Chain:     func() bool { return !s.queue.Draining() },
 		Contended: func(queue string) bool { return s.queue.Contended(queue) },
 	})
@@ -91,7 +92,10 @@ func (s *studio) register(ctx context.Context) error {
 
 // executors by name, and the one whose workspaces lie on this host.
 func (s *studio) executors(client *http.Client) (map[string]executor.Executor, *process.Executor, error) {
-	handlers, err := kind.Handlers(kind.Options{LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow})
+	handlers, err := kind.Handlers(kind.Options{
+		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow,
+		Observe: observed.Options{Called: s.observer.called, Content: s.cfg.Telemetry.CaptureContent, Now: s.now},
+	})
 	if err != nil {
 		return nil, nil, err
 	}

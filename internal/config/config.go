@@ -23,6 +23,7 @@ type Config struct {
 	Payload     Payload     `section:"Executor process"`
 	Studio      Studio      `section:"Studio"`
 	Hub         Hub         `section:"Model downloads"`
+	Telemetry   Telemetry   `section:"Traces (OpenTelemetry)"`
 	Operator    Operator    `section:"Operator commands"`
 	Test        Test        `section:"Disposable database (llmctl db with-test)"`
 

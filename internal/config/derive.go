@@ -49,6 +49,7 @@ func (l *loading) derive() {
 	c.SocketIO.Path = "/" + strings.Trim(c.SocketIO.Path, "/")
 	c.Proxy.APIPrefix = "/" + strings.Trim(c.Proxy.APIPrefix, "/")
 	c.Proxy.WebPrefix = "/" + strings.Trim(c.Proxy.WebPrefix, "/")
+	l.deriveTelemetry()
 	l.readKeyFile()
 }
 

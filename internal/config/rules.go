@@ -35,6 +35,7 @@ func (l *loading) rules() {
 	l.ruleSecrets()
 	l.ruleNodes()
 	l.ruleTest()
+	l.ruleTelemetry()
 	l.ruleChecks()
 }
 

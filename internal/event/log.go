@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // Publisher takes what was committed, to hint others at it. It must not block.
@@ -111,8 +113,15 @@ func (l *Log) flush(ctx context.Context, tx *postgres.Tx, b *buffer) error {
 			}
 		}
 	}
-	columns := columnsOf(b.events)
-	rows, err := tx.Query(ctx, appendSQL, columns...)
+	ctx, span := tracing.Start(ctx, tracing.SpanAppend, trace.SpanKindInternal, tracing.EventCount.Int(len(b.events)))
+	err := l.write(ctx, tx, b)
+	tracing.End(span, err)
+	return err
+}
+
+// write is the statement of a flush, and what becomes of its answer.
+func (l *Log) write(ctx context.Context, tx *postgres.Tx, b *buffer) error {
+	rows, err := tx.Query(ctx, appendSQL, columnsOf(b.events)...)
 	if err != nil {
 		return fmt.Errorf("append events: %w", err)
 	}

@@ -32,6 +32,7 @@ type Payload struct {
 	Model           *Model            `json:"model,omitempty"`
 	Secrets         map[string]string `json:"secrets,omitempty"`
 	Limits          Limits            `json:"limits"`
+	Traceparent     string            `json:"traceparent,omitempty"` // W3C; what the spans of the attempt hang under
 }
 
 // Model tells a node which model to ask and where it is.
@@ -103,6 +104,7 @@ const (
 	EventTool    EventType = "tool"
 	EventUsage   EventType = "usage"
 	EventDelta   EventType = "delta"
+	EventSpan    EventType = "span" // something for the trace; not stored
 	EventResult  EventType = "result"
 )
 
@@ -114,13 +116,14 @@ type Event struct {
 	TS   time.Time `json:"ts"`
 	Type EventType `json:"type"`
 
-	Stage  string     `json:"stage,omitempty"`  // stage; log, if it belongs to one
-	Status string     `json:"status,omitempty"` // stage: started, finished, failed
-	Stream string     `json:"stream,omitempty"` // log: stdout, stderr, system
-	Text   string     `json:"text,omitempty"`   // log, delta
-	Tool   *ToolEvent `json:"tool,omitempty"`   // tool
-	Usage  *Usage     `json:"usage,omitempty"`  // usage
-	Result *Result    `json:"result,omitempty"` // result, on the wire only
+	Stage  string          `json:"stage,omitempty"`  // stage; log, if it belongs to one
+	Status string          `json:"status,omitempty"` // stage: started, finished, failed
+	Stream string          `json:"stream,omitempty"` // log: stdout, stderr, system
+	Text   string          `json:"text,omitempty"`   // log, delta
+	Tool   *ToolEvent      `json:"tool,omitempty"`   // tool
+	Usage  *Usage          `json:"usage,omitempty"`  // usage
+	Span   json.RawMessage `json:"span,omitempty"`   // span
+	Result *Result         `json:"result,omitempty"` // result, on the wire only
 }
 
 // ToolEvent is one step of a tool call made by a model.

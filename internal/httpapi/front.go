@@ -42,7 +42,7 @@ func NewFront(d FrontDeps) http.Handler {
 	}))
 	mux.Handle(o.APIPrefix, nothing)
 	mux.Handle("/", nothing)
-	return around(d.Proxy, d.AccessLog, d.Logger, d.Now, withCanonicalPath(mux))
+	return around(d.Proxy, d.AccessLog, untraced, d.Logger, d.Now, withCanonicalPath(mux))
 }
 
 // withIDsPassedOn lets the backend use the ids of this request.

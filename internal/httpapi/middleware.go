@@ -147,7 +147,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, detail str
 
 func send(w http.ResponseWriter, r *http.Request, p *Problem) {
 	v := idsFrom(r.Context())
-	p.RequestID, p.CorrelationID = v.Request, v.Correlation
+	p.RequestID, p.CorrelationID, p.TraceID = v.Request, v.Correlation, traceIDOf(r.Context())
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	// Numbers and texts only: this cannot fail but for a client that is gone.

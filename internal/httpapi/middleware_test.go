@@ -50,7 +50,7 @@ func ask(t *testing.T, h http.Handler, path string) {
 func TestEachRequestHasALineInTheLog(t *testing.T) {
 	t.Parallel()
 	var program bytes.Buffer
-	h := around(nil, nil, slog.New(slog.NewJSONHandler(&program, nil)), time.Now, http.HandlerFunc(failing))
+	h := around(nil, nil, untraced, slog.New(slog.NewJSONHandler(&program, nil)), time.Now, http.HandlerFunc(failing))
 	for _, path := range []string{"/fine", "/fails", "/panic"} {
 		ask(t, h, path)
 	}
@@ -69,7 +69,7 @@ func TestAccessLogTakesTheLinesAndFailuresStay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- log.Run(ctx, func() {}) }()
-	h := around(nil, log.Middleware, slog.New(slog.NewJSONHandler(&program, nil)), time.Now, http.HandlerFunc(failing))
+	h := around(nil, log.Middleware, untraced, slog.New(slog.NewJSONHandler(&program, nil)), time.Now, http.HandlerFunc(failing))
 	for _, path := range []string{"/fine", "/fails", "/panic"} {
 		ask(t, h, path)
 	}

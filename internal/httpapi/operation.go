@@ -11,6 +11,7 @@ import (
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // Sizes of bodies.
@@ -72,13 +73,14 @@ func handle[I, O any](s *server, r route, f func(ctx context.Context, in *I) (*O
 
 // observe is the middleware that measures.
 func (s *server) observe(ctx huma.Context, next func(huma.Context)) {
+	op := ctx.Operation()
+	tracing.Route(ctx.Context(), op.Method, op.Path)
 	if s.deps.Observe == nil {
 		next(ctx)
 		return
 	}
 	began := s.deps.Now()
 	next(ctx)
-	op := ctx.Operation()
 	s.deps.Observe(op.Method, op.Path, ctx.Status(), s.deps.Now().Sub(began))
 }
 

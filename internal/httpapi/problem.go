@@ -23,6 +23,7 @@ type Problem struct { //nolint:errname // the name of the standard (RFC 9457)
 	Errors        []errs.Detail `json:"errors" doc:"Faulty places of the request"`
 	RequestID     string        `json:"request_id"`
 	CorrelationID string        `json:"correlation_id"`
+	TraceID       string        `json:"trace_id,omitempty" doc:"Of a traced request: its OpenTelemetry trace"`
 }
 
 // Error makes a Problem an error that huma writes as it is.
@@ -158,7 +159,7 @@ func newProblem(ctx huma.Context, status int, msg string, causes ...error) huma.
 		return p
 	}
 	ids := idsFrom(ctx.Context())
-	p.RequestID, p.CorrelationID = ids.Request, ids.Correlation
+	p.RequestID, p.CorrelationID, p.TraceID = ids.Request, ids.Correlation, traceIDOf(ctx.Context())
 	for _, cause := range causes {
 		if e, ok := errors.AsType[*errs.Error](cause); ok && e.After > 0 {
 			ctx.SetHeader("Retry-After", strconv.Itoa(int(e.After.Seconds())+1))

@@ -181,6 +181,7 @@ func (s *server) getRun(ctx context.Context, in *IDInput) (*runDetailOutput, err
 	out.Body.FlowchartRun = run.ViewOf(&d.Run)
 	out.Body.FlowchartRun.FlowchartName, out.Body.FlowchartRun.NewestVersion = f.Flowchart.Name, f.Flowchart.Version
 	out.Body.FlowchartRun.Cancellation, out.Body.FlowchartRun.RetriedBy = d.Cancellation, d.RetriedBy
+	out.Body.FlowchartRun.TraceURL = s.traceLink(out.Body.FlowchartRun.TraceID)
 	out.Body.FlowchartRun.Counts = map[string]int{}
 	out.Body.NodeRuns = make([]NodeRunView, len(d.NodeRuns))
 	var total run.Usage

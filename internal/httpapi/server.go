@@ -26,6 +26,7 @@ import (
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // Deps are what the API works with.
@@ -54,6 +55,9 @@ type Deps struct {
 
 	// Observe is told how each operation ended; nil: nobody counts.
 	Observe func(method, route string, status int, took time.Duration)
+
+	Tracer    *tracing.Tracer             // nil: no traces
+	TraceLink func(traceID string) string // where a trace can be looked at; nil: nowhere
 
 	APIPrefix  string // "/api"
 	WebPrefix  string // "/web"
@@ -174,17 +178,17 @@ func (s *server) wrap() http.Handler {
 	h = withCanonicalPath(h)
 	h = s.withCrossOriginProtection(h)
 	h = withSecurityHeaders(s.deps.APIPrefix, h)
-	return around(s.deps.Proxy, s.deps.AccessLog, s.deps.Logger, s.deps.Now, h)
+	return around(s.deps.Proxy, s.deps.AccessLog, s.traced, s.deps.Logger, s.deps.Now, h)
 }
 
 // around is what every request passes before anything else looks at it. First of
 // all it is made what the browser sent: the log, the limits and the origin checks
 // are to see that.
-func around(proxy *proxyfix.Fix, accessLog func(http.Handler) http.Handler, log *slog.Logger, now func() time.Time, h http.Handler) http.Handler {
+func around(proxy *proxyfix.Fix, accessLog, traced func(http.Handler) http.Handler, log *slog.Logger, now func() time.Time, h http.Handler) http.Handler {
 	if proxy == nil {
 		proxy = proxyfix.New(proxyfix.Options{}) // removes what nobody vouches for
 	}
-	h = withIDs(withLog(log, now, accessLog != nil, h))
+	h = withIDs(traced(withLog(log, now, accessLog != nil, h)))
 	if accessLog != nil {
 		h = accessLog(h)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // Engine is what the runner needs of the run engine.
@@ -41,6 +42,7 @@ type RunnerOptions struct {
 	Contended func(queue string) bool
 	Chain     func() bool // whether it may go on with what follows from a node run; nil: always
 	Meter     Meter       // nil: nobody counts
+	Tracer    *tracing.Tracer
 	Now       func() time.Time
 	Logger    *slog.Logger
 }
@@ -104,6 +106,7 @@ func (r *Runner) goesOn(queue string) bool {
 func (r *Runner) attempt(ctx context.Context, claim *run.Claim, chain bool) *run.Claim {
 	a := newAttempt(*claim)
 	defer a.close()
+	ctx = r.o.Tracer.Under(ctx, spanOf(claim))
 	// The end must be committed even when this worker is being stopped.
 	commit := context.WithoutCancel(ctx)
 	attempt, cancel := context.WithCancelCause(ctx)
@@ -145,7 +148,7 @@ func (r *Runner) count(n *run.NodeRun, began time.Time, status run.Status, next 
 // execute prepares the attempt's payload and has the executor run it.
 func (r *Runner) execute(ctx context.Context, a *attempt) run.Result {
 	claim := &a.claim
-	work, failure, err := r.o.Engine.Prepare(ctx, claim)
+	work, failure, err := r.prepare(ctx, claim)
 	if err != nil {
 		if ctx.Err() == nil {
 			r.o.Logger.ErrorContext(ctx, "node could not be prepared", "node_run_id", claim.NodeRun.ID, "error", err)
@@ -180,7 +183,7 @@ func (r *Runner) execute(ctx context.Context, a *attempt) run.Result {
 func (r *Runner) payload(ctx context.Context, claim *run.Claim, work run.Work) (executor.Payload, *run.Failure) {
 	p := executor.Payload{
 		ContractVersion: executor.Version, NodeRunID: claim.NodeRun.ID, Attempt: int(claim.Attempt),
-		Kind: work.Kind, Config: work.Config, InputContext: work.InputContext,
+		Kind: work.Kind, Config: work.Config, InputContext: work.InputContext, Traceparent: tracing.Parent(ctx),
 	}
 	var wants struct {
 		ModelID int64 `json:"model_id"`
@@ -210,6 +213,9 @@ func (r *Runner) sink(a *attempt) executor.Sink {
 			a.add("log", e.Stage, withNewline(e.Text), at)
 		case executor.EventDelta:
 			a.add("delta", "", e.Text, at)
+		case executor.EventSpan:
+			r.o.Tracer.Relay(spanOf(&a.claim), e.Span)
+			return nil
 		default:
 			return nil // started, tool, usage and result are kept with the result
 		}
@@ -248,7 +254,7 @@ func (r *Runner) finish(ctx context.Context, a *attempt, res run.Result, chain b
 func (r *Runner) commit(ctx context.Context, a *attempt, res run.Result, o run.FinishOptions) *run.Claim {
 	c := &a.claim
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		next, err := r.o.Engine.Finish(ctx, c.NodeRun.ID, c.Attempt, res, o)
+		next, err := r.finishOnce(ctx, c, res, o)
 		if err == nil {
 			return next
 		}

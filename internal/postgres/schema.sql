@@ -151,6 +151,7 @@ table flowchart_run
     paused_at timestamp with time zone
     cancel_requested_at timestamp with time zone
     retry_from bigint
+    traceparent text not null default ''::text
     constraint flowchart_run_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
     constraint flowchart_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
     constraint flowchart_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
@@ -312,6 +313,7 @@ table node_run
     cancel_requested_at timestamp with time zone
     finish_order integer
     reused_from bigint
+    traceparent text not null default ''::text
     constraint node_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])) = (finished_at IS NOT NULL)))
     constraint node_run_execution_mode_check CHECK ((execution_mode = ANY (ARRAY['query'::text, 'indexing'::text, 'delta_indexing'::text])))
     constraint node_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)

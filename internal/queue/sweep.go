@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,6 +50,7 @@ type Sweeper struct {
 	log     *slog.Logger
 	watch   watch
 	events  *event.Log // told of workers that died; nil: nobody is
+	buried  atomic.Uint64
 }
 
 // NewSweeper makes a sweeper.
@@ -58,6 +60,9 @@ func NewSweeper(db *postgres.DB, client *Client, domains []Domain, log *slog.Log
 
 // Announce has log told of workers that this sweeper declares dead.
 func (s *Sweeper) Announce(log *event.Log) { s.events = log }
+
+// Buried counts the workers that this process declared dead.
+func (s *Sweeper) Buried() uint64 { return s.buried.Load() }
 
 // Name names the service.
 func (s *Sweeper) Name() string { return "recovery sweep" }
@@ -206,6 +211,7 @@ func (s *Sweeper) bury(ctx context.Context, dead []beat) (int, error) {
 		}
 		if died {
 			buried++
+			s.buried.Add(1)
 			s.log.WarnContext(ctx, "worker declared dead", "worker_id", d.ID)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/run/dbsqlc"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // follow turns what the marking says into node runs: control nodes are
@@ -86,6 +87,7 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 		FlowchartNodeID: node.ID, Kind: string(node.Kind), Title: node.Title, Status: status,
 		MaxAttempts: int32(max(policy.Retry.MaxAttempts, 1)), BackoffSeconds: policy.Retry.BackoffSeconds, TimeoutSeconds: timeout,
 		ExecutionIndex: c.marking.Executions[node.ID], Queue: "llmctl_studio", Triggers: raw, RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID,
+		Traceparent: tracing.RunSpan(c.run.Traceparent, c.run.ID),
 	}, nil
 }
 

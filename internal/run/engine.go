@@ -43,6 +43,7 @@ type Options struct {
 	// DefaultTimeout is how long an attempt may take when its node does not say.
 	// 0: 30 minutes.
 	DefaultTimeout time.Duration
+	Observer       Observer // nil: nobody
 	Now            func() time.Time
 	Logger         *slog.Logger
 }
@@ -122,6 +123,7 @@ func lockedRun(r dbsqlc.LockRunRow) Run {
 		NodeExecutions: r.NodeExecutions, MaxNodeExecutions: r.MaxNodeExecutions, MaxParallelNodes: r.MaxParallelNodes,
 		DeadlineAt: r.DeadlineAt, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 		PausedAt: r.PausedAt, CancelRequestedAt: r.CancelRequestedAt, RetryFrom: r.RetryFrom, ScheduleID: r.ScheduleID, DueAt: r.DueAt,
+		Traceparent: r.Traceparent,
 	}
 }
 
@@ -154,6 +156,7 @@ func (c *change) save(ctx context.Context) error {
 		ids := c.signals
 		c.tx.AfterCommit(func() { c.e.Signaller.SignalCancel(ids) })
 	}
+	c.observeRun()
 	if r.Status != c.previous {
 		return c.announceRun(ctx, c.previous)
 	}

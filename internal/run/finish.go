@@ -144,16 +144,20 @@ func (c *change) endAttempt(ctx context.Context, n *NodeRun, res Result) error {
 	if dispatch == "" {
 		dispatch = "dispatch_confirmed"
 	}
-	changed, err := c.e.q.FinishAttempt(ctx, c.tx, dbsqlc.FinishAttemptParams{
+	ended, err := c.e.q.FinishAttempt(ctx, c.tx, dbsqlc.FinishAttemptParams{
 		NodeRunID: n.ID, Number: n.Attempt, Status: res.Status, Error: failure, Usage: res.Usage, Stages: stages,
 		StartedAt: res.StartedAt, FirstTokenAt: res.FirstTokenAt, DispatchStatus: dispatch, ProviderDispatchID: res.ProviderDispatchID,
 	})
+	if postgres.NotFound(err) {
+		return ErrSuperseded
+	}
 	if err != nil {
 		return fmt.Errorf("finish attempt %d of node run %d: %w", n.Attempt, n.ID, err)
 	}
-	if changed == 0 {
-		return ErrSuperseded
-	}
+	c.observeAttempt(n, EndedAttempt{
+		Number: n.Attempt, Status: res.Status, Error: res.Error, Usage: res.Usage, Worker: ended.WorkerProcessID, Executor: ended.Executor,
+		QueuedAt: ended.QueuedAt, ClaimedAt: ended.ClaimedAt, StartedAt: ended.StartedAt, FirstTokenAt: ended.FirstTokenAt,
+	})
 	return nil
 }
 

@@ -2,16 +2,18 @@
 
 -- name: InsertRun :one
 INSERT INTO flowchart_run (project_id, flowchart_id, flowchart_version_id, version, status, input, start_node_id, retry_of,
-                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at, schedule_id, due_at)
+                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at,
+                           schedule_id, due_at, traceparent)
 VALUES (@project_id, @flowchart_id, @flowchart_version_id, @version, 'queued', @input, @start_node_id, @retry_of,
-        @retry_from, @app_user_id, @request_id, @correlation_id, @max_node_executions, @max_parallel_nodes, @deadline_at, @schedule_id, @due_at)
+        @retry_from, @app_user_id, @request_id, @correlation_id, @max_node_executions, @max_parallel_nodes, @deadline_at,
+        @schedule_id, @due_at, @traceparent)
 RETURNING *;
 
 -- The input may be large and never changes: who needs it has read it before the lock.
 -- name: LockRun :one
 SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, output, output_blob, output_bytes, error, marking,
        start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes,
-       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from, schedule_id, due_at
+       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from, schedule_id, due_at, traceparent
 FROM flowchart_run WHERE id = $1 FOR UPDATE;
 
 -- name: GetRunInput :one
@@ -60,10 +62,10 @@ WHERE f.id = $1;
 -- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
-                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order)
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent)
 VALUES (@project_id, @flowchart_run_id, @flowchart_id, @flowchart_node_id, @kind, @title, @status, @max_attempts,
         @backoff_seconds, @timeout_seconds, @execution_index, @queue, @triggers, @output_state, @output_blob, @output_bytes,
-        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at, @finish_order)
+        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at, @finish_order, @traceparent)
 RETURNING *;
 
 -- name: GetNodeRun :one
@@ -124,12 +126,13 @@ VALUES (@node_run_id, @number, @worker_process_id, 'running', @executor, @queued
 RETURNING *;
 
 -- Ends an attempt if it still is the open one: the fence of every late writer.
--- name: FinishAttempt :execrows
+-- name: FinishAttempt :one
 UPDATE node_attempt
 SET status = @status, error = @error, usage = @usage, stages = @stages, started_at = coalesce(started_at, @started_at),
     first_token_at = coalesce(first_token_at, @first_token_at), dispatch_status = @dispatch_status,
     provider_dispatch_id = coalesce(sqlc.narg('provider_dispatch_id'), provider_dispatch_id), finished_at = now()
-WHERE node_run_id = @node_run_id AND number = @number AND finished_at IS NULL;
+WHERE node_run_id = @node_run_id AND number = @number AND finished_at IS NULL
+RETURNING worker_process_id, executor, queued_at, claimed_at, started_at, first_token_at, finished_at;
 
 -- name: SaveNodeRun :exec
 UPDATE node_run
@@ -249,3 +252,9 @@ INSERT INTO artifact (project_id, flowchart_run_id, node_run_id, attempt, name, 
 SELECT a.project_id, @flowchart_run_id, u.id, a.attempt, a.name, a.kind, a.media_type, a.size, a.blob
 FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@sources::bigint[]) AS source) u JOIN artifact a ON a.node_run_id = u.source
 ORDER BY u.id, a.attempt, a.name;
+
+-- What the span of a run says beside its row: the flowchart, and what the run repeats.
+-- name: GetTraceNames :one
+SELECT f.name, coalesce(old.traceparent, '')::text AS retried_traceparent
+FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id LEFT JOIN flowchart_run old ON old.id = r.retry_of
+WHERE r.id = $1;

@@ -10,6 +10,7 @@ import (
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run/dbsqlc"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 func stuckParams(grace float64) dbsqlc.ListStuckCancelsParams {
@@ -34,6 +35,8 @@ type View struct {
 	RetriedBy     []int64         `json:"retried_by,omitempty" doc:"Runs that run this one again, newest first"`
 	ScheduleID    *int64          `json:"schedule_id" doc:"The schedule that started it"`
 	DueAt         *time.Time      `json:"due_at" doc:"The time that the schedule started it for"`
+	TraceID       string          `json:"trace_id,omitempty" doc:"Of a traced run: its OpenTelemetry trace"`
+	TraceURL      string          `json:"trace_url,omitempty" doc:"Where that can be looked at"`
 	CreatedAt     time.Time       `json:"created_at"`
 	StartedAt     *time.Time      `json:"started_at"`
 	FinishedAt    *time.Time      `json:"finished_at"`
@@ -55,7 +58,7 @@ func ViewOf(r *Run) View {
 	return View{
 		ID: r.ID, FlowchartID: r.FlowchartID, Version: r.Version, Status: r.Status, Input: r.Input, Output: r.Output,
 		Error: r.Error, RetryOf: r.RetryOf, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
-		RetryFrom: r.RetryFrom, PausedAt: r.PausedAt, ScheduleID: r.ScheduleID, DueAt: r.DueAt,
+		RetryFrom: r.RetryFrom, PausedAt: r.PausedAt, ScheduleID: r.ScheduleID, DueAt: r.DueAt, TraceID: tracing.TraceID(r.Traceparent),
 		DeadlineAt: r.DeadlineAt, OutputOmitted: r.OutputBlob != nil && r.Output == nil, OutputBytes: r.OutputBytes,
 	}
 }

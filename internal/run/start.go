@@ -97,7 +97,7 @@ func (e *Engine) begin(ctx context.Context, tx *postgres.Tx, req *StartRequest) 
 		Input: req.Input, StartNodeID: start, RetryOf: req.RetryOf, RetryFrom: req.RetryFrom, AppUserID: req.UserID,
 		RequestID: req.RequestID, CorrelationID: req.CorrelationID,
 		MaxNodeExecutions: capOr(v.MaxNodeExecutions, hardMaxExecutions), MaxParallelNodes: capOr(v.MaxParallelNodes, hardMaxExecutions),
-		DeadlineAt: e.deadline(v.MaxRuntimeMinutes), ScheduleID: req.ScheduleID, DueAt: req.DueAt,
+		DeadlineAt: e.deadline(v.MaxRuntimeMinutes), ScheduleID: req.ScheduleID, DueAt: req.DueAt, Traceparent: e.starting(ctx),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("insert run of flowchart %d: %w", req.FlowchartID, err)

@@ -69,3 +69,39 @@ func TestAProcessThatCannotBeReadLeavesTheOthers(t *testing.T) {
 	require.ErrorContains(t, err, "1: ")
 	require.Contains(t, out.String(), `x{worker="2"} 1`)
 }
+
+func TestFamiliesAreListedBeforeTheyHaveASample(t *testing.T) {
+	t.Parallel()
+	m := telemetry.New("v1")
+	telemetry.NewWork(m)
+	m.Gauges("llmctl_depth", "Sessions, by \"depth\", {so to say}.", "frames", func() map[string]uint64 { return nil })
+	byName := map[string]telemetry.Family{}
+	for _, f := range m.Families() {
+		byName[f.Name] = f
+	}
+	require.Equal(t, telemetry.Family{Name: "llmctl_depth", Help: "Sessions, by \"depth\", {so to say}.", Labels: []string{"frames"}}, byName["llmctl_depth"])
+	require.Equal(t, []string{"kind", "executor", "status"}, byName["llmctl_attempts_total"].Labels)
+	require.Equal(t, []string{"version"}, byName["llmctl_build_info"].Labels)
+	require.NotContains(t, byName, "go_goroutines")
+}
+
+func TestNamesThatPeopleChooseAreBounded(t *testing.T) {
+	t.Parallel()
+	m := telemetry.New("v1")
+	w := telemetry.NewWork(m)
+	for i := range 300 {
+		w.Call(telemetry.Call{Operation: "chat", Provider: "openai", Model: strings.Repeat("m", i+1), Took: time.Second, InputTokens: 1, OutputTokens: 1})
+	}
+	text := scrape(t, m)
+	require.Equal(t, 201, strings.Count(text, "gen_ai_client_operation_duration_seconds_count{"))
+	require.Contains(t, text, `gen_ai_client_operation_duration_seconds_count{error_type="",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="other"} 100`)
+}
+
+func TestClocksThatDisagreeMakeNoNegativeTimes(t *testing.T) {
+	t.Parallel()
+	m := telemetry.New("v1")
+	telemetry.NewWork(m).Attempt(telemetry.Attempt{Kind: "task", Executor: "inline", Status: "lost", Wait: -time.Second, Took: time.Second, Recovered: "requeued"})
+	text := scrape(t, m)
+	require.Contains(t, text, `llmctl_attempt_queue_wait_seconds_sum{kind="task"} 0`)
+	require.Contains(t, text, `llmctl_recoveries_total{kind="task",outcome="requeued"} 1`)
+}

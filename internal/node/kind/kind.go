@@ -10,6 +10,7 @@ import (
 
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/llm"
+	"github.com/llmctl/studio/internal/llm/observed"
 	"github.com/llmctl/studio/internal/llm/registry"
 	"github.com/llmctl/studio/internal/node/kind/httpcall"
 	"github.com/llmctl/studio/internal/node/kind/script"
@@ -34,12 +35,13 @@ type Handler interface {
 
 // Options are what the handlers need from outside.
 type Options struct {
-	LLMClient    *http.Client // shared by all providers; nil makes one of llm.NewClient
-	HTTPAllow    []string     // hosts, addresses and networks that http nodes may reach although private
-	ScriptNodes  bool         // whether script nodes may run at all
-	Workspace    string       // the private folder of this attempt; "" outside an executor process
-	Path         string       // PATH of scripts
-	HTTPMaxBytes int64        // of a request or response body; 0 means 4 MiB
+	Observe      observed.Options // who sees the calls of providers
+	LLMClient    *http.Client     // shared by all providers; nil makes one of llm.NewClient
+	HTTPAllow    []string         // hosts, addresses and networks that http nodes may reach although private
+	ScriptNodes  bool             // whether script nodes may run at all
+	Workspace    string           // the private folder of this attempt; "" outside an executor process
+	Path         string           // PATH of scripts
+	HTTPMaxBytes int64            // of a request or response body; 0 means 4 MiB
 }
 
 // Handlers makes the handlers by kind. A faulty HTTPAllow is an error.
@@ -53,12 +55,21 @@ func Handlers(o Options) (map[string]Handler, error) {
 		return nil, err
 	}
 	return map[string]Handler{
-		Task: task.New(func(s registry.Spec) (llm.Provider, error) { return registry.New(s, client) }, time.Now),
+		Task: task.New(func(s registry.Spec) (llm.Provider, error) { return open(s, client, o.Observe) }, time.Now),
 		HTTP: call,
 		Script: script.New(script.Options{
 			Enabled: o.ScriptNodes, Workspace: o.Workspace, Path: o.Path,
 		}),
 	}, nil
+}
+
+// open makes the provider of a spec, whose calls are seen.
+func open(s registry.Spec, client *http.Client, o observed.Options) (llm.Provider, error) {
+	p, err := registry.New(s, client)
+	if err != nil {
+		return nil, err
+	}
+	return observed.Provider(p, observed.Target{Kind: s.Kind, BaseURL: s.BaseURL}, o), nil
 }
 
 // NeedsProcess reports whether nodes of a kind must run in a process of their own,

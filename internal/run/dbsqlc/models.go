@@ -55,6 +55,7 @@ type FlowchartRun struct {
 	PausedAt           *time.Time
 	CancelRequestedAt  *time.Time
 	RetryFrom          *int64
+	Traceparent        string
 }
 
 type NodeAttempt struct {
@@ -118,4 +119,5 @@ type NodeRun struct {
 	CancelRequestedAt *time.Time
 	FinishOrder       *int32
 	ReusedFrom        *int64
+	Traceparent       string
 }

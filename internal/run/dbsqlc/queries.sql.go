@@ -49,7 +49,7 @@ SET status = 'running', attempt = n.attempt + 1, started_at = coalesce(n.started
 WHERE n.id = $1 AND n.status = 'queued' AND n.run_after <= now()
   AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = $2 AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
   AND NOT EXISTS (SELECT 1 FROM queue_pause p WHERE p.queue = n.queue)
-RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at, n.output_blob, n.output_bytes, n.cancel_requested_at, n.finish_order, n.reused_from
+RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at, n.output_blob, n.output_bytes, n.cancel_requested_at, n.finish_order, n.reused_from, n.traceparent
 `
 
 type ClaimNodeRunParams struct {
@@ -101,6 +101,7 @@ func (q *Queries) ClaimNodeRun(ctx context.Context, db DBTX, arg ClaimNodeRunPar
 		&i.CancelRequestedAt,
 		&i.FinishOrder,
 		&i.ReusedFrom,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -218,12 +219,13 @@ func (q *Queries) CountExecutions(ctx context.Context, db DBTX, flowchartRunID *
 	return items, nil
 }
 
-const finishAttempt = `-- name: FinishAttempt :execrows
+const finishAttempt = `-- name: FinishAttempt :one
 UPDATE node_attempt
 SET status = $1, error = $2, usage = $3, stages = $4, started_at = coalesce(started_at, $5),
     first_token_at = coalesce(first_token_at, $6), dispatch_status = $7,
     provider_dispatch_id = coalesce($8, provider_dispatch_id), finished_at = now()
 WHERE node_run_id = $9 AND number = $10 AND finished_at IS NULL
+RETURNING worker_process_id, executor, queued_at, claimed_at, started_at, first_token_at, finished_at
 `
 
 type FinishAttemptParams struct {
@@ -239,9 +241,19 @@ type FinishAttemptParams struct {
 	Number             int32
 }
 
+type FinishAttemptRow struct {
+	WorkerProcessID uuid.UUID
+	Executor        string
+	QueuedAt        time.Time
+	ClaimedAt       time.Time
+	StartedAt       *time.Time
+	FirstTokenAt    *time.Time
+	FinishedAt      *time.Time
+}
+
 // Ends an attempt if it still is the open one: the fence of every late writer.
-func (q *Queries) FinishAttempt(ctx context.Context, db DBTX, arg FinishAttemptParams) (int64, error) {
-	result, err := db.Exec(ctx, finishAttempt,
+func (q *Queries) FinishAttempt(ctx context.Context, db DBTX, arg FinishAttemptParams) (FinishAttemptRow, error) {
+	row := db.QueryRow(ctx, finishAttempt,
 		arg.Status,
 		arg.Error,
 		arg.Usage,
@@ -253,10 +265,17 @@ func (q *Queries) FinishAttempt(ctx context.Context, db DBTX, arg FinishAttemptP
 		arg.NodeRunID,
 		arg.Number,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	var i FinishAttemptRow
+	err := row.Scan(
+		&i.WorkerProcessID,
+		&i.Executor,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.FinishedAt,
+	)
+	return i, err
 }
 
 const getArtifact = `-- name: GetArtifact :one
@@ -326,7 +345,7 @@ func (q *Queries) GetCurrentVersion(ctx context.Context, db DBTX, id int64) (Get
 }
 
 const getNodeRun = `-- name: GetNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run WHERE id = $1
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run WHERE id = $1
 `
 
 func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -371,6 +390,7 @@ func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, e
 		&i.CancelRequestedAt,
 		&i.FinishOrder,
 		&i.ReusedFrom,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -436,7 +456,7 @@ func (q *Queries) GetOpenAttempt(ctx context.Context, db DBTX, nodeRunID int64) 
 }
 
 const getRun = `-- name: GetRun :one
-SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, schedule_id, due_at, paused_at, cancel_requested_at, retry_from FROM flowchart_run WHERE id = $1
+SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, schedule_id, due_at, paused_at, cancel_requested_at, retry_from, traceparent FROM flowchart_run WHERE id = $1
 `
 
 func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, error) {
@@ -472,6 +492,7 @@ func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (FlowchartRun, 
 		&i.PausedAt,
 		&i.CancelRequestedAt,
 		&i.RetryFrom,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -485,6 +506,25 @@ func (q *Queries) GetRunInput(ctx context.Context, db DBTX, id int64) (json.RawM
 	var input json.RawMessage
 	err := row.Scan(&input)
 	return input, err
+}
+
+const getTraceNames = `-- name: GetTraceNames :one
+SELECT f.name, coalesce(old.traceparent, '')::text AS retried_traceparent
+FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id LEFT JOIN flowchart_run old ON old.id = r.retry_of
+WHERE r.id = $1
+`
+
+type GetTraceNamesRow struct {
+	Name               string
+	RetriedTraceparent string
+}
+
+// What the span of a run says beside its row: the flowchart, and what the run repeats.
+func (q *Queries) GetTraceNames(ctx context.Context, db DBTX, id int64) (GetTraceNamesRow, error) {
+	row := db.QueryRow(ctx, getTraceNames, id)
+	var i GetTraceNamesRow
+	err := row.Scan(&i.Name, &i.RetriedTraceparent)
+	return i, err
 }
 
 const getVersion = `-- name: GetVersion :one
@@ -657,11 +697,11 @@ func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptP
 const insertNodeRun = `-- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
-                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order)
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
         $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24)
-RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from
+        $17, $18, $19, $20, $21, $22, $23, $24, $25)
+RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent
 `
 
 type InsertNodeRunParams struct {
@@ -689,6 +729,7 @@ type InsertNodeRunParams struct {
 	StartedAt       *time.Time
 	FinishedAt      *time.Time
 	FinishOrder     *int32
+	Traceparent     string
 }
 
 func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunParams) (NodeRun, error) {
@@ -717,6 +758,7 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		arg.StartedAt,
 		arg.FinishedAt,
 		arg.FinishOrder,
+		arg.Traceparent,
 	)
 	var i NodeRun
 	err := row.Scan(
@@ -758,6 +800,7 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		&i.CancelRequestedAt,
 		&i.FinishOrder,
 		&i.ReusedFrom,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -765,10 +808,12 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 const insertRun = `-- name: InsertRun :one
 
 INSERT INTO flowchart_run (project_id, flowchart_id, flowchart_version_id, version, status, input, start_node_id, retry_of,
-                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at, schedule_id, due_at)
+                           retry_from, app_user_id, request_id, correlation_id, max_node_executions, max_parallel_nodes, deadline_at,
+                           schedule_id, due_at, traceparent)
 VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7,
-        $8, $9, $10, $11, $12, $13, $14, $15, $16)
-RETURNING id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, schedule_id, due_at, paused_at, cancel_requested_at, retry_from
+        $8, $9, $10, $11, $12, $13, $14,
+        $15, $16, $17)
+RETURNING id, project_id, flowchart_id, flowchart_version_id, version, status, input, output, error, marking, start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes, deadline_at, created_at, started_at, finished_at, output_blob, output_bytes, schedule_id, due_at, paused_at, cancel_requested_at, retry_from, traceparent
 `
 
 type InsertRunParams struct {
@@ -788,6 +833,7 @@ type InsertRunParams struct {
 	DeadlineAt         *time.Time
 	ScheduleID         *int64
 	DueAt              *time.Time
+	Traceparent        string
 }
 
 // Lock order everywhere: the run, then its node runs by id, then event streams by name.
@@ -809,6 +855,7 @@ func (q *Queries) InsertRun(ctx context.Context, db DBTX, arg InsertRunParams) (
 		arg.DeadlineAt,
 		arg.ScheduleID,
 		arg.DueAt,
+		arg.Traceparent,
 	)
 	var i FlowchartRun
 	err := row.Scan(
@@ -841,6 +888,7 @@ func (q *Queries) InsertRun(ctx context.Context, db DBTX, arg InsertRunParams) (
 		&i.PausedAt,
 		&i.CancelRequestedAt,
 		&i.RetryFrom,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -1212,7 +1260,7 @@ func (q *Queries) ListLostAttempts(ctx context.Context, db DBTX, maxRows int32) 
 }
 
 const listNodeRuns = `-- name: ListNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run
 WHERE project_id = $1
   AND ($2::bigint IS NULL OR flowchart_run_id = $2)
   AND ($3::text[] IS NULL OR status = ANY ($3::text[]))
@@ -1286,6 +1334,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 			&i.CancelRequestedAt,
 			&i.FinishOrder,
 			&i.ReusedFrom,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -1298,7 +1347,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 }
 
 const listNodeRunsOfRun = `-- name: ListNodeRunsOfRun :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
 `
 
 func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -1349,6 +1398,7 @@ func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID
 			&i.CancelRequestedAt,
 			&i.FinishOrder,
 			&i.ReusedFrom,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -1410,7 +1460,7 @@ func (q *Queries) ListRetriesOf(ctx context.Context, db DBTX, retryOf *int64) ([
 }
 
 const listRuns = `-- name: ListRuns :many
-SELECT r.id, r.project_id, r.flowchart_id, r.flowchart_version_id, r.version, r.status, r.input, r.output, r.error, r.marking, r.start_node_id, r.retry_of, r.app_user_id, r.request_id, r.correlation_id, r.node_executions, r.max_node_executions, r.max_parallel_nodes, r.deadline_at, r.created_at, r.started_at, r.finished_at, r.output_blob, r.output_bytes, r.schedule_id, r.due_at, r.paused_at, r.cancel_requested_at, r.retry_from, f.name AS flowchart_name
+SELECT r.id, r.project_id, r.flowchart_id, r.flowchart_version_id, r.version, r.status, r.input, r.output, r.error, r.marking, r.start_node_id, r.retry_of, r.app_user_id, r.request_id, r.correlation_id, r.node_executions, r.max_node_executions, r.max_parallel_nodes, r.deadline_at, r.created_at, r.started_at, r.finished_at, r.output_blob, r.output_bytes, r.schedule_id, r.due_at, r.paused_at, r.cancel_requested_at, r.retry_from, r.traceparent, f.name AS flowchart_name
 FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id
 WHERE r.project_id = $1
   AND ($2::bigint IS NULL OR r.flowchart_id = $2)
@@ -1481,6 +1531,7 @@ func (q *Queries) ListRuns(ctx context.Context, db DBTX, arg ListRunsParams) ([]
 			&i.FlowchartRun.PausedAt,
 			&i.FlowchartRun.CancelRequestedAt,
 			&i.FlowchartRun.RetryFrom,
+			&i.FlowchartRun.Traceparent,
 			&i.FlowchartName,
 		); err != nil {
 			return nil, err
@@ -1532,7 +1583,7 @@ func (q *Queries) ListStuckCancels(ctx context.Context, db DBTX, arg ListStuckCa
 }
 
 const lockLiveNodeRuns = `-- name: LockLiveNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
 `
 
 func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -1583,6 +1634,7 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 			&i.CancelRequestedAt,
 			&i.FinishOrder,
 			&i.ReusedFrom,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -1595,7 +1647,7 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 }
 
 const lockNodeRun = `-- name: LockNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from FROM node_run WHERE id = $1 FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run WHERE id = $1 FOR UPDATE
 `
 
 func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -1640,6 +1692,7 @@ func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, 
 		&i.CancelRequestedAt,
 		&i.FinishOrder,
 		&i.ReusedFrom,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -1647,7 +1700,7 @@ func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, 
 const lockRun = `-- name: LockRun :one
 SELECT id, project_id, flowchart_id, flowchart_version_id, version, status, output, output_blob, output_bytes, error, marking,
        start_node_id, retry_of, app_user_id, request_id, correlation_id, node_executions, max_node_executions, max_parallel_nodes,
-       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from, schedule_id, due_at
+       deadline_at, created_at, started_at, finished_at, paused_at, cancel_requested_at, retry_from, schedule_id, due_at, traceparent
 FROM flowchart_run WHERE id = $1 FOR UPDATE
 `
 
@@ -1680,6 +1733,7 @@ type LockRunRow struct {
 	RetryFrom          *int64
 	ScheduleID         *int64
 	DueAt              *time.Time
+	Traceparent        string
 }
 
 // The input may be large and never changes: who needs it has read it before the lock.
@@ -1715,6 +1769,7 @@ func (q *Queries) LockRun(ctx context.Context, db DBTX, id int64) (LockRunRow, e
 		&i.RetryFrom,
 		&i.ScheduleID,
 		&i.DueAt,
+		&i.Traceparent,
 	)
 	return i, err
 }

@@ -21,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/llmctl/studio/internal/executor"
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // Codes of failures.
@@ -63,7 +64,7 @@ func New(o Options) (*Handler, error) {
 		TLSHandshakeTimeout: 15 * time.Second, MaxResponseHeaderBytes: 1 << 20,
 		DisableKeepAlives: true,
 	}
-	return &Handler{client: &http.Client{Transport: t, CheckRedirect: checkRedirect}, maxBytes: o.MaxBytes}, nil
+	return &Handler{client: &http.Client{Transport: tracing.Transport(t), CheckRedirect: checkRedirect}, maxBytes: o.MaxBytes}, nil
 }
 
 type config struct {

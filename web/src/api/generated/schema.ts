@@ -1726,6 +1726,8 @@ export interface components {
             status: number;
             /** @description The status in words */
             title: string;
+            /** @description Of a traced request: its OpenTelemetry trace */
+            trace_id?: string;
             /** @description Always about:blank; code and reason tell the kind */
             type: string;
         };
@@ -2607,6 +2609,10 @@ export interface components {
             started_at: string | null;
             /** @enum {string} */
             status: "cancelled" | "cancelling" | "failed" | "paused" | "pausing" | "queued" | "running" | "succeeded";
+            /** @description Of a traced run: its OpenTelemetry trace */
+            trace_id?: string;
+            /** @description Where that can be looked at */
+            trace_url?: string;
             usage?: components["schemas"]["Usage"];
             /** Format: int32 */
             version: number;

@@ -4,6 +4,7 @@ import { QueueHold } from "../../../features/queues/components/queue-hold";
 import { runQuery } from "../../../features/runs/api";
 import { RunActions } from "../../../features/runs/components/run-actions";
 import { RunView } from "../../../features/runs/components/run-view";
+import { TraceLink } from "../../../features/runs/components/trace-link";
 import { type PanelTab, panelTabs } from "../../../features/runs/model";
 import { useRunControl } from "../../../features/runs/use-control";
 import { useRoom } from "../../../realtime/provider";
@@ -49,6 +50,7 @@ function RunPage() {
         detail.data && (
           <>
             <QueueHold queued={detail.data.node_runs.some((n) => n.status === "queued")} />
+            <TraceLink run={detail.data.flowchart_run} />
             <RunActions detail={detail.data} control={control} />
           </>
         )
