@@ -424,3 +424,31 @@ func (p *part) state() FileState {
 	}
 	return s
 }
+
+// Again has the next Changes give files once more.
+func (f *Fetch) Again(states []FileState) {
+	byID := make(map[int64]bool, len(states))
+	for _, s := range states {
+		byID[s.ID] = true
+	}
+	for _, p := range f.parts {
+		if byID[p.ID] {
+			p.mu.Lock()
+			p.dirty = true
+			p.mu.Unlock()
+		}
+	}
+}
+
+// Changed tells whether Changes would give any file.
+func (f *Fetch) Changed() bool {
+	for _, p := range f.parts {
+		p.mu.Lock()
+		dirty := p.dirty
+		p.mu.Unlock()
+		if dirty {
+			return true
+		}
+	}
+	return false
+}

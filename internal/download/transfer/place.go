@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // manifestName is what we note of a target, beside what is in it.
@@ -336,13 +339,76 @@ func (s *Stage) syncDir(name string) error {
 	return nil
 }
 
-// Remove removes a target with everything in it. It becomes invisible at once.
-// The caller holds the stage, so that nobody puts it in place meanwhile.
-func (s *Stage) Remove() error {
-	gone := path.Join(s.dir(), s.own.name(), "gone")
-	err := s.models.Rename(s.target, gone)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", s.target, err)
+// RemoveTarget removes a target with everything in it. It becomes invisible at
+// once. Nobody may be about to put it in place again.
+func RemoveTarget(models, target string) error {
+	root, err := os.OpenRoot(models)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return s.Discard()
+	if err != nil {
+		return fmt.Errorf("open the models folder: %w", err)
+	}
+	defer root.Close()
+	if err := root.MkdirAll(stagesDir, 0o755); err != nil {
+		return fmt.Errorf("make the stage: %w", err)
+	}
+	gone := path.Join(stagesDir, ".gone-"+target)
+	if err := root.RemoveAll(gone); err != nil {
+		return fmt.Errorf("remove %s: %w", target, err)
+	}
+	if err := root.Rename(target, gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", target, err)
+	}
+	if err := root.RemoveAll(gone); err != nil {
+		return fmt.Errorf("remove %s: %w", target, err)
+	}
+	return nil
+}
+
+// RemoveStage removes what is left of a target that did not come into being.
+func RemoveStage(models, target string) error {
+	root, err := os.OpenRoot(models)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the models folder: %w", err)
+	}
+	defer root.Close()
+	if err := root.RemoveAll(path.Join(stagesDir, target)); err != nil {
+		return fmt.Errorf("remove the stage of %s: %w", target, err)
+	}
+	return nil
+}
+
+// PlaceID names a models folder, so that others can tell whether theirs is the
+// same one.
+func PlaceID(models string) (string, error) {
+	if err := os.MkdirAll(filepath.Join(models, stagesDir), 0o755); err != nil { //nolint:gosec // see OpenStage
+		return "", fmt.Errorf("make the models folder: %w", err)
+	}
+	name := filepath.Join(models, stagesDir, ".place")
+	for {
+		raw, err := os.ReadFile(name)
+		if err == nil && len(raw) > 0 {
+			return string(raw), nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("read the folder's name: %w", err)
+		}
+		// Written beside and linked, so that nobody reads half of it and the first one stays.
+		own := name + "-" + uuid.NewString()
+		if err := os.WriteFile(own, []byte(uuid.NewString()), 0o600); err != nil {
+			return "", fmt.Errorf("name the folder: %w", err)
+		}
+		err = os.Link(own, name)
+		if err != nil && !errors.Is(err, fs.ErrExist) { // no links here: the last one stays
+			err = os.Rename(own, name)
+		}
+		_ = os.Remove(own)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("name the folder: %w", err)
+		}
+	}
 }
