@@ -51,12 +51,15 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
 	s.queue, err = queue.NewClient(queue.Options{
 		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency,
-		Handlers: []queue.Handler{{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain}},
+		Handlers: []queue.Handler{
+			{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain},
+			downloadHandler(s, worker, func() bool { return w.registry.Fresh() }),
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{queue.NewNodes(s.db, s.engine)}, s.log)
+	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{queue.NewNodes(s.db, s.engine), downloadDomain{s.downloads}}, s.log)
 	return w, nil
 }
 

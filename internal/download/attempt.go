@@ -63,7 +63,7 @@ type report struct {
 	perSecond int64
 	place     string
 	changed   []transfer.FileState
-	views     []FileView
+	views     []JobFile
 }
 
 const updateFilesSQL = `UPDATE download_file f
@@ -122,7 +122,7 @@ func (s *Service) updateFiles(ctx context.Context, tx *postgres.Tx, id int64, ch
 // outcome is how an attempt ended.
 type outcome struct {
 	status  string // of the attempt
-	failure *Failure
+	failure *JobFailure
 	after   time.Duration // that the hub asked to wait
 	fetched int64
 }
@@ -215,7 +215,7 @@ func lost(j *Job, o outcome, progressed bool) settlement {
 	}
 	switch {
 	case n > maxLost:
-		return settlement{status: Failed, lost: n, failure: &Failure{
+		return settlement{status: Failed, lost: n, failure: &JobFailure{
 			Code: "lost", Message: fmt.Sprintf("%d workers in a row died while they worked this download, without a byte of progress. Look at their logs before it is started again.", n),
 		}}
 	case j.PauseRequestedAt != nil:

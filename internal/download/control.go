@@ -186,7 +186,7 @@ func (s *Service) leftOf(ctx context.Context, tx *postgres.Tx, j *Job, files boo
 // settlement is what a job is when nobody works it any more.
 type settlement struct {
 	status   Status
-	failure  *Failure
+	failure  *JobFailure
 	failures int32
 	lost     int32
 	after    time.Duration // until the next attempt

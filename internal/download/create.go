@@ -19,7 +19,7 @@ type Origin struct {
 // Prepared is a request that can become a job: planned, or found to be one already.
 type Prepared struct {
 	request  Request
-	plan     *Plan
+	plan     *TransferPlan
 	existing *Job
 }
 
@@ -117,7 +117,7 @@ func equal(a, b []string) bool {
 const insertFilesSQL = `INSERT INTO download_file (download_job_id, path, size, hash_kind, hash)
 SELECT $1, t.path, t.size, t.hash_kind, t.hash FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) AS t (path, size, hash_kind, hash)`
 
-func (s *Service) insertFiles(ctx context.Context, tx *postgres.Tx, id int64, p *Plan) error {
+func (s *Service) insertFiles(ctx context.Context, tx *postgres.Tx, id int64, p *TransferPlan) error {
 	n := len(p.selected)
 	paths, sizes, kinds, hashes := make([]string, n), make([]int64, n), make([]string, n), make([]string, n)
 	for i, f := range p.selected {

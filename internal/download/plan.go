@@ -13,30 +13,30 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 )
 
-// Plan is what a download would be.
-type Plan struct {
-	RepoID       string     `json:"repo_id" doc:"As the hub writes it"`
-	Revision     string     `json:"revision"`
-	Commit       string     `json:"commit" doc:"What the revision is now"`
-	Gated        bool       `json:"gated"`
-	Target       string     `json:"target" doc:"Folder below models in the data folder"`
-	Files        []PlanFile `json:"files" doc:"All files of the revision"`
-	FilesTotal   int        `json:"files_total" doc:"Of those selected"`
-	BytesTotal   int64      `json:"bytes_total"`
-	BytesPresent int64      `json:"bytes_present" doc:"In the target already, unchanged"`
-	BytesKept    int64      `json:"bytes_kept" doc:"Left by an earlier download that did not end well"`
-	BytesToFetch int64      `json:"bytes_to_fetch"`
-	Complete     bool       `json:"complete" doc:"Everything is there already"`
-	Replaces     string     `json:"replaces,omitempty" doc:"Another commit that the target holds; its files do not stay"`
-	Disk         Disk       `json:"disk"`
-	Fits         bool       `json:"fits"`
-	ActiveID     *int64     `json:"active_id" doc:"An unfinished download of this target"`
+// TransferPlan is what a download would be.
+type TransferPlan struct {
+	RepoID       string        `json:"repo_id" doc:"As the hub writes it"`
+	Revision     string        `json:"revision"`
+	Commit       string        `json:"commit" doc:"What the revision is now"`
+	Gated        bool          `json:"gated"`
+	Target       string        `json:"target" doc:"Folder below models in the data folder"`
+	Files        []PlannedFile `json:"files" doc:"All files of the revision"`
+	FilesTotal   int           `json:"files_total" doc:"Of those selected"`
+	BytesTotal   int64         `json:"bytes_total"`
+	BytesPresent int64         `json:"bytes_present" doc:"In the target already, unchanged"`
+	BytesKept    int64         `json:"bytes_kept" doc:"Left by an earlier download that did not end well"`
+	BytesToFetch int64         `json:"bytes_to_fetch"`
+	Complete     bool          `json:"complete" doc:"Everything is there already"`
+	Replaces     string        `json:"replaces,omitempty" doc:"Another commit that the target holds; its files do not stay"`
+	Disk         DiskSpace     `json:"disk"`
+	Fits         bool          `json:"fits"`
+	ActiveID     *int64        `json:"active_id" doc:"An unfinished download of this target"`
 
 	selected []hub.File
 }
 
-// PlanFile is a file of a plan.
-type PlanFile struct {
+// PlannedFile is a file of a plan.
+type PlannedFile struct {
 	Path     string `json:"path"`
 	Size     int64  `json:"size"`
 	HashKind string `json:"hash_kind" enum:"sha256,git_sha1"`
@@ -45,8 +45,8 @@ type PlanFile struct {
 	Present  bool   `json:"present"`
 }
 
-// Disk is the space where targets lie.
-type Disk struct {
+// DiskSpace is the space where targets lie.
+type DiskSpace struct {
 	Free    int64 `json:"free"`
 	Total   int64 `json:"total"`
 	Reserve int64 `json:"reserve" doc:"What has to stay free"`
@@ -54,7 +54,7 @@ type Disk struct {
 
 // Plan asks the hub what a request means and looks at the disk. Errors: invalid
 // for what cannot be had, unavailable when the hub cannot tell.
-func (s *Service) Plan(ctx context.Context, r Request) (*Plan, error) {
+func (s *Service) Plan(ctx context.Context, r Request) (*TransferPlan, error) {
 	if err := r.clean(); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (s *Service) Plan(ctx context.Context, r Request) (*Plan, error) {
 	if err != nil {
 		return nil, explained(err)
 	}
-	p := &Plan{RepoID: revision.RepoID, Revision: r.Revision, Commit: revision.Commit, Gated: revision.Gated, Target: targetOf(revision.RepoID, r.Revision)}
+	p := &TransferPlan{RepoID: revision.RepoID, Revision: r.Revision, Commit: revision.Commit, Gated: revision.Gated, Target: targetOf(revision.RepoID, r.Revision)}
 	if err := p.choose(files, r); err != nil {
 		return nil, err
 	}
@@ -94,12 +94,12 @@ func (s *Service) tokenOf(r Request) string {
 }
 
 // choose applies the patterns.
-func (p *Plan) choose(files []hub.File, r Request) error {
+func (p *TransferPlan) choose(files []hub.File, r Request) error {
 	include, exclude := compilePatterns(r.Include), compilePatterns(r.Exclude)
-	p.Files = make([]PlanFile, len(files))
+	p.Files = make([]PlannedFile, len(files))
 	for i, f := range files {
 		wanted := selects(f.Path, include, exclude)
-		p.Files[i] = PlanFile{Path: f.Path, Size: f.Size, HashKind: f.HashKind, Hash: f.Hash, Selected: wanted}
+		p.Files[i] = PlannedFile{Path: f.Path, Size: f.Size, HashKind: f.HashKind, Hash: f.Hash, Selected: wanted}
 		if !wanted {
 			continue
 		}
@@ -113,7 +113,7 @@ func (p *Plan) choose(files []hub.File, r Request) error {
 }
 
 // lookAtDisk finds out what is there already, and whether the rest fits.
-func (s *Service) lookAtDisk(p *Plan) error {
+func (s *Service) lookAtDisk(p *TransferPlan) error {
 	manifest, err := transfer.ReadManifest(s.models(), p.Target)
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (s *Service) lookAtDisk(p *Plan) error {
 	if err != nil {
 		return fmt.Errorf("look at the disk: %w", err)
 	}
-	p.Disk = Disk{Free: space.Free, Total: space.Total, Reserve: s.o.Reserve}
+	p.Disk = DiskSpace{Free: space.Free, Total: space.Total, Reserve: s.o.Reserve}
 	p.Fits = p.BytesToFetch <= space.Free-s.o.Reserve
 	return nil
 }
@@ -161,7 +161,7 @@ func existing(dir string) string {
 }
 
 // refuse tells why a plan cannot become a job.
-func (p *Plan) refuse() error {
+func (p *TransferPlan) refuse() error {
 	switch {
 	case p.FilesTotal == 0 && len(p.Files) == 0:
 		return errs.Ef(errs.Invalid, "download.no_files", "%s has no files at %s.", p.RepoID, p.Revision)

@@ -20,7 +20,7 @@ func (s *Service) Recover(ctx context.Context) (int, error) {
 	var failures []error
 	n := 0
 	for _, l := range lost {
-		err := s.finish(ctx, l.ID, l.Attempt, nil, outcome{status: "lost", failure: &Failure{
+		err := s.finish(ctx, l.ID, l.Attempt, nil, outcome{status: "lost", failure: &JobFailure{
 			Code: "lost", Message: fmt.Sprintf("Attempt %d ended with the death of its worker.", l.Attempt), Retryable: true,
 		}})
 		if err == nil {
@@ -34,7 +34,7 @@ func (s *Service) Recover(ctx context.Context) (int, error) {
 		return n, errors.Join(append(failures, fmt.Errorf("list stuck cancels: %w", err))...)
 	}
 	for _, l := range stuck {
-		err := s.finish(ctx, l.ID, l.Attempt, nil, outcome{status: "cancelled", failure: &Failure{
+		err := s.finish(ctx, l.ID, l.Attempt, nil, outcome{status: "cancelled", failure: &JobFailure{
 			Code: "cancel_unconfirmed", Message: "The worker did not confirm the cancel in time; it may have gone on for a while.",
 		}})
 		if err != nil && !errors.Is(err, errSettled) {

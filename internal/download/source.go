@@ -14,20 +14,20 @@ import (
 )
 
 // failureOf explains what neither the hub nor a file is to blame for.
-func failureOf(err error) *Failure {
+func failureOf(err error) *JobFailure {
 	if e, ok := errors.AsType[*errs.Error](err); ok {
-		return &Failure{Code: e.Reason, Message: e.Message}
+		return &JobFailure{Code: e.Reason, Message: e.Message}
 	}
 	if transfer.NoSpace(err) {
-		return &Failure{Code: "download.no_space", Message: "The disk of the data folder is full. What is there stays: free some space and start the download again."}
+		return &JobFailure{Code: "download.no_space", Message: "The disk of the data folder is full. What is there stays: free some space and start the download again."}
 	}
 	if t, ok := errors.AsType[interface {
 		error
 		Temporary() bool
 	}](err); ok && t.Temporary() {
-		return &Failure{Code: "broken_off", Message: "The hub broke off its answers again and again.", Retryable: true}
+		return &JobFailure{Code: "broken_off", Message: "The hub broke off its answers again and again.", Retryable: true}
 	}
-	return &Failure{Code: "internal", Message: "Something went wrong on the worker: its log has the details.", Retryable: true}
+	return &JobFailure{Code: "internal", Message: "Something went wrong on the worker: its log has the details.", Retryable: true}
 }
 
 // source connects a job's files with the hub.

@@ -42,7 +42,7 @@ func TestAFinalStateStaysEvenInTheDatabase(t *testing.T) {
 
 func TestWhatBecomesOfAJobWhenItsAttemptEnds(t *testing.T) {
 	t.Parallel()
-	temporary, permanent := &Failure{Code: "unavailable", Retryable: true}, &Failure{Code: "gated"}
+	temporary, permanent := &JobFailure{Code: "unavailable", Retryable: true}, &JobFailure{Code: "gated"}
 	now := bundleTime()
 	for name, c := range map[string]struct {
 		job     Job
@@ -79,9 +79,9 @@ func TestWhatBecomesOfAJobWhenItsAttemptEnds(t *testing.T) {
 
 func TestAnEventIsSmallHoweverManyFilesThereAre(t *testing.T) {
 	t.Parallel()
-	var views []FileView
+	var views []JobFile
 	for i := range maxChanged {
-		views = append(views, FileView{ID: int64(1e12) + int64(i), Status: "downloading", BytesDone: 1 << 40, Ranges: [][2]int64{{0, 1 << 39}, {1 << 40, 1 << 41}}})
+		views = append(views, JobFile{ID: int64(1e12) + int64(i), Status: "downloading", BytesDone: 1 << 40, Ranges: [][2]int64{{0, 1 << 39}, {1 << 40, 1 << 41}}})
 	}
 	raw, err := json.Marshal(payload{Files: views})
 	require.NoError(t, err)

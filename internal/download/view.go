@@ -13,53 +13,53 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 )
 
-// View is a job as answers and events show it. Its token never is.
-type View struct {
-	ID               int64      `json:"id"`
-	RepoID           string     `json:"repo_id"`
-	Revision         string     `json:"revision"`
-	Commit           string     `json:"commit"`
-	Include          []string   `json:"include"`
-	Exclude          []string   `json:"exclude"`
-	Target           string     `json:"target" doc:"Folder below models in the data folder"`
-	Status           string     `json:"status" enum:"queued,planning,downloading,verifying,paused,cancelling,succeeded,failed,cancelled"`
-	Attempt          int32      `json:"attempt"`
-	Worker           string     `json:"worker" doc:"Host of the worker that holds it; empty: nobody does"`
-	BytesTotal       int64      `json:"bytes_total"`
-	BytesDone        int64      `json:"bytes_done" doc:"On the disk"`
-	BytesFetched     int64      `json:"bytes_fetched" doc:"Over the wire, all attempts together"`
-	BytesPerSecond   int64      `json:"bytes_per_second"`
-	ETASeconds       *int64     `json:"eta_seconds"`
-	FilesTotal       int32      `json:"files_total"`
-	FilesDone        int32      `json:"files_done" doc:"Complete and verified"`
-	Error            *Failure   `json:"error" doc:"Of a failed download, or why it waits for its next attempt"`
-	Order            *Order     `json:"order" doc:"What was asked of it last, and whether it is confirmed"`
-	TokenSet         bool       `json:"token_set" doc:"It has a token of its own, which is never shown"`
-	TokenFingerprint string     `json:"token_fingerprint"`
-	RunAfter         *time.Time `json:"run_after" doc:"When the next attempt begins, if it waits for that"`
-	CreatedAt        time.Time  `json:"created_at"`
-	StartedAt        *time.Time `json:"started_at"`
-	FinishedAt       *time.Time `json:"finished_at"`
-	Deleted          bool       `json:"deleted,omitempty" doc:"It is gone, or goes as soon as a worker has removed its files"`
+// JobView is a job as answers and events show it. Its token never is.
+type JobView struct {
+	ID               int64       `json:"id"`
+	RepoID           string      `json:"repo_id"`
+	Revision         string      `json:"revision"`
+	Commit           string      `json:"commit"`
+	Include          []string    `json:"include"`
+	Exclude          []string    `json:"exclude"`
+	Target           string      `json:"target" doc:"Folder below models in the data folder"`
+	Status           string      `json:"status" enum:"queued,planning,downloading,verifying,paused,cancelling,succeeded,failed,cancelled"`
+	Attempt          int32       `json:"attempt"`
+	Worker           string      `json:"worker" doc:"Host of the worker that holds it; empty: nobody does"`
+	BytesTotal       int64       `json:"bytes_total"`
+	BytesDone        int64       `json:"bytes_done" doc:"On the disk"`
+	BytesFetched     int64       `json:"bytes_fetched" doc:"Over the wire, all attempts together"`
+	BytesPerSecond   int64       `json:"bytes_per_second"`
+	ETASeconds       *int64      `json:"eta_seconds"`
+	FilesTotal       int32       `json:"files_total"`
+	FilesDone        int32       `json:"files_done" doc:"Complete and verified"`
+	Error            *JobFailure `json:"error" doc:"Of a failed download, or why it waits for its next attempt"`
+	Order            *JobOrder   `json:"order" doc:"What was asked of it last, and whether it is confirmed"`
+	TokenSet         bool        `json:"token_set" doc:"It has a token of its own, which is never shown"`
+	TokenFingerprint string      `json:"token_fingerprint"`
+	RunAfter         *time.Time  `json:"run_after" doc:"When the next attempt begins, if it waits for that"`
+	CreatedAt        time.Time   `json:"created_at"`
+	StartedAt        *time.Time  `json:"started_at"`
+	FinishedAt       *time.Time  `json:"finished_at"`
+	Deleted          bool        `json:"deleted,omitempty" doc:"It is gone, or goes as soon as a worker has removed its files"`
 }
 
-// Failure is why a job failed, or has to try again.
-type Failure struct {
+// JobFailure is why a job failed, or has to try again.
+type JobFailure struct {
 	Code      string `json:"code"`
 	Message   string `json:"message" doc:"What happened, why, and what to do"`
 	Retryable bool   `json:"retryable"`
 }
 
-// Order is what was asked of a job.
-type Order struct {
+// JobOrder is what was asked of a job.
+type JobOrder struct {
 	Asked       string     `json:"asked" enum:"pause,cancel"`
 	AskedAt     time.Time  `json:"asked_at"`
 	Confirmed   bool       `json:"confirmed"`
 	ConfirmedAt *time.Time `json:"confirmed_at"`
 }
 
-// FileView is a file as answers and events show it.
-type FileView struct {
+// JobFile is a file as answers and events show it.
+type JobFile struct {
 	ID             int64      `json:"id"`
 	Path           string     `json:"path,omitempty" doc:"Left out of events"`
 	Size           int64      `json:"size,omitempty" doc:"Left out of events"`
@@ -74,8 +74,8 @@ type FileView struct {
 }
 
 // ViewOf shows a job; worker is the host that holds it.
-func ViewOf(j *Job, worker string) View {
-	v := View{
+func ViewOf(j *Job, worker string) JobView {
+	v := JobView{
 		ID: j.ID, RepoID: j.RepoID, Revision: j.Revision, Commit: j.CommitID, Include: j.Include, Exclude: j.Exclude, Target: j.Target,
 		Status: j.Status, Attempt: j.Attempt, Worker: worker, BytesTotal: j.BytesTotal, BytesDone: j.BytesDone, BytesFetched: j.BytesFetched,
 		BytesPerSecond: j.BytesPerSecond, ETASeconds: eta(j.BytesTotal-j.BytesDone, j.BytesPerSecond), FilesTotal: j.FilesTotal, FilesDone: j.FilesDone,
@@ -83,7 +83,7 @@ func ViewOf(j *Job, worker string) View {
 		CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, FinishedAt: j.FinishedAt, Deleted: j.DeleteRequestedAt != nil,
 	}
 	if len(j.Error) > 0 {
-		f := &Failure{}
+		f := &JobFailure{}
 		if json.Unmarshal(j.Error, f) == nil {
 			v.Error = f
 		}
@@ -94,12 +94,12 @@ func ViewOf(j *Job, worker string) View {
 	return v
 }
 
-func orderOf(j *Job) *Order {
+func orderOf(j *Job) *JobOrder {
 	switch {
 	case j.CancelRequestedAt != nil:
-		return &Order{Asked: "cancel", AskedAt: *j.CancelRequestedAt, Confirmed: j.Status == Cancelled, ConfirmedAt: j.FinishedAt}
+		return &JobOrder{Asked: "cancel", AskedAt: *j.CancelRequestedAt, Confirmed: j.Status == Cancelled, ConfirmedAt: j.FinishedAt}
 	case j.PauseRequestedAt != nil:
-		return &Order{Asked: "pause", AskedAt: *j.PauseRequestedAt, Confirmed: j.Status == Paused, ConfirmedAt: j.PausedAt}
+		return &JobOrder{Asked: "pause", AskedAt: *j.PauseRequestedAt, Confirmed: j.Status == Paused, ConfirmedAt: j.PausedAt}
 	}
 	return nil
 }
@@ -113,8 +113,8 @@ func eta(left, perSecond int64) *int64 {
 }
 
 // ViewFile shows a file.
-func ViewFile(f *File) FileView {
-	v := FileView{
+func ViewFile(f *File) JobFile {
+	v := JobFile{
 		ID: f.ID, Path: f.Path, Size: f.Size, HashKind: f.HashKind, Hash: f.Hash, Status: f.Status, BytesDone: f.BytesDone, Ranges: [][2]int64{},
 	}
 	_ = json.Unmarshal(f.Ranges, &v.Ranges) // ours, and a picture only
@@ -128,14 +128,14 @@ func ViewFile(f *File) FileView {
 func Stream(id int64) string { return "download_job:" + strconv.FormatInt(id, 10) }
 
 type payload struct {
-	DownloadJob View       `json:"download_job"`
-	Files       []FileView `json:"files"`
-	DownloadID  int64      `json:"download_job_id"`
-	Status      string     `json:"status"`
+	DownloadJob JobView   `json:"download_job"`
+	Files       []JobFile `json:"files"`
+	DownloadID  int64     `json:"download_job_id"`
+	Status      string    `json:"status"`
 }
 
 // announce appends what a job is by now, with the files that changed.
-func (s *Service) announce(ctx context.Context, tx *postgres.Tx, j *Job, files []FileView) error {
+func (s *Service) announce(ctx context.Context, tx *postgres.Tx, j *Job, files []JobFile) error {
 	kind := "download:job:updated"
 	if j.FinishedAt != nil && j.DeleteRequestedAt == nil {
 		kind = "download:job:completed"
@@ -148,7 +148,7 @@ func (s *Service) announce(ctx context.Context, tx *postgres.Tx, j *Job, files [
 		}
 	}
 	if files == nil {
-		files = []FileView{}
+		files = []JobFile{}
 	}
 	id := strconv.FormatInt(j.ID, 10)
 	err := s.o.Log.Append(tx, event.Draft{

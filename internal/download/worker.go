@@ -282,11 +282,11 @@ func (a *attempt) tell(ctx context.Context, status Status) (Job, error) {
 	return j, nil
 }
 
-func (a *attempt) views(changed []transfer.FileState) []FileView {
-	out := make([]FileView, len(changed))
+func (a *attempt) views(changed []transfer.FileState) []JobFile {
+	out := make([]JobFile, len(changed))
 	for i, c := range changed {
 		perSecond := a.speed.of(c.ID)
-		out[i] = FileView{ID: c.ID, Status: c.Status, BytesDone: c.Done, Ranges: c.Ranges, Error: c.Problem}
+		out[i] = JobFile{ID: c.ID, Status: c.Status, BytesDone: c.Done, Ranges: c.Ranges, Error: c.Problem}
 		if c.Status == transfer.Downloading {
 			out[i].BytesPerSecond = perSecond
 			out[i].ETASeconds = eta(a.sizeOf(c.ID)-c.Done, perSecond)
@@ -371,10 +371,10 @@ func (a *attempt) outcome(ctx context.Context, err error) outcome {
 	case errors.Is(err, errHandOver), ctx.Err() != nil:
 		o.status = "handed_over"
 	case errors.As(err, &file):
-		o.status, o.failure = "failed", &Failure{Code: "wrong_hash", Message: fmt.Sprintf("%s: %s Ask the model's owner, or try another revision.", file.Path, file.Message)}
+		o.status, o.failure = "failed", &JobFailure{Code: "wrong_hash", Message: fmt.Sprintf("%s: %s Ask the model's owner, or try another revision.", file.Path, file.Message)}
 	case e != nil:
 		o.status, o.after = "failed", e.After
-		o.failure = &Failure{Code: string(e.Kind), Message: e.Message, Retryable: e.Temporary()}
+		o.failure = &JobFailure{Code: string(e.Kind), Message: e.Message, Retryable: e.Temporary()}
 	default:
 		o.status, o.failure = "failed", failureOf(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/flowchart/store"
@@ -34,6 +35,7 @@ type Deps struct {
 	Flowcharts *store.Store
 	Catalog    *catalog.Catalog
 	Engine     *run.Engine
+	Downloads  *download.Service
 	Providers  Providers
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
@@ -118,6 +120,7 @@ func (s *server) register() {
 	s.registerRuns()
 	s.registerNodes()
 	s.registerArtifacts()
+	s.registerDownloads()
 	s.registerEvents()
 	s.registerOperations()
 	s.registerDoctor()

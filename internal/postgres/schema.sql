@@ -80,6 +80,105 @@ table blob
     constraint blob_size_check CHECK (((size >= 0) AND (size <= 33554432)))
     CREATE INDEX blob_touched_at ON public.blob USING btree (touched_at)
     CREATE UNIQUE INDEX blob_pkey ON public.blob USING btree (sha256)
+table download_attempt
+    id bigint not null identity
+    download_job_id bigint not null
+    number integer not null
+    worker_process_id uuid not null
+    status text not null default 'running'::text
+    error jsonb
+    bytes_before bigint not null
+    bytes_fetched bigint not null default 0
+    claimed_at timestamp with time zone not null default now()
+    finished_at timestamp with time zone
+    constraint download_attempt_check CHECK (((status = 'running'::text) = (finished_at IS NULL)))
+    constraint download_attempt_download_job_id_fkey FOREIGN KEY (download_job_id) REFERENCES download_job(id) ON DELETE CASCADE
+    constraint download_attempt_download_job_id_number_key UNIQUE (download_job_id, number)
+    constraint download_attempt_pkey PRIMARY KEY (id)
+    constraint download_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text, 'paused'::text, 'handed_over'::text, 'lost'::text])))
+    constraint download_attempt_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
+    CREATE INDEX download_attempt_worker_process_id ON public.download_attempt USING btree (worker_process_id)
+    CREATE UNIQUE INDEX download_attempt_download_job_id_number_key ON public.download_attempt USING btree (download_job_id, number)
+    CREATE UNIQUE INDEX download_attempt_pkey ON public.download_attempt USING btree (id)
+    CREATE TRIGGER download_attempt_final BEFORE UPDATE OF status ON public.download_attempt FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table download_file
+    id bigint not null identity
+    download_job_id bigint not null
+    path text not null
+    size bigint not null
+    hash_kind text not null
+    hash text not null
+    status text not null default 'pending'::text
+    bytes_done bigint not null default 0
+    ranges jsonb not null default '[]'::jsonb
+    error text
+    constraint download_file_check CHECK (((bytes_done >= 0) AND (bytes_done <= size)))
+    constraint download_file_download_job_id_fkey FOREIGN KEY (download_job_id) REFERENCES download_job(id) ON DELETE CASCADE
+    constraint download_file_download_job_id_path_key UNIQUE (download_job_id, path)
+    constraint download_file_hash_kind_check CHECK ((hash_kind = ANY (ARRAY['sha256'::text, 'git_sha1'::text])))
+    constraint download_file_path_check CHECK ((path <> ''::text))
+    constraint download_file_pkey PRIMARY KEY (id)
+    constraint download_file_size_check CHECK ((size >= 0))
+    constraint download_file_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'downloading'::text, 'verifying'::text, 'succeeded'::text, 'failed'::text])))
+    CREATE UNIQUE INDEX download_file_download_job_id_path_key ON public.download_file USING btree (download_job_id, path)
+    CREATE UNIQUE INDEX download_file_pkey ON public.download_file USING btree (id)
+table download_job
+    id bigint not null identity
+    project_id bigint not null default 1
+    repo_id text not null
+    revision text not null
+    commit_id text not null
+    include text[] not null default '{}'::text[]
+    exclude text[] not null default '{}'::text[]
+    target text not null
+    status text not null
+    attempt integer not null default 0
+    worker_process_id uuid
+    failures integer not null default 0
+    lost integer not null default 0
+    place text not null default ''::text
+    token_ciphertext bytea
+    token_fingerprint text not null default ''::text
+    bytes_total bigint not null
+    bytes_done bigint not null default 0
+    bytes_fetched bigint not null default 0
+    bytes_per_second bigint not null default 0
+    files_total integer not null
+    files_done integer not null default 0
+    error jsonb
+    pause_requested_at timestamp with time zone
+    cancel_requested_at timestamp with time zone
+    delete_requested_at timestamp with time zone
+    cleanup text
+    revision_number bigint not null default 1
+    app_user_id bigint
+    request_id text not null default ''::text
+    correlation_id text not null default ''::text
+    run_after timestamp with time zone not null default now()
+    created_at timestamp with time zone not null default now()
+    started_at timestamp with time zone
+    paused_at timestamp with time zone
+    finished_at timestamp with time zone
+    constraint download_job_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint download_job_bytes_done_check CHECK ((bytes_done >= 0))
+    constraint download_job_bytes_total_check CHECK ((bytes_total >= 0))
+    constraint download_job_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
+    constraint download_job_check1 CHECK (((status = ANY (ARRAY['planning'::text, 'downloading'::text, 'verifying'::text, 'cancelling'::text])) = (worker_process_id IS NOT NULL)))
+    constraint download_job_check2 CHECK (((finished_at IS NULL) OR (token_ciphertext IS NULL)))
+    constraint download_job_cleanup_check CHECK ((cleanup = ANY (ARRAY['partials'::text, 'files'::text])))
+    constraint download_job_pkey PRIMARY KEY (id)
+    constraint download_job_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint download_job_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'planning'::text, 'downloading'::text, 'verifying'::text, 'paused'::text, 'cancelling'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
+    constraint download_job_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
+    CREATE INDEX download_job_app_user_id ON public.download_job USING btree (app_user_id)
+    CREATE INDEX download_job_cleanup ON public.download_job USING btree (id) WHERE (cleanup IS NOT NULL)
+    CREATE INDEX download_job_due ON public.download_job USING btree (run_after) WHERE (status = 'queued'::text)
+    CREATE INDEX download_job_listing ON public.download_job USING btree (project_id, id DESC) WHERE (delete_requested_at IS NULL)
+    CREATE INDEX download_job_target ON public.download_job USING btree (target)
+    CREATE INDEX download_job_worker_process_id ON public.download_job USING btree (worker_process_id) WHERE (worker_process_id IS NOT NULL)
+    CREATE UNIQUE INDEX download_job_active_target ON public.download_job USING btree (lower(target)) WHERE (finished_at IS NULL)
+    CREATE UNIQUE INDEX download_job_pkey ON public.download_job USING btree (id)
+    CREATE TRIGGER download_job_final BEFORE UPDATE OF status ON public.download_job FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
 table event
     stream text not null
     sequence bigint not null

@@ -192,6 +192,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Downloads, newest first */
+        get: operations["list-downloads"];
+        put?: never;
+        /** Download a model; 200 with the one that does the same already */
+        post: operations["create-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A download with its files and attempts */
+        get: operations["get-download"];
+        put?: never;
+        post?: never;
+        /** Delete a download that has ended, and if wanted its files */
+        delete: operations["delete-download"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a download to stop for good; what it has fetched is removed */
+        post: operations["cancel-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a download to pause; it keeps what it has and holds no worker */
+        post: operations["pause-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a paused download go on where it stopped */
+        post: operations["resume-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a download would be: files, sizes, whether it fits */
+        post: operations["plan-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -277,40 +381,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/flowchart-runs/{id}/pause": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Hold a run between its nodes: what runs ends by itself, nothing else begins */
-        post: operations["pause-run"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/flowchart-runs/{id}/resume": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Let a paused run go on */
-        post: operations["resume-run"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/flowchart-runs/{id}/retry": {
         parameters: {
             query?: never;
@@ -320,7 +390,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Run again on the same input: a new run, from the start or from one of its node runs */
+        /** Run again: a new run of the same version on the same input */
         post: operations["retry-run"];
         delete?: never;
         options?: never;
@@ -607,23 +677,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/nodes/{id}/cancel": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Ask one node run to stop; its run goes on without it, as if none of its edges had been taken */
-        post: operations["cancel-node"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/nodes/{id}/logs": {
         parameters: {
             query?: never;
@@ -652,23 +705,6 @@ export interface paths {
         get: operations["get-node-output"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/nodes/{id}/retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Run the node run's run again from it: a new run that reuses what was before */
-        post: operations["retry-node"];
         delete?: never;
         options?: never;
         head?: never;
@@ -958,20 +994,8 @@ export interface components {
             stream: string;
         };
         AttemptView: {
-            /**
-             * Format: date-time
-             * @description When it was asked to stop
-             */
-            cancel_requested_at: string | null;
             /** Format: date-time */
             claimed_at: string;
-            /** Format: date-time */
-            deadline_at: string;
-            /**
-             * @description Why it ended; null while it runs
-             * @enum {string|null}
-             */
-            ended: "succeeded" | "degraded" | "failed" | "timed_out" | "cancelled" | "forced_after_grace" | "handed_over" | "worker_died" | null;
             error: components["schemas"]["Failure"] | null;
             executor: string;
             /** Format: date-time */
@@ -988,7 +1012,6 @@ export interface components {
             /** @enum {string} */
             status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded";
             usage: components["schemas"]["Usage"] | null;
-            worker: components["schemas"]["HolderView"];
             worker_id: string;
         };
         AuditView: {
@@ -1009,24 +1032,73 @@ export interface components {
             /** Format: int64 */
             bytes: number;
         };
-        Cancellation: {
-            /** Format: int64 */
-            asked: number;
-            /**
-             * Format: date-time
-             * @description When the run as a whole was; null: only single nodes
-             */
-            asked_at: string | null;
-            /** Format: int64 */
-            confirmed: number;
-            /** @description At most 200, by node run */
-            receipts: components["schemas"]["Receipt"][];
-        };
         ConnectionsOutputBody: {
             items: components["schemas"]["RealtimeConnection"][];
             /** @description Workers whose connections are missing */
             mute: components["schemas"]["RealtimeMute"][];
             next_cursor: string | null;
+        };
+        CreateDownloadOutputBody: {
+            /** Format: int32 */
+            attempt: number;
+            /**
+             * Format: int64
+             * @description On the disk
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description Over the wire, all attempts together
+             */
+            bytes_fetched: number;
+            /** Format: int64 */
+            bytes_per_second: number;
+            /** Format: int64 */
+            bytes_total: number;
+            commit: string;
+            /** @description false: an unfinished download does the same already; this is it */
+            created: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** @description It is gone, or goes as soon as a worker has removed its files */
+            deleted?: boolean;
+            /** @description Of a failed download, or why it waits for its next attempt */
+            error: components["schemas"]["JobFailure"];
+            /** Format: int64 */
+            eta_seconds: number | null;
+            exclude: string[];
+            /**
+             * Format: int32
+             * @description Complete and verified
+             */
+            files_done: number;
+            /** Format: int32 */
+            files_total: number;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            include: string[];
+            /** @description What was asked of it last, and whether it is confirmed */
+            order: components["schemas"]["JobOrder"];
+            repo_id: string;
+            revision: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt begins, if it waits for that
+             */
+            run_after: string | null;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "planning" | "downloading" | "verifying" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled";
+            /** @description Folder below models in the data folder */
+            target: string;
+            token_fingerprint: string;
+            /** @description It has a token of its own, which is never shown */
+            token_set: boolean;
+            /** @description Host of the worker that holds it; empty: nobody does */
+            worker: string;
         };
         CreateFlowchartInputBody: {
             description?: string;
@@ -1079,6 +1151,19 @@ export interface components {
             /** @enum {string} */
             role: "admin" | "editor" | "viewer";
         };
+        DeleteDownloadOutputBody: {
+            /**
+             * Format: int64
+             * @description That are removed from the disk
+             */
+            bytes: number;
+            /** @description Done already; else a worker removes what is on its disk, in a moment */
+            confirmed: boolean;
+            /** @description The files go, too */
+            files: boolean;
+            /** Format: int64 */
+            id: number;
+        };
         Detail: {
             location: string;
             message: string;
@@ -1086,6 +1171,107 @@ export interface components {
         DisconnectInputBody: {
             /** @description true, the default: the client comes back by itself; false: it stays away until its program connects again */
             reconnect?: boolean;
+        };
+        DiskSpace: {
+            /** Format: int64 */
+            free: number;
+            /**
+             * Format: int64
+             * @description What has to stay free
+             */
+            reserve: number;
+            /** Format: int64 */
+            total: number;
+        };
+        DownloadAttempt: {
+            /** Format: int64 */
+            bytes_fetched: number;
+            /** Format: date-time */
+            claimed_at: string;
+            error: components["schemas"]["JobFailure"];
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int32 */
+            number: number;
+            /** @enum {string} */
+            status: "running" | "succeeded" | "failed" | "cancelled" | "paused" | "handed_over" | "lost";
+            worker: string;
+        };
+        DownloadDetailOutputBody: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int32 */
+            attempt: number;
+            /** @description The newest first, at most 100 */
+            attempts: components["schemas"]["DownloadAttempt"][];
+            /**
+             * Format: int64
+             * @description On the disk
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description Over the wire, all attempts together
+             */
+            bytes_fetched: number;
+            /** Format: int64 */
+            bytes_per_second: number;
+            /** Format: int64 */
+            bytes_total: number;
+            commit: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description It is gone, or goes as soon as a worker has removed its files */
+            deleted?: boolean;
+            /** @description Of a failed download, or why it waits for its next attempt */
+            error: components["schemas"]["JobFailure"];
+            /** Format: int64 */
+            eta_seconds: number | null;
+            exclude: string[];
+            files: components["schemas"]["JobFile"][];
+            /**
+             * Format: int32
+             * @description Complete and verified
+             */
+            files_done: number;
+            /** Format: int32 */
+            files_total: number;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            include: string[];
+            /** @description What was asked of it last, and whether it is confirmed */
+            order: components["schemas"]["JobOrder"];
+            repo_id: string;
+            revision: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt begins, if it waits for that
+             */
+            run_after: string | null;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "planning" | "downloading" | "verifying" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled";
+            /** @description Folder below models in the data folder */
+            target: string;
+            token_fingerprint: string;
+            /** @description It has a token of its own, which is never shown */
+            token_set: boolean;
+            /** @description Host of the worker that holds it; empty: nobody does */
+            worker: string;
+        };
+        DownloadRequest: {
+            /** @description Patterns of which a file matches none */
+            exclude?: string[];
+            /** @description Patterns such as *.safetensors, of which a file matches one; none: all files */
+            include?: string[];
+            /** @description owner/name */
+            repo_id: string;
+            /** @description A branch, a tag or a commit; empty: main */
+            revision?: string;
+            /** @description Write-only; for this download instead of HF_TOKEN, encrypted, removed when it ends */
+            token?: string;
         };
         Envelope: {
             contract_version: string;
@@ -1259,24 +1445,109 @@ export interface components {
             ok: boolean;
             version: string;
         };
-        HolderView: {
+        JobFailure: {
+            code: string;
+            /** @description What happened, why, and what to do */
+            message: string;
+            retryable: boolean;
+        };
+        JobFile: {
+            /** Format: int64 */
+            bytes_done: number;
+            /** Format: int64 */
+            bytes_per_second?: number;
+            error?: string;
+            /** Format: int64 */
+            eta_seconds?: number;
+            /** @description Left out of events */
+            hash?: string;
             /**
-             * Format: date-time
-             * @description It gave no sign of life any more
+             * @description Left out of events
+             * @enum {string}
              */
-            declared_dead_at: string | null;
-            hostname: string;
-            id: string;
-            /** Format: int32 */
-            pid: number;
+            hash_kind?: "sha256" | "git_sha1";
+            /** Format: int64 */
+            id: number;
+            /** @description Left out of events */
+            path?: string;
+            /** @description Bytes [from, to) that are there */
+            ranges: number[][];
+            /**
+             * Format: int64
+             * @description Left out of events
+             */
+            size?: number;
+            /** @enum {string} */
+            status: "pending" | "downloading" | "verifying" | "succeeded" | "failed";
+        };
+        JobOrder: {
+            /** @enum {string} */
+            asked: "pause" | "cancel";
             /** Format: date-time */
-            started_at: string;
+            asked_at: string;
+            confirmed: boolean;
+            /** Format: date-time */
+            confirmed_at: string | null;
+        };
+        JobView: {
+            /** Format: int32 */
+            attempt: number;
+            /**
+             * Format: int64
+             * @description On the disk
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description Over the wire, all attempts together
+             */
+            bytes_fetched: number;
+            /** Format: int64 */
+            bytes_per_second: number;
+            /** Format: int64 */
+            bytes_total: number;
+            commit: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description It is gone, or goes as soon as a worker has removed its files */
+            deleted?: boolean;
+            /** @description Of a failed download, or why it waits for its next attempt */
+            error: components["schemas"]["JobFailure"];
+            /** Format: int64 */
+            eta_seconds: number | null;
+            exclude: string[];
+            /**
+             * Format: int32
+             * @description Complete and verified
+             */
+            files_done: number;
+            /** Format: int32 */
+            files_total: number;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            include: string[];
+            /** @description What was asked of it last, and whether it is confirmed */
+            order: components["schemas"]["JobOrder"];
+            repo_id: string;
+            revision: string;
             /**
              * Format: date-time
-             * @description It ended on purpose
+             * @description When the next attempt begins, if it waits for that
              */
-            stopped_at: string | null;
-            version: string;
+            run_after: string | null;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "planning" | "downloading" | "verifying" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled";
+            /** @description Folder below models in the data folder */
+            target: string;
+            token_fingerprint: string;
+            /** @description It has a token of its own, which is never shown */
+            token_set: boolean;
+            /** @description Host of the worker that holds it; empty: nobody does */
+            worker: string;
         };
         ListedNodeView: {
             /** Format: int32 */
@@ -1308,11 +1579,6 @@ export interface components {
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
-            /**
-             * Format: int64
-             * @description The node run of an earlier run that did the work; this one was not executed
-             */
-            reused_from: number | null;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
@@ -1360,10 +1626,6 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
-        NodeControlOutputBody: {
-            cancellation: components["schemas"]["Receipt"] | null;
-            task: components["schemas"]["ListedNodeView"];
-        };
         NodeOutputBody: {
             as_of: components["schemas"]["AsOf"];
             stages: components["schemas"]["StageView"][];
@@ -1395,11 +1657,6 @@ export interface components {
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
-            /**
-             * Format: int64
-             * @description The node run of an earlier run that did the work; this one was not executed
-             */
-            reused_from: number | null;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
@@ -1438,6 +1695,10 @@ export interface components {
             items: components["schemas"]["FlowchartView"][];
             next_cursor: string | null;
         };
+        PageJobView: {
+            items: components["schemas"]["JobView"][];
+            next_cursor: string | null;
+        };
         PageListedNodeView: {
             items: components["schemas"]["ListedNodeView"][];
             next_cursor: string | null;
@@ -1469,6 +1730,17 @@ export interface components {
         PageWorkerView: {
             items: components["schemas"]["WorkerView"][];
             next_cursor: string | null;
+        };
+        PlannedFile: {
+            hash: string;
+            /** @enum {string} */
+            hash_kind: "sha256" | "git_sha1";
+            path: string;
+            present: boolean;
+            /** @description By the patterns */
+            selected: boolean;
+            /** Format: int64 */
+            size: number;
         };
         Problem: {
             /**
@@ -1748,56 +2020,6 @@ export interface components {
             /** @description Begins the ids of its Engine.IO sessions */
             worker: string;
         };
-        Receipt: {
-            /** Format: date-time */
-            asked_at: string;
-            /**
-             * Format: int32
-             * @description 0: no attempt was running
-             */
-            attempt: number;
-            /**
-             * Format: date-time
-             * @description null: not yet
-             */
-            confirmed_at: string | null;
-            executor: string;
-            flowchart_node_id: string;
-            /**
-             * @description null: not yet confirmed
-             * @enum {string|null}
-             */
-            how: "stopped" | "finished first" | "never began" | "forced after grace" | "worker died" | null;
-            /** Format: int64 */
-            node_run_id: number;
-            title: string;
-            worker: components["schemas"]["ReceiptWorker"] | null;
-        };
-        ReceiptWorker: {
-            hostname: string;
-            id: string;
-            /** Format: int32 */
-            pid: number;
-        };
-        RetryBody: {
-            /**
-             * Format: int64
-             * @description Begin at this node run and reuse the results of what was before and beside it; absent: everything anew
-             */
-            from_node_run_id?: number;
-            /**
-             * Format: int32
-             * @description The run's own version (the default) or a newer one; what would be reused must be the same in it
-             */
-            version?: number;
-        };
-        RetryNodeBody: {
-            /**
-             * Format: int32
-             * @description The run's own version (the default) or a newer one
-             */
-            version?: number;
-        };
         RunDetailOutputBody: {
             as_of: components["schemas"]["AsOf"];
             flowchart_run: components["schemas"]["View"];
@@ -1873,7 +2095,6 @@ export interface components {
             /** Format: int32 */
             attempt: number;
             attempts: components["schemas"]["AttemptView"][];
-            cancellation: components["schemas"]["Receipt"] | null;
             /** Format: date-time */
             created_at: string;
             current_stage: string | null;
@@ -1881,11 +2102,6 @@ export interface components {
             /** Format: int32 */
             execution_index: number;
             execution_mode: string | null;
-            /**
-             * Format: int32
-             * @description Attempts that ended in an error of their own
-             */
-            failures: number;
             /** Format: date-time */
             finished_at: string | null;
             /** Format: int64 */
@@ -1899,18 +2115,6 @@ export interface components {
             /** @enum {string} */
             kind: "start" | "end" | "task" | "decision" | "rag" | "memory" | "plan" | "milestone" | "flowchart" | "approval" | "http" | "script";
             /**
-             * Format: int32
-             * @description Attempts that died with their worker
-             */
-            lost: number;
-            /** Format: int32 */
-            max_attempts: number;
-            /**
-             * Format: int32
-             * @description After so many the node fails
-             */
-            max_lost: number;
-            /**
              * Format: int64
              * @description Of a large output
              */
@@ -1920,22 +2124,7 @@ export interface components {
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
-            /**
-             * Format: int64
-             * @description The node run of an earlier run that did the work; this one was not executed
-             */
-            reused_from: number | null;
-            /**
-             * Format: int64
-             * @description The run of reused_from
-             */
-            reused_from_run_id: number | null;
             routing_state: unknown;
-            /**
-             * Format: date-time
-             * @description Earliest start of the next attempt
-             */
-            run_after: string;
             runtime: components["schemas"]["Runtime"];
             /** Format: date-time */
             started_at: string | null;
@@ -1974,6 +2163,48 @@ export interface components {
         };
         TimelineOutputBody: {
             attempts: components["schemas"]["TimelineEntry"][];
+        };
+        TransferPlan: {
+            /**
+             * Format: int64
+             * @description An unfinished download of this target
+             */
+            active_id: number | null;
+            /**
+             * Format: int64
+             * @description Left by an earlier download that did not end well
+             */
+            bytes_kept: number;
+            /**
+             * Format: int64
+             * @description In the target already, unchanged
+             */
+            bytes_present: number;
+            /** Format: int64 */
+            bytes_to_fetch: number;
+            /** Format: int64 */
+            bytes_total: number;
+            /** @description What the revision is now */
+            commit: string;
+            /** @description Everything is there already */
+            complete: boolean;
+            disk: components["schemas"]["DiskSpace"];
+            /** @description All files of the revision */
+            files: components["schemas"]["PlannedFile"][];
+            /**
+             * Format: int64
+             * @description Of those selected
+             */
+            files_total: number;
+            fits: boolean;
+            gated: boolean;
+            /** @description Another commit that the target holds; its files do not stay */
+            replaces?: string;
+            /** @description As the hub writes it */
+            repo_id: string;
+            revision: string;
+            /** @description Folder below models in the data folder */
+            target: string;
         };
         UpdatedProviderOutputBody: {
             api_key_fingerprint: string;
@@ -2056,17 +2287,12 @@ export interface components {
             number: number;
         };
         View: {
-            /** @description What was asked to stop and what has confirmed */
-            cancellation?: components["schemas"]["Cancellation"];
             counts?: {
                 [key: string]: number;
             };
             /** Format: date-time */
             created_at: string;
-            /**
-             * Format: date-time
-             * @description Does not run while the run is paused: resume moves it
-             */
+            /** Format: date-time */
             deadline_at: string | null;
             error: components["schemas"]["Failure"] | null;
             /** Format: date-time */
@@ -2077,11 +2303,6 @@ export interface components {
             /** Format: int64 */
             id: number;
             input: unknown;
-            /**
-             * Format: int32
-             * @description Of the flowchart; a retry may use it
-             */
-            newest_version?: number;
             output: unknown;
             /**
              * Format: int64
@@ -2090,22 +2311,7 @@ export interface components {
             output_bytes?: number;
             /** @description The output is too large for this answer; it has an address of its own */
             output_omitted?: boolean;
-            /**
-             * Format: date-time
-             * @description Since when nothing of the run runs
-             */
-            paused_at: string | null;
-            /** @description Runs that run this one again, newest first */
-            retried_by?: number[];
-            /**
-             * Format: int64
-             * @description The node run of retry_of that it began again at; what was before it is reused
-             */
-            retry_from: number | null;
-            /**
-             * Format: int64
-             * @description The run that this one runs again
-             */
+            /** Format: int64 */
             retry_of: number | null;
             /** Format: date-time */
             started_at: string | null;
@@ -2805,6 +3011,496 @@ export interface operations {
             };
         };
     };
+    "list-downloads": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                status?: ("queued" | "planning" | "downloading" | "verifying" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-download": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DownloadRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreateDownloadOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadDetailOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-download": {
+        parameters: {
+            query?: {
+                /** @description Remove what it brought from the disk, too */
+                files?: boolean;
+            };
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteDownloadOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-download": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pause-download": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-download": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "plan-download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DownloadRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransferPlan"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-events": {
         parameters: {
             query: {
@@ -3104,122 +3800,6 @@ export interface operations {
             };
         };
     };
-    "pause-run": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Accepted */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "resume-run": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Accepted */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     "retry-run": {
         parameters: {
             query?: never;
@@ -3231,11 +3811,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["RetryBody"];
-            };
-        };
+        requestBody?: never;
         responses: {
             /** @description Accepted */
             202: {
@@ -4666,64 +5242,6 @@ export interface operations {
             };
         };
     };
-    "cancel-node": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Accepted */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodeControlOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     "get-node-logs": {
         parameters: {
             query?: {
@@ -4805,70 +5323,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": string;
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "retry-node": {
-        parameters: {
-            query?: never;
-            header?: {
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["RetryNodeBody"];
-            };
-        };
-        responses: {
-            /** @description Accepted */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunOutputBody"];
                 };
             };
             /** @description Unauthorized */
