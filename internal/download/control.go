@@ -204,7 +204,7 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, j Job, to settlem
 		to.failures, to.lost = j.Failures, j.Lost
 	}
 	p := dbsqlc.SettleJobParams{
-		ID: j.ID, Status: to.status, Failures: to.failures, Lost: to.lost, RunAfter: s.o.Now().Add(to.after), Cleanup: to.cleanup,
+		ID: j.ID, Status: to.status, Failures: to.failures, Lost: to.lost, AfterSeconds: to.after.Seconds(), Cleanup: to.cleanup,
 		Final: JobStates().Final(to.status),
 	}
 	if to.failure != nil {
@@ -219,7 +219,11 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, j Job, to settlem
 		return j, fmt.Errorf("settle download %d: %w", j.ID, err)
 	}
 	if j.Status == Queued || j.Cleanup != nil {
-		if err := s.o.Queue.Enqueue(ctx, tx, []Pointer{{ID: j.ID, At: j.RunAfter}}); err != nil {
+		next := Pointer{ID: j.ID}
+		if to.after > 0 { // a time that is only just to come would have to wait for the queue's scheduler
+			next.At = s.o.Now().Add(to.after)
+		}
+		if err := s.o.Queue.Enqueue(ctx, tx, []Pointer{next}); err != nil {
 			return j, err
 		}
 	}

@@ -77,7 +77,7 @@ WHERE download_job_id = @download_job_id AND number = @number AND finished_at IS
 -- name: SettleJob :one
 -- What a job is when nobody works it any more.
 UPDATE download_job
-SET status = @status, worker_process_id = NULL, error = @error, failures = @failures, lost = @lost, run_after = @run_after, cleanup = @cleanup,
+SET status = @status, worker_process_id = NULL, error = @error, failures = @failures, lost = @lost, run_after = now() + make_interval(secs => @after_seconds::float8), cleanup = @cleanup,
     bytes_per_second = 0, revision_number = revision_number + 1,
     pause_requested_at = CASE WHEN @status = 'paused' THEN pause_requested_at ELSE NULL END,
     paused_at = CASE WHEN @status = 'paused' THEN now() ELSE NULL END,

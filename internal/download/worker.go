@@ -21,7 +21,7 @@ type WorkerOptions struct {
 	// Streams are the transfers at a time of one download (0: 8).
 	Streams int
 	// Every is the period of progress (0: 500 ms); Patience how long a former writer of
-	// the same stage may take to let go of it before its bytes are copied (0: 2 s).
+	// the same stage may take to let go of it before its bytes are copied (0: 1 s).
 	Every, Patience time.Duration
 	Backoff         func(try int) time.Duration // nil: transfer.Backoff
 	Logger          *slog.Logger
@@ -44,7 +44,7 @@ func NewWorker(s *Service, o WorkerOptions) *Worker {
 		o.Every = 500 * time.Millisecond
 	}
 	if o.Patience == 0 {
-		o.Patience = 2 * time.Second
+		o.Patience = time.Second
 	}
 	return &Worker{s: s, o: o, running: map[int64]context.CancelCauseFunc{}}
 }

@@ -16,6 +16,9 @@ import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
 import { Route as AppRealtimeRouteImport } from './routes/_app/realtime'
 import { Route as AppSettingsRouteImport } from './routes/_app/settings'
+import { Route as AppDownloadsIndexRouteImport } from './routes/_app/downloads/index'
+import { Route as AppDownloadsDownloadIdRouteImport } from './routes/_app/downloads/$downloadId'
+import { Route as AppDownloadsNewRouteImport } from './routes/_app/downloads/new'
 import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts/index'
 import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
 import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
@@ -55,6 +58,21 @@ const AppSettingsRoute = AppSettingsRouteImport.update({
   path: '/settings',
   getParentRoute: () => AppRoute,
 } as any)
+const AppDownloadsIndexRoute = AppDownloadsIndexRouteImport.update({
+  id: '/downloads/',
+  path: '/downloads/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppDownloadsDownloadIdRoute = AppDownloadsDownloadIdRouteImport.update({
+  id: '/downloads/$downloadId',
+  path: '/downloads/$downloadId',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppDownloadsNewRoute = AppDownloadsNewRouteImport.update({
+  id: '/downloads/new',
+  path: '/downloads/new',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppFlowchartsIndexRoute = AppFlowchartsIndexRouteImport.update({
   id: '/flowcharts/',
   path: '/flowcharts/',
@@ -84,8 +102,11 @@ export interface FileRoutesByFullPath {
   '/models': typeof AppModelsRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
+  '/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
+  '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
+  '/downloads/': typeof AppDownloadsIndexRoute
   '/flowcharts/': typeof AppFlowchartsIndexRoute
   '/runs/': typeof AppRunsIndexRoute
 }
@@ -96,8 +117,11 @@ export interface FileRoutesByTo {
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
   '/': typeof AppIndexRoute
+  '/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
+  '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
+  '/downloads': typeof AppDownloadsIndexRoute
   '/flowcharts': typeof AppFlowchartsIndexRoute
   '/runs': typeof AppRunsIndexRoute
 }
@@ -110,8 +134,11 @@ export interface FileRoutesById {
   '/_app/realtime': typeof AppRealtimeRoute
   '/_app/settings': typeof AppSettingsRoute
   '/_app/': typeof AppIndexRoute
+  '/_app/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
+  '/_app/downloads/new': typeof AppDownloadsNewRoute
   '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
+  '/_app/downloads/': typeof AppDownloadsIndexRoute
   '/_app/flowcharts/': typeof AppFlowchartsIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
 }
@@ -124,8 +151,11 @@ export interface FileRouteTypes {
     | '/models'
     | '/realtime'
     | '/settings'
+    | '/downloads/$downloadId'
+    | '/downloads/new'
     | '/flowcharts/$flowchartId'
     | '/runs/$runId'
+    | '/downloads/'
     | '/flowcharts/'
     | '/runs/'
   fileRoutesByTo: FileRoutesByTo
@@ -136,8 +166,11 @@ export interface FileRouteTypes {
     | '/realtime'
     | '/settings'
     | '/'
+    | '/downloads/$downloadId'
+    | '/downloads/new'
     | '/flowcharts/$flowchartId'
     | '/runs/$runId'
+    | '/downloads'
     | '/flowcharts'
     | '/runs'
   id:
@@ -149,8 +182,11 @@ export interface FileRouteTypes {
     | '/_app/realtime'
     | '/_app/settings'
     | '/_app/'
+    | '/_app/downloads/$downloadId'
+    | '/_app/downloads/new'
     | '/_app/flowcharts/$flowchartId'
     | '/_app/runs/$runId'
+    | '/_app/downloads/'
     | '/_app/flowcharts/'
     | '/_app/runs/'
   fileRoutesById: FileRoutesById
@@ -212,6 +248,27 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSettingsRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/downloads/': {
+      id: '/_app/downloads/'
+      path: '/downloads'
+      fullPath: '/downloads/'
+      preLoaderRoute: typeof AppDownloadsIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/downloads/$downloadId': {
+      id: '/_app/downloads/$downloadId'
+      path: '/downloads/$downloadId'
+      fullPath: '/downloads/$downloadId'
+      preLoaderRoute: typeof AppDownloadsDownloadIdRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/downloads/new': {
+      id: '/_app/downloads/new'
+      path: '/downloads/new'
+      fullPath: '/downloads/new'
+      preLoaderRoute: typeof AppDownloadsNewRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/flowcharts/': {
       id: '/_app/flowcharts/'
       path: '/flowcharts'
@@ -248,8 +305,11 @@ interface AppRouteChildren {
   AppRealtimeRoute: typeof AppRealtimeRoute
   AppSettingsRoute: typeof AppSettingsRoute
   AppIndexRoute: typeof AppIndexRoute
+  AppDownloadsDownloadIdRoute: typeof AppDownloadsDownloadIdRoute
+  AppDownloadsNewRoute: typeof AppDownloadsNewRoute
   AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
+  AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
 }
@@ -259,8 +319,11 @@ const AppRouteChildren: AppRouteChildren = {
   AppRealtimeRoute: AppRealtimeRoute,
   AppSettingsRoute: AppSettingsRoute,
   AppIndexRoute: AppIndexRoute,
+  AppDownloadsDownloadIdRoute: AppDownloadsDownloadIdRoute,
+  AppDownloadsNewRoute: AppDownloadsNewRoute,
   AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
+  AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
 }

@@ -8,7 +8,6 @@ package dbsqlc
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -1043,7 +1042,7 @@ func (q *Queries) SetToken(ctx context.Context, db DBTX, arg SetTokenParams) (Do
 
 const settleJob = `-- name: SettleJob :one
 UPDATE download_job
-SET status = $1, worker_process_id = NULL, error = $2, failures = $3, lost = $4, run_after = $5, cleanup = $6,
+SET status = $1, worker_process_id = NULL, error = $2, failures = $3, lost = $4, run_after = now() + make_interval(secs => $5::float8), cleanup = $6,
     bytes_per_second = 0, revision_number = revision_number + 1,
     pause_requested_at = CASE WHEN $1 = 'paused' THEN pause_requested_at ELSE NULL END,
     paused_at = CASE WHEN $1 = 'paused' THEN now() ELSE NULL END,
@@ -1053,14 +1052,14 @@ WHERE id = $8 RETURNING id, project_id, repo_id, revision, commit_id, include, e
 `
 
 type SettleJobParams struct {
-	Status   string
-	Error    json.RawMessage
-	Failures int32
-	Lost     int32
-	RunAfter time.Time
-	Cleanup  *string
-	Final    bool
-	ID       int64
+	Status       string
+	Error        json.RawMessage
+	Failures     int32
+	Lost         int32
+	AfterSeconds float64
+	Cleanup      *string
+	Final        bool
+	ID           int64
 }
 
 // What a job is when nobody works it any more.
@@ -1070,7 +1069,7 @@ func (q *Queries) SettleJob(ctx context.Context, db DBTX, arg SettleJobParams) (
 		arg.Error,
 		arg.Failures,
 		arg.Lost,
-		arg.RunAfter,
+		arg.AfterSeconds,
 		arg.Cleanup,
 		arg.Final,
 		arg.ID,

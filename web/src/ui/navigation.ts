@@ -2,6 +2,7 @@ import {
   IconActivity,
   IconBroadcast,
   IconCpu,
+  IconDownload,
   IconLayoutDashboard,
   IconSchema,
   IconSettings,
@@ -19,6 +20,7 @@ export const navigation: Entry[] = [
   { to: "/flowcharts", label: "Flowcharts", icon: IconSchema },
   { to: "/runs", label: "Runs", icon: IconActivity },
   { to: "/models", label: "Models", icon: IconCpu },
+  { to: "/downloads", label: "Downloads", icon: IconDownload },
   { to: "/realtime", label: "Realtime", icon: IconBroadcast },
   { to: "/settings", label: "Settings", icon: IconSettings },
 ];
