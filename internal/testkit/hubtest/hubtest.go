@@ -329,7 +329,7 @@ func (m *meter) Write(b []byte) (int, error) {
 	}
 	total := 0
 	for len(b) > 0 {
-		chunk := b[:min(len(b), 16<<10)]
+		chunk := b[:min(len(b), 4<<10)]
 		if rate := m.h.rate.Load(); rate > 0 {
 			m.h.pacer.wait(m.r, int64(len(chunk)), rate)
 		}

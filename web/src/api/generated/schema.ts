@@ -381,6 +381,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/flowchart-runs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hold a run between its nodes: what runs ends by itself, nothing else begins */
+        post: operations["pause-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/flowchart-runs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a paused run go on */
+        post: operations["resume-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/flowchart-runs/{id}/retry": {
         parameters: {
             query?: never;
@@ -390,7 +424,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Run again: a new run of the same version on the same input */
+        /** Run again on the same input: a new run, from the start or from one of its node runs */
         post: operations["retry-run"];
         delete?: never;
         options?: never;
@@ -677,6 +711,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/nodes/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask one node run to stop; its run goes on without it, as if none of its edges had been taken */
+        post: operations["cancel-node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/nodes/{id}/logs": {
         parameters: {
             query?: never;
@@ -705,6 +756,23 @@ export interface paths {
         get: operations["get-node-output"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run the node run's run again from it: a new run that reuses what was before */
+        post: operations["retry-node"];
         delete?: never;
         options?: never;
         head?: never;
@@ -994,8 +1062,20 @@ export interface components {
             stream: string;
         };
         AttemptView: {
+            /**
+             * Format: date-time
+             * @description When it was asked to stop
+             */
+            cancel_requested_at: string | null;
             /** Format: date-time */
             claimed_at: string;
+            /** Format: date-time */
+            deadline_at: string;
+            /**
+             * @description Why it ended; null while it runs
+             * @enum {string|null}
+             */
+            ended: "succeeded" | "degraded" | "failed" | "timed_out" | "cancelled" | "forced_after_grace" | "handed_over" | "worker_died" | null;
             error: components["schemas"]["Failure"] | null;
             executor: string;
             /** Format: date-time */
@@ -1012,6 +1092,7 @@ export interface components {
             /** @enum {string} */
             status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded";
             usage: components["schemas"]["Usage"] | null;
+            worker: components["schemas"]["HolderView"];
             worker_id: string;
         };
         AuditView: {
@@ -1031,6 +1112,19 @@ export interface components {
         BodyOutputBody: {
             /** Format: int64 */
             bytes: number;
+        };
+        Cancellation: {
+            /** Format: int64 */
+            asked: number;
+            /**
+             * Format: date-time
+             * @description When the run as a whole was; null: only single nodes
+             */
+            asked_at: string | null;
+            /** Format: int64 */
+            confirmed: number;
+            /** @description At most 200, by node run */
+            receipts: components["schemas"]["Receipt"][];
         };
         ConnectionsOutputBody: {
             items: components["schemas"]["RealtimeConnection"][];
@@ -1445,6 +1539,25 @@ export interface components {
             ok: boolean;
             version: string;
         };
+        HolderView: {
+            /**
+             * Format: date-time
+             * @description It gave no sign of life any more
+             */
+            declared_dead_at: string | null;
+            hostname: string;
+            id: string;
+            /** Format: int32 */
+            pid: number;
+            /** Format: date-time */
+            started_at: string;
+            /**
+             * Format: date-time
+             * @description It ended on purpose
+             */
+            stopped_at: string | null;
+            version: string;
+        };
         JobFailure: {
             code: string;
             /** @description What happened, why, and what to do */
@@ -1579,6 +1692,11 @@ export interface components {
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
+            /**
+             * Format: int64
+             * @description The node run of an earlier run that did the work; this one was not executed
+             */
+            reused_from: number | null;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
@@ -1626,6 +1744,10 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        NodeControlOutputBody: {
+            cancellation: components["schemas"]["Receipt"] | null;
+            task: components["schemas"]["ListedNodeView"];
+        };
         NodeOutputBody: {
             as_of: components["schemas"]["AsOf"];
             stages: components["schemas"]["StageView"][];
@@ -1657,6 +1779,11 @@ export interface components {
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
+            /**
+             * Format: int64
+             * @description The node run of an earlier run that did the work; this one was not executed
+             */
+            reused_from: number | null;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
@@ -2020,6 +2147,56 @@ export interface components {
             /** @description Begins the ids of its Engine.IO sessions */
             worker: string;
         };
+        Receipt: {
+            /** Format: date-time */
+            asked_at: string;
+            /**
+             * Format: int32
+             * @description 0: no attempt was running
+             */
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description null: not yet
+             */
+            confirmed_at: string | null;
+            executor: string;
+            flowchart_node_id: string;
+            /**
+             * @description null: not yet confirmed
+             * @enum {string|null}
+             */
+            how: "stopped" | "finished first" | "never began" | "forced after grace" | "worker died" | null;
+            /** Format: int64 */
+            node_run_id: number;
+            title: string;
+            worker: components["schemas"]["ReceiptWorker"] | null;
+        };
+        ReceiptWorker: {
+            hostname: string;
+            id: string;
+            /** Format: int32 */
+            pid: number;
+        };
+        RetryBody: {
+            /**
+             * Format: int64
+             * @description Begin at this node run and reuse the results of what was before and beside it; absent: everything anew
+             */
+            from_node_run_id?: number;
+            /**
+             * Format: int32
+             * @description The run's own version (the default) or a newer one; what would be reused must be the same in it
+             */
+            version?: number;
+        };
+        RetryNodeBody: {
+            /**
+             * Format: int32
+             * @description The run's own version (the default) or a newer one
+             */
+            version?: number;
+        };
         RunDetailOutputBody: {
             as_of: components["schemas"]["AsOf"];
             flowchart_run: components["schemas"]["View"];
@@ -2095,6 +2272,7 @@ export interface components {
             /** Format: int32 */
             attempt: number;
             attempts: components["schemas"]["AttemptView"][];
+            cancellation: components["schemas"]["Receipt"] | null;
             /** Format: date-time */
             created_at: string;
             current_stage: string | null;
@@ -2102,6 +2280,11 @@ export interface components {
             /** Format: int32 */
             execution_index: number;
             execution_mode: string | null;
+            /**
+             * Format: int32
+             * @description Attempts that ended in an error of their own
+             */
+            failures: number;
             /** Format: date-time */
             finished_at: string | null;
             /** Format: int64 */
@@ -2115,6 +2298,18 @@ export interface components {
             /** @enum {string} */
             kind: "start" | "end" | "task" | "decision" | "rag" | "memory" | "plan" | "milestone" | "flowchart" | "approval" | "http" | "script";
             /**
+             * Format: int32
+             * @description Attempts that died with their worker
+             */
+            lost: number;
+            /** Format: int32 */
+            max_attempts: number;
+            /**
+             * Format: int32
+             * @description After so many the node fails
+             */
+            max_lost: number;
+            /**
              * Format: int64
              * @description Of a large output
              */
@@ -2124,7 +2319,22 @@ export interface components {
             output_state: unknown;
             /** Format: date-time */
             queued_at: string | null;
+            /**
+             * Format: int64
+             * @description The node run of an earlier run that did the work; this one was not executed
+             */
+            reused_from: number | null;
+            /**
+             * Format: int64
+             * @description The run of reused_from
+             */
+            reused_from_run_id: number | null;
             routing_state: unknown;
+            /**
+             * Format: date-time
+             * @description Earliest start of the next attempt
+             */
+            run_after: string;
             runtime: components["schemas"]["Runtime"];
             /** Format: date-time */
             started_at: string | null;
@@ -2287,12 +2497,17 @@ export interface components {
             number: number;
         };
         View: {
+            /** @description What was asked to stop and what has confirmed */
+            cancellation?: components["schemas"]["Cancellation"];
             counts?: {
                 [key: string]: number;
             };
             /** Format: date-time */
             created_at: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Does not run while the run is paused: resume moves it
+             */
             deadline_at: string | null;
             error: components["schemas"]["Failure"] | null;
             /** Format: date-time */
@@ -2303,6 +2518,11 @@ export interface components {
             /** Format: int64 */
             id: number;
             input: unknown;
+            /**
+             * Format: int32
+             * @description Of the flowchart; a retry may use it
+             */
+            newest_version?: number;
             output: unknown;
             /**
              * Format: int64
@@ -2311,7 +2531,22 @@ export interface components {
             output_bytes?: number;
             /** @description The output is too large for this answer; it has an address of its own */
             output_omitted?: boolean;
-            /** Format: int64 */
+            /**
+             * Format: date-time
+             * @description Since when nothing of the run runs
+             */
+            paused_at: string | null;
+            /** @description Runs that run this one again, newest first */
+            retried_by?: number[];
+            /**
+             * Format: int64
+             * @description The node run of retry_of that it began again at; what was before it is reused
+             */
+            retry_from: number | null;
+            /**
+             * Format: int64
+             * @description The run that this one runs again
+             */
             retry_of: number | null;
             /** Format: date-time */
             started_at: string | null;
@@ -3800,6 +4035,122 @@ export interface operations {
             };
         };
     };
+    "pause-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "retry-run": {
         parameters: {
             query?: never;
@@ -3811,7 +4162,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RetryBody"];
+            };
+        };
         responses: {
             /** @description Accepted */
             202: {
@@ -5242,6 +5597,64 @@ export interface operations {
             };
         };
     };
+    "cancel-node": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeControlOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-node-logs": {
         parameters: {
             query?: {
@@ -5323,6 +5736,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "retry-node": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RetryNodeBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOutputBody"];
                 };
             };
             /** @description Unauthorized */
