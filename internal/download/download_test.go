@@ -25,7 +25,8 @@ func bundleTime() *time.Time {
 
 func tiny() *hubtest.Repo {
 	return &hubtest.Repo{ID: "o/m", Files: []hubtest.File{
-		{Path: "config.json", Content: []byte(`{"a":1}`)}, {Path: "README.md", Content: []byte("# m")},
+		{Path: "config.json", Content: []byte(`{"a":1}`)},
+		{Path: "README.md", Content: []byte("# m")},
 		{Path: "sub/model.safetensors", LFS: true, Size: 9 << 20, Seed: 3},
 	}}
 }
@@ -180,7 +181,8 @@ func TestAPauseHoldsNoSlotAndGoesOnAtTheByte(t *testing.T) {
 	b.hub.Rate(8 << 20)
 	j, _ := b.create(t, Request{RepoID: "o/m"})
 	ended := make(chan struct{})
-	go func() { defer close(ended); b.worker(t).Work(t.Context(), j.ID) }()
+	w := b.worker(t)
+	go func() { defer close(ended); w.Work(t.Context(), j.ID) }()
 	b.until(t, j.ID, "some bytes", func(d Detail) bool { return d.Job.BytesDone > 1<<20 })
 	asked := b.order(t, b.s.PauseTx, j.ID)
 	require.Equal(t, "pause", ViewOf(&asked, "").Order.Asked)
@@ -210,7 +212,8 @@ func TestACancelIsConfirmedByTheWorkerAndLeavesNothing(t *testing.T) {
 	b.hub.Rate(4 << 20)
 	j, _ := b.create(t, Request{RepoID: "o/m"})
 	ended := make(chan struct{})
-	go func() { defer close(ended); b.worker(t).Work(t.Context(), j.ID) }()
+	w := b.worker(t)
+	go func() { defer close(ended); w.Work(t.Context(), j.ID) }()
 	b.until(t, j.ID, "some bytes", func(d Detail) bool { return d.Job.BytesDone > 1<<20 })
 	asked := b.order(t, b.s.CancelTx, j.ID)
 	require.Equal(t, Cancelling, asked.Status)
@@ -234,7 +237,8 @@ func TestAPausedJobIsCancelledAtOnceAndItsBytesGoLater(t *testing.T) {
 	b.hub.Rate(8 << 20)
 	j, _ := b.create(t, Request{RepoID: "o/m"})
 	ended := make(chan struct{})
-	go func() { defer close(ended); b.worker(t).Work(t.Context(), j.ID) }()
+	w := b.worker(t)
+	go func() { defer close(ended); w.Work(t.Context(), j.ID) }()
 	b.until(t, j.ID, "some bytes", func(d Detail) bool { return d.Job.BytesDone > 1<<20 })
 	b.order(t, b.s.PauseTx, j.ID)
 	<-ended

@@ -54,12 +54,14 @@ const (
 	defaultMaxFiles = 10_000
 )
 
-// Job, File and Attempt are rows.
-type (
-	Job     = dbsqlc.DownloadJob
-	File    = dbsqlc.DownloadFile
-	Attempt = dbsqlc.DownloadAttempt
-)
+// Job is a row.
+type Job = dbsqlc.DownloadJob
+
+// File is a row.
+type File = dbsqlc.DownloadFile
+
+// Attempt is a row.
+type Attempt = dbsqlc.DownloadAttempt
 
 // Service makes, changes and shows jobs. It keeps no state of its own.
 type Service struct {

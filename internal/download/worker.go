@@ -119,12 +119,11 @@ type attempt struct {
 	files []File
 	log   *slog.Logger
 
-	place   string
-	stage   *transfer.Stage
-	fetch   *transfer.Fetch
-	speed   speed
-	told    int64 // fetched bytes that were reported
-	started bool
+	place string
+	stage *transfer.Stage
+	fetch *transfer.Fetch
+	speed speed
+	told  int64 // fetched bytes that were reported
 }
 
 // run does the work; what it returns tells how it ended.
@@ -185,7 +184,7 @@ func (a *attempt) prepare(ctx context.Context, source transfer.Source) error {
 		err = a.fits(models)
 	}
 	if err == nil {
-		_, err = a.tell(ctx, Planning)
+		err = a.tell(ctx, Planning)
 	}
 	if err != nil {
 		if errors.Is(err, errCancel) {
@@ -211,7 +210,7 @@ func (a *attempt) fits(models string) error {
 
 // placeIt asks once more whether the job is still ours, and puts the files in place.
 func (a *attempt) placeIt(ctx context.Context) error {
-	if _, err := a.tell(ctx, Verifying); err != nil {
+	if err := a.tell(ctx, Verifying); err != nil {
 		return err
 	}
 	if !a.w.o.Fresh() {
@@ -232,7 +231,7 @@ func (a *attempt) follow(ctx context.Context, cancel context.CancelCauseFunc) (s
 		ticker := time.NewTicker(a.w.o.Every)
 		defer ticker.Stop()
 		for {
-			if _, err := a.tell(ctx, Downloading); isOrder(err) {
+			if err := a.tell(ctx, Downloading); isOrder(err) {
 				cancel(err)
 				return
 			} else if err != nil && ctx.Err() == nil {
@@ -258,7 +257,7 @@ func isOrder(err error) bool {
 const maxChanged = 40
 
 // tell reports where the attempt is; the error is what was ordered.
-func (a *attempt) tell(ctx context.Context, status Status) (Job, error) {
+func (a *attempt) tell(ctx context.Context, status Status) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	changed, done, fetched, finished := a.fetch.Changes(maxChanged)
@@ -270,16 +269,16 @@ func (a *attempt) tell(ctx context.Context, status Status) (Job, error) {
 	j, err := a.w.s.progress(ctx, &a.job, r)
 	if err != nil {
 		a.fetch.Again(changed)
-		return j, err
+		return err
 	}
 	a.told = fetched
 	switch {
 	case j.Status == Cancelling:
-		return j, errCancel
+		return errCancel
 	case j.PauseRequestedAt != nil:
-		return j, errPause
+		return errPause
 	}
-	return j, nil
+	return nil
 }
 
 func (a *attempt) views(changed []transfer.FileState) []JobFile {
@@ -338,7 +337,7 @@ func (a *attempt) settle(ctx context.Context, o outcome) error {
 			if o.status == "succeeded" {
 				status = Verifying
 			}
-			if _, err := a.tell(ctx, status); errors.Is(err, errStale) {
+			if err := a.tell(ctx, status); errors.Is(err, errStale) {
 				return errSettled
 			} else if err != nil && !isOrder(err) {
 				return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/run"
 )
 
@@ -34,6 +35,8 @@ func vocabulary() []member {
 		{entries, "usage", nullable[run.Usage]},
 		{[]string{"TaskView", "NodeControlOutputBody"}, "cancellation", nullable[run.Receipt]},
 		{[]string{"Receipt"}, "worker", nullable[run.ReceiptWorker]},
+		{[]string{"JobView", "CreateDownloadOutputBody", "DownloadDetailOutputBody", "DownloadAttempt"}, "error", nullable[download.JobFailure]},
+		{[]string{"JobView", "CreateDownloadOutputBody", "DownloadDetailOutputBody"}, "order", nullable[download.JobOrder]},
 		{[]string{"Envelope"}, "payload", object(false)},
 		{[]string{"Envelope"}, "runtime", object(true)},
 		{[]string{"ModelView"}, "config", object(true)},

@@ -18,7 +18,7 @@ import (
 // many is a model of many files, some of them large. LLMCTL_TEST_DOWNLOAD=full
 // makes it as large as the promise says.
 func many() (repo *hubtest.Repo, rate int64) {
-	large, rate := int64(20<<20), int64(12<<20)
+	large, rate := int64(20<<20), int64(5<<20)
 	if os.Getenv("LLMCTL_TEST_DOWNLOAD") == "full" {
 		large, rate = 290<<20, 60<<20
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -134,9 +135,7 @@ func (c *Client) hop(ctx context.Context, at *url.URL, r request) (*http.Respons
 		cancel(nil)
 		return nil, fail(BadAnswer, 0, "%s gave an address that cannot be used.", at.Host)
 	}
-	for name, values := range r.headers {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, r.headers)
 	req.Header.Set("User-Agent", c.o.UserAgent)
 	req.Header.Set("Accept-Encoding", "identity")
 	if r.token != "" && c.trusted(at) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -171,9 +172,7 @@ func TestRefusalsSayWhatTheyMeanAndWhatToDo(t *testing.T) {
 	}
 	status, header := 0, http.Header{}
 	h.Hook(func(w http.ResponseWriter, _ *http.Request, _ bool) bool {
-		for k, v := range header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), header)
 		hubtest.Refuse(w, status, "", "")
 		return true
 	})

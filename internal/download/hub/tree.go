@@ -159,10 +159,7 @@ func nextPage(headers []string) string {
 			if !ok {
 				break
 			}
-			own := params
-			if i := strings.IndexByte(params, '<'); i >= 0 {
-				own = params[:i]
-			}
+			own, _, _ := strings.Cut(params, "<")
 			if regexp.MustCompile(`(?i);\s*rel\s*=\s*"?([^";,]*\s)?next(\s[^";,]*)?"?\s*([;,]|$)`).MatchString(strings.TrimSpace(own)) {
 				return target
 			}

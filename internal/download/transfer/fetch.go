@@ -271,13 +271,13 @@ type temporaryError interface {
 // renewed begins a file anew where that is what an error asks for; done tells that
 // this segment's work is over.
 func (f *Fetch) renewed(p *part, err error) (done bool, out error) {
-	if w, ok := err.(wholeOnly); ok && w.WholeOnly() { //nolint:errorlint // sources give these as they are
+	if w, ok := err.(wholeOnly); ok && w.WholeOnly() {
 		if p.renew(layout{segment: max(p.Size, 1)}) {
 			return true, nil
 		}
 		return true, err
 	}
-	if r, ok := err.(replaced); ok && r.Replaced() { //nolint:errorlint // see above
+	if r, ok := err.(replaced); ok && r.Replaced() {
 		if p.renew(layout{again: true}) {
 			return true, nil
 		}
@@ -288,7 +288,7 @@ func (f *Fetch) renewed(p *part, err error) (done bool, out error) {
 
 func (f *Fetch) pause(ctx context.Context, try int, cause error) error {
 	wait := f.o.Backoff(try)
-	if a, ok := cause.(patient); ok { //nolint:errorlint // see above
+	if a, ok := cause.(patient); ok {
 		wait = max(wait, a.RetryAfter())
 	}
 	f.o.Logger.DebugContext(ctx, "transfer goes on after a pause", "try", try, "wait", wait, "error", cause)

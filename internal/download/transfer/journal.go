@@ -133,7 +133,7 @@ type journal struct {
 }
 
 func (j *journal) create() error {
-	raw, err := j.header.encode()
+	raw, err := j.encode()
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (j *journal) create() error {
 
 // rewriteHeader keeps the records.
 func (j *journal) rewriteHeader() error {
-	raw, err := j.header.encode()
+	raw, err := j.encode()
 	if err != nil {
 		return err
 	}

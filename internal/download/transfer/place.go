@@ -66,8 +66,8 @@ func readManifest(root *os.Root, target string) (*Manifest, error) {
 		return nil, fmt.Errorf("read the manifest of %s: %w", target, err)
 	}
 	m := &Manifest{}
-	if json.Unmarshal(raw, m) != nil || m.Version != 1 {
-		return nil, nil //nolint:nilnil // not one that we know
+	if err := json.Unmarshal(raw, m); err != nil || m.Version != 1 {
+		return nil, nil //nolint:nilerr,nilnil // not one that we know
 	}
 	kept := m.Files[:0]
 	for _, f := range m.Files {

@@ -1156,8 +1156,7 @@ export interface components {
             created_at: string;
             /** @description It is gone, or goes as soon as a worker has removed its files */
             deleted?: boolean;
-            /** @description Of a failed download, or why it waits for its next attempt */
-            error: components["schemas"]["JobFailure"];
+            error: components["schemas"]["JobFailure"] | null;
             /** Format: int64 */
             eta_seconds: number | null;
             exclude: string[];
@@ -1173,8 +1172,7 @@ export interface components {
             /** Format: int64 */
             id: number;
             include: string[];
-            /** @description What was asked of it last, and whether it is confirmed */
-            order: components["schemas"]["JobOrder"];
+            order: components["schemas"]["JobOrder"] | null;
             repo_id: string;
             revision: string;
             /**
@@ -1282,7 +1280,7 @@ export interface components {
             bytes_fetched: number;
             /** Format: date-time */
             claimed_at: string;
-            error: components["schemas"]["JobFailure"];
+            error: components["schemas"]["JobFailure"] | null;
             /** Format: date-time */
             finished_at: string | null;
             /** Format: int32 */
@@ -1316,8 +1314,7 @@ export interface components {
             created_at: string;
             /** @description It is gone, or goes as soon as a worker has removed its files */
             deleted?: boolean;
-            /** @description Of a failed download, or why it waits for its next attempt */
-            error: components["schemas"]["JobFailure"];
+            error: components["schemas"]["JobFailure"] | null;
             /** Format: int64 */
             eta_seconds: number | null;
             exclude: string[];
@@ -1334,8 +1331,7 @@ export interface components {
             /** Format: int64 */
             id: number;
             include: string[];
-            /** @description What was asked of it last, and whether it is confirmed */
-            order: components["schemas"]["JobOrder"];
+            order: components["schemas"]["JobOrder"] | null;
             repo_id: string;
             revision: string;
             /**
@@ -1624,8 +1620,7 @@ export interface components {
             created_at: string;
             /** @description It is gone, or goes as soon as a worker has removed its files */
             deleted?: boolean;
-            /** @description Of a failed download, or why it waits for its next attempt */
-            error: components["schemas"]["JobFailure"];
+            error: components["schemas"]["JobFailure"] | null;
             /** Format: int64 */
             eta_seconds: number | null;
             exclude: string[];
@@ -1641,8 +1636,7 @@ export interface components {
             /** Format: int64 */
             id: number;
             include: string[];
-            /** @description What was asked of it last, and whether it is confirmed */
-            order: components["schemas"]["JobOrder"];
+            order: components["schemas"]["JobOrder"] | null;
             repo_id: string;
             revision: string;
             /**
