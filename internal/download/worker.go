@@ -315,7 +315,11 @@ func (a *attempt) end(ctx context.Context, err error) {
 		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		serr := a.settle(try, o)
 		cancel()
-		if serr == nil || errors.Is(serr, errSettled) {
+		if serr == nil {
+			return
+		}
+		if errors.Is(serr, errSettled) {
+			a.log.InfoContext(ctx, "the download went to another attempt")
 			return
 		}
 		a.log.WarnContext(ctx, "end of a download not stored", "error", serr)
@@ -361,8 +365,12 @@ func (a *attempt) outcome(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil:
 		o.status = "succeeded"
-	case errors.Is(err, errStale), errors.Is(err, transfer.ErrSuperseded):
+	case errors.Is(err, errStale):
 		o.status = ""
+	case errors.Is(err, transfer.ErrSuperseded):
+		// Not so if the database takes it: then the other one is of another database.
+		o.status, o.failure = "failed", &JobFailure{Code: "stage_taken", Message: fmt.Sprintf(
+			"Another worker writes models/.downloads/%s, which this database knows nothing of. Do two installations share the data folder?", a.job.Target)}
 	case errors.Is(err, errCancel):
 		o.status = "cancelled"
 	case errors.Is(err, errPause):

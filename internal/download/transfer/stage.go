@@ -62,7 +62,8 @@ var ErrSuperseded = errors.New("a later attempt has taken the stage")
 
 // OpenStage takes the stage of a target for a generation. While another process
 // holds it, it waits for at most patience before it copies what is there.
-// ErrSuperseded if a later generation has it.
+// ErrSuperseded if that is the process of a later generation; one that nobody holds
+// is taken whatever its number (a database that was restored counts anew).
 func OpenStage(ctx context.Context, models, target string, own Generation, patience time.Duration) (*Stage, error) {
 	if err := os.MkdirAll(models, 0o755); err != nil { //nolint:gosec // models are for everyone on the machine who may enter the data dir
 		return nil, fmt.Errorf("make the models folder: %w", err)
@@ -88,9 +89,6 @@ func (s *Stage) take(ctx context.Context, patience time.Duration) error {
 	found, err := s.generations()
 	if err != nil {
 		return err
-	}
-	if len(found) > 0 && !s.own.after(found[0]) {
-		return ErrSuperseded
 	}
 	for i, g := range found {
 		if i == 0 {
@@ -179,6 +177,9 @@ func (s *Stage) inherit(ctx context.Context, g Generation, patience time.Duratio
 	}
 	if !errors.Is(err, errHeld) {
 		return err
+	}
+	if !s.own.after(g) {
+		return ErrSuperseded
 	}
 	return s.copyFrom(ctx, old)
 }

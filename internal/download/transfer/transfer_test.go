@@ -325,9 +325,12 @@ func TestAnEarlierGenerationDoesNotTakeALaterStage(t *testing.T) {
 	t.Parallel()
 	models := t.TempDir()
 	s := stageAt(t, models, Generation{2, 1})
-	s.Close()
 	_, err := OpenStage(t.Context(), models, "o--m", Generation{1, 9}, 0)
 	require.ErrorIs(t, err, ErrSuperseded)
+	s.Close()
+	s, err = OpenStage(t.Context(), models, "o--m", Generation{1, 9}, 0)
+	require.NoError(t, err, "nobody is there any more")
+	s.Close()
 }
 
 func TestAnUpdateTakesWhatDidNotChangeAndReplacesTheRest(t *testing.T) {
