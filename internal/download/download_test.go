@@ -154,6 +154,19 @@ func TestRefusalsOfTheHubReachWhoeverAsks(t *testing.T) {
 	require.Equal(t, errs.Unavailable, errs.As(err).Code)
 }
 
+func TestAHubThatDoesNotAnswerInTimeIsNotAFaultOfOurs(t *testing.T) {
+	t.Parallel()
+	b := bundle(t, nil, tiny())
+	b.hub.Hook(func(_ http.ResponseWriter, r *http.Request, _ bool) bool {
+		<-r.Context().Done()
+		return true
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := b.s.Plan(ctx, Request{RepoID: "o/m"})
+	require.True(t, errs.HasReason(err, "download.hub_timeout") && errs.Is(err, errs.Timeout), "%v", err)
+}
+
 func TestATokenIsSealedUsedAndGoneWithTheEnd(t *testing.T) {
 	t.Parallel()
 	repo := tiny()

@@ -2,6 +2,7 @@ package download
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -199,6 +200,9 @@ func bytesText(n int64) string {
 // explained turns what the hub said into an error of ours.
 func explained(err error) error {
 	e := hub.As(err)
+	if e == nil && errors.Is(err, context.DeadlineExceeded) {
+		return errs.E(errs.Timeout, "download.hub_timeout", "The hub did not answer in time. Try again, or check the network and HF_ENDPOINT.").With(err)
+	}
 	if e == nil {
 		return err
 	}

@@ -14,8 +14,9 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 )
 
-// planTimeout bounds what a hub may take to answer a plan.
-const planTimeout = 45 * time.Second
+// planTimeout bounds what a hub may take to answer a plan. It is shorter than a
+// browser's patience, so that people are told.
+const planTimeout = 25 * time.Second
 
 type downloadRequest struct {
 	RepoID   string   `json:"repo_id" maxLength:"200" doc:"owner/name"`
