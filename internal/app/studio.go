@@ -10,6 +10,7 @@ import (
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/bus"
 	"github.com/llmctl/studio/internal/config"
+	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm"
@@ -59,6 +60,7 @@ type studio struct {
 	flowcharts *store.Store
 	catalog    *catalog.Catalog
 	providers  *providers
+	downloads  *download.Service
 	engine     *run.Engine
 	queue      *queue.Client
 	meter      *queue.Meter
@@ -105,6 +107,9 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s.catalog = catalog.New(o.db, s.events, o.box, secret.Fingerprint)
 	client := llm.NewClient(llm.ClientOptions{})
 	s.providers = &providers{catalog: s.catalog, client: client, now: o.now}
+	if s.downloads, err = newDownloads(s); err != nil {
+		return nil, err
+	}
 	jobs := &lateJobs{}
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,

@@ -65,14 +65,17 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
 	s.queue, err = queue.NewClient(queue.Options{
 		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency,
-		Worker: worker, Fresh: w.registry.Fresh,
-		Handlers: []queue.Handler{{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain}},
-		Meter:    s.meter,
+		Worker: worker, Fresh: w.registry.Fresh, Meter: s.meter,
+		Handlers: []queue.Handler{
+			{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain},
+			downloadHandler(s, worker, func() bool { return w.registry.Fresh() }),
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	w.sweeper = queue.NewSweeper(s.db, s.queue, []queue.Domain{notedRecovery{queue.NewNodes(s.db, s.engine), s}}, s.log)
+	domains := []queue.Domain{notedRecovery{queue.NewNodes(s.db, s.engine), s}, downloadDomain{s.downloads}}
+	w.sweeper = queue.NewSweeper(s.db, s.queue, domains, s.log)
 	w.sweeper.Announce(s.events)
 	return w, nil
 }

@@ -29,23 +29,23 @@ func (s *server) registerArtifacts() {
 	stream(s, route{
 		method: http.MethodGet, path: "/artifacts/{id}/content", id: "get-artifact-content", tag: "nodes", permission: auth.Read,
 		summary: "The content of an artifact, as a download",
-	}, "application/octet-stream", func(ctx context.Context, in *IDInput) (download, error) {
+	}, "application/octet-stream", func(ctx context.Context, in *IDInput) (outgoing, error) {
 		a, content, err := s.deps.Engine.OpenArtifact(ctx, in.ID)
-		return download{content: content, mediaType: a.MediaType, name: path.Base(a.Name)}, err
+		return outgoing{content: content, mediaType: a.MediaType, name: path.Base(a.Name)}, err
 	})
 	stream(s, route{
 		method: http.MethodGet, path: "/nodes/{id}/output", id: "get-node-output", tag: "nodes", permission: auth.Read,
 		summary: "The whole output of a node run, whatever its size",
-	}, "application/json", func(ctx context.Context, in *IDInput) (download, error) {
+	}, "application/json", func(ctx context.Context, in *IDInput) (outgoing, error) {
 		content, err := s.deps.Engine.OpenOutput(ctx, in.ID)
-		return download{content: content, mediaType: "application/json"}, err
+		return outgoing{content: content, mediaType: "application/json"}, err
 	})
 	stream(s, route{
 		method: http.MethodGet, path: "/flowchart-runs/{id}/output", id: "get-run-output", tag: "runs", permission: auth.Read,
 		summary: "The whole output of a run, whatever its size",
-	}, "application/json", func(ctx context.Context, in *IDInput) (download, error) {
+	}, "application/json", func(ctx context.Context, in *IDInput) (outgoing, error) {
 		content, err := s.deps.Engine.OpenRunOutput(ctx, in.ID)
-		return download{content: content, mediaType: "application/json"}, err
+		return outgoing{content: content, mediaType: "application/json"}, err
 	})
 }
 
@@ -62,15 +62,15 @@ func (s *server) listArtifacts(ctx context.Context, in *IDInput) (*artifactsOutp
 	return out, nil
 }
 
-// download is content on its way out.
-type download struct {
+// outgoing is content on its way out.
+type outgoing struct {
 	content   *blob.Content
 	mediaType string
 	name      string // of a file to save; empty: shown as it is
 }
 
 // stream registers an operation that answers with content piece by piece.
-func stream(s *server, r route, mediaType string, f func(ctx context.Context, in *IDInput) (download, error)) {
+func stream(s *server, r route, mediaType string, f func(ctx context.Context, in *IDInput) (outgoing, error)) {
 	op := s.operation(r)
 	op.Responses = map[string]*huma.Response{"200": {
 		Description: "OK",
@@ -87,7 +87,7 @@ func stream(s *server, r route, mediaType string, f func(ctx context.Context, in
 
 // send writes headers and content. What a node left behind is never a page of
 // ours: browsers save it, and where one shows it, it has no origin and no scripts.
-func (d download) send(out huma.Context) {
+func (d outgoing) send(out huma.Context) {
 	out.SetHeader("Content-Type", d.mediaType)
 	out.SetHeader("Content-Length", strconv.FormatInt(d.content.Size, 10))
 	out.SetHeader("X-Content-Type-Options", "nosniff")

@@ -78,3 +78,18 @@ func earlier(ctx context.Context, tx *postgres.Tx, principal, key string, hash [
 	}
 	return nil
 }
+
+// answered tells whether a key has an answer that idempotent would give. Operations
+// with costs before their transaction look here first.
+func (s *server) answered(ctx context.Context, key string) (bool, error) {
+	if key == "" {
+		return false, nil
+	}
+	var there bool
+	err := s.deps.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM idempotency_key WHERE principal = $1 AND key = $2
+		AND created_at > now() - interval '23 hours 59 minutes')`, strconv.FormatInt(user(ctx).UserID, 10), key).Scan(&there)
+	if err != nil {
+		return false, fmt.Errorf("look for an earlier answer: %w", err)
+	}
+	return there, nil
+}

@@ -30,7 +30,7 @@ func viewTarget(t *queue.Target) *targetView {
 	return &v
 }
 
-type jobView struct {
+type queueJobView struct {
 	ID       int64       `json:"id" doc:"Of a running one the attempt's, else the job's"`
 	Kind     string      `json:"kind"`
 	Attempt  int32       `json:"attempt" doc:"The attempt that runs; of others, those that there were"`
@@ -82,7 +82,7 @@ func (s *server) registerJobs() {
 	}, s.retryDead)
 }
 
-func (s *server) listJobs(ctx context.Context, in *listJobsInput) (*pageOutput[jobView], error) {
+func (s *server) listJobs(ctx context.Context, in *listJobsInput) (*pageOutput[queueJobView], error) {
 	q := queue.JobQuery{Queue: in.Name, State: queue.JobState(in.State), Limit: int(in.Limit) + 1}
 	if in.Cursor != "" {
 		at, id, ok := strings.Cut(strings.TrimPrefix(in.Cursor, "t"), ".")
@@ -98,14 +98,14 @@ func (s *server) listJobs(ctx context.Context, in *listJobsInput) (*pageOutput[j
 	if err != nil {
 		return nil, err
 	}
-	out := &pageOutput[jobView]{Body: page[jobView]{Items: make([]jobView, 0, len(rows))}}
+	out := &pageOutput[queueJobView]{Body: page[queueJobView]{Items: make([]queueJobView, 0, len(rows))}}
 	for i, j := range rows {
 		if i == int(in.Limit) {
 			cursor := placeCursor(rows[i-1].Due, rows[i-1].ID)
 			out.Body.NextCursor = &cursor
 			break
 		}
-		out.Body.Items = append(out.Body.Items, jobView{
+		out.Body.Items = append(out.Body.Items, queueJobView{
 			ID: j.ID, Kind: j.Kind, Attempt: j.Attempt, QueuedAt: j.Queued, DueAt: j.Due, Worker: j.Worker, Target: viewTarget(j.Target),
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/flowchart/store"
@@ -40,6 +41,7 @@ type Deps struct {
 	Schedules  *schedule.Store
 	Queues     *queue.Board
 	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
+	Downloads  *download.Service
 	Providers  Providers
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
@@ -127,6 +129,7 @@ func (s *server) register() {
 	s.registerRuns()
 	s.registerNodes()
 	s.registerArtifacts()
+	s.registerDownloads()
 	s.registerEvents()
 	s.registerOperations()
 	s.registerSchedules()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/run"
 )
 
@@ -35,7 +36,9 @@ func vocabulary() []member {
 		{[]string{"TaskView", "NodeControlOutputBody"}, "cancellation", nullable[run.Receipt]},
 		{[]string{"Receipt"}, "worker", nullable[run.ReceiptWorker]},
 		{[]string{"QueueView", "QueueOutputBody"}, "paused", nullable[pauseView]},
-		{[]string{"JobView", "DeadView"}, "target", nullable[targetView]},
+		{[]string{"QueueJobView", "DeadView"}, "target", nullable[targetView]},
+		{[]string{"JobView", "CreateDownloadOutputBody", "DownloadDetailOutputBody", "DownloadAttempt"}, "error", nullable[download.JobFailure]},
+		{[]string{"JobView", "CreateDownloadOutputBody", "DownloadDetailOutputBody"}, "order", nullable[download.JobOrder]},
 		{[]string{"Envelope"}, "payload", object(false)},
 		{[]string{"Envelope"}, "runtime", object(true)},
 		{[]string{"ModelView"}, "config", object(true)},

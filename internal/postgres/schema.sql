@@ -68,6 +68,15 @@ table audit_event
     CREATE INDEX audit_event_app_user_id ON public.audit_event USING btree (app_user_id)
     CREATE INDEX audit_event_project_id ON public.audit_event USING btree (project_id, id DESC)
     CREATE UNIQUE INDEX audit_event_pkey ON public.audit_event USING btree (id)
+table beat_process
+    id uuid not null
+    hostname text not null
+    pid integer not null
+    version text not null
+    beat_at timestamp with time zone not null default now()
+    started_at timestamp with time zone not null default now()
+    constraint beat_process_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX beat_process_pkey ON public.beat_process USING btree (id)
 table blob
     sha256 bytea not null
     size bigint not null
@@ -80,6 +89,105 @@ table blob
     constraint blob_size_check CHECK (((size >= 0) AND (size <= 33554432)))
     CREATE INDEX blob_touched_at ON public.blob USING btree (touched_at)
     CREATE UNIQUE INDEX blob_pkey ON public.blob USING btree (sha256)
+table download_attempt
+    id bigint not null identity
+    download_job_id bigint not null
+    number integer not null
+    worker_process_id uuid not null
+    status text not null default 'running'::text
+    error jsonb
+    bytes_before bigint not null
+    bytes_fetched bigint not null default 0
+    claimed_at timestamp with time zone not null default now()
+    finished_at timestamp with time zone
+    constraint download_attempt_check CHECK (((status = 'running'::text) = (finished_at IS NULL)))
+    constraint download_attempt_download_job_id_fkey FOREIGN KEY (download_job_id) REFERENCES download_job(id) ON DELETE CASCADE
+    constraint download_attempt_download_job_id_number_key UNIQUE (download_job_id, number)
+    constraint download_attempt_pkey PRIMARY KEY (id)
+    constraint download_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text, 'paused'::text, 'handed_over'::text, 'lost'::text])))
+    constraint download_attempt_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
+    CREATE INDEX download_attempt_worker_process_id ON public.download_attempt USING btree (worker_process_id)
+    CREATE UNIQUE INDEX download_attempt_download_job_id_number_key ON public.download_attempt USING btree (download_job_id, number)
+    CREATE UNIQUE INDEX download_attempt_pkey ON public.download_attempt USING btree (id)
+    CREATE TRIGGER download_attempt_final BEFORE UPDATE OF status ON public.download_attempt FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table download_file
+    id bigint not null identity
+    download_job_id bigint not null
+    path text not null
+    size bigint not null
+    hash_kind text not null
+    hash text not null
+    status text not null default 'pending'::text
+    bytes_done bigint not null default 0
+    ranges jsonb not null default '[]'::jsonb
+    error text
+    constraint download_file_check CHECK (((bytes_done >= 0) AND (bytes_done <= size)))
+    constraint download_file_download_job_id_fkey FOREIGN KEY (download_job_id) REFERENCES download_job(id) ON DELETE CASCADE
+    constraint download_file_download_job_id_path_key UNIQUE (download_job_id, path)
+    constraint download_file_hash_kind_check CHECK ((hash_kind = ANY (ARRAY['sha256'::text, 'git_sha1'::text])))
+    constraint download_file_path_check CHECK ((path <> ''::text))
+    constraint download_file_pkey PRIMARY KEY (id)
+    constraint download_file_size_check CHECK ((size >= 0))
+    constraint download_file_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'downloading'::text, 'verifying'::text, 'succeeded'::text, 'failed'::text])))
+    CREATE UNIQUE INDEX download_file_download_job_id_path_key ON public.download_file USING btree (download_job_id, path)
+    CREATE UNIQUE INDEX download_file_pkey ON public.download_file USING btree (id)
+table download_job
+    id bigint not null identity
+    project_id bigint not null default 1
+    repo_id text not null
+    revision text not null
+    commit_id text not null
+    include text[] not null default '{}'::text[]
+    exclude text[] not null default '{}'::text[]
+    target text not null
+    status text not null
+    attempt integer not null default 0
+    worker_process_id uuid
+    failures integer not null default 0
+    lost integer not null default 0
+    place text not null default ''::text
+    token_ciphertext bytea
+    token_fingerprint text not null default ''::text
+    bytes_total bigint not null
+    bytes_done bigint not null default 0
+    bytes_fetched bigint not null default 0
+    bytes_per_second bigint not null default 0
+    files_total integer not null
+    files_done integer not null default 0
+    error jsonb
+    pause_requested_at timestamp with time zone
+    cancel_requested_at timestamp with time zone
+    delete_requested_at timestamp with time zone
+    cleanup text
+    revision_number bigint not null default 1
+    app_user_id bigint
+    request_id text not null default ''::text
+    correlation_id text not null default ''::text
+    run_after timestamp with time zone not null default now()
+    created_at timestamp with time zone not null default now()
+    started_at timestamp with time zone
+    paused_at timestamp with time zone
+    finished_at timestamp with time zone
+    constraint download_job_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint download_job_bytes_done_check CHECK ((bytes_done >= 0))
+    constraint download_job_bytes_total_check CHECK ((bytes_total >= 0))
+    constraint download_job_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
+    constraint download_job_check1 CHECK (((status = ANY (ARRAY['planning'::text, 'downloading'::text, 'verifying'::text, 'cancelling'::text])) = (worker_process_id IS NOT NULL)))
+    constraint download_job_check2 CHECK (((finished_at IS NULL) OR (token_ciphertext IS NULL)))
+    constraint download_job_cleanup_check CHECK ((cleanup = ANY (ARRAY['partials'::text, 'files'::text])))
+    constraint download_job_pkey PRIMARY KEY (id)
+    constraint download_job_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint download_job_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'planning'::text, 'downloading'::text, 'verifying'::text, 'paused'::text, 'cancelling'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
+    constraint download_job_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
+    CREATE INDEX download_job_app_user_id ON public.download_job USING btree (app_user_id)
+    CREATE INDEX download_job_cleanup ON public.download_job USING btree (id) WHERE (cleanup IS NOT NULL)
+    CREATE INDEX download_job_due ON public.download_job USING btree (run_after) WHERE (status = 'queued'::text)
+    CREATE INDEX download_job_listing ON public.download_job USING btree (project_id, id DESC) WHERE (delete_requested_at IS NULL)
+    CREATE INDEX download_job_target ON public.download_job USING btree (target)
+    CREATE INDEX download_job_worker_process_id ON public.download_job USING btree (worker_process_id) WHERE (worker_process_id IS NOT NULL)
+    CREATE UNIQUE INDEX download_job_active_target ON public.download_job USING btree (lower(target)) WHERE (finished_at IS NULL)
+    CREATE UNIQUE INDEX download_job_pkey ON public.download_job USING btree (id)
+    CREATE TRIGGER download_job_final BEFORE UPDATE OF status ON public.download_job FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
 table event
     stream text not null
     sequence bigint not null
@@ -148,6 +256,8 @@ table flowchart_run
     finished_at timestamp with time zone
     output_blob bytea
     output_bytes bigint
+    schedule_id bigint
+    due_at timestamp with time zone
     paused_at timestamp with time zone
     cancel_requested_at timestamp with time zone
     retry_from bigint
@@ -161,15 +271,18 @@ table flowchart_run
     constraint flowchart_run_pkey PRIMARY KEY (id)
     constraint flowchart_run_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
     constraint flowchart_run_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES flowchart_run(id)
+    constraint flowchart_run_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES schedule(id)
     constraint flowchart_run_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'pausing'::text, 'paused'::text, 'cancelling'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
     CREATE INDEX flowchart_run_app_user_id ON public.flowchart_run USING btree (app_user_id)
     CREATE INDEX flowchart_run_deadline ON public.flowchart_run USING btree (deadline_at) WHERE ((finished_at IS NULL) AND (deadline_at IS NOT NULL))
+    CREATE INDEX flowchart_run_finished_at ON public.flowchart_run USING btree (finished_at, id) WHERE (finished_at IS NOT NULL)
     CREATE INDEX flowchart_run_flowchart_id ON public.flowchart_run USING btree (flowchart_id, id DESC)
     CREATE INDEX flowchart_run_flowchart_version_id ON public.flowchart_run USING btree (flowchart_version_id)
     CREATE INDEX flowchart_run_live ON public.flowchart_run USING btree (id) WHERE (finished_at IS NULL)
     CREATE INDEX flowchart_run_output_blob ON public.flowchart_run USING btree (output_blob) WHERE (output_blob IS NOT NULL)
     CREATE INDEX flowchart_run_project_id ON public.flowchart_run USING btree (project_id, id DESC)
     CREATE INDEX flowchart_run_retry_of ON public.flowchart_run USING btree (retry_of)
+    CREATE INDEX flowchart_run_schedule_id ON public.flowchart_run USING btree (schedule_id, id DESC) WHERE (schedule_id IS NOT NULL)
     CREATE UNIQUE INDEX flowchart_run_pkey ON public.flowchart_run USING btree (id)
     CREATE TRIGGER flowchart_run_final BEFORE UPDATE OF status ON public.flowchart_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
 table flowchart_version
@@ -331,11 +444,29 @@ table node_run
     CREATE INDEX node_run_live ON public.node_run USING btree (run_after) WHERE (finished_at IS NULL)
     CREATE INDEX node_run_output_blob ON public.node_run USING btree (output_blob) WHERE (output_blob IS NOT NULL)
     CREATE INDEX node_run_project_id ON public.node_run USING btree (project_id, id DESC)
+    CREATE INDEX node_run_quick_finished_at ON public.node_run USING btree (finished_at, id) WHERE ((finished_at IS NOT NULL) AND (flowchart_run_id IS NULL))
     CREATE INDEX node_run_retry_of ON public.node_run USING btree (retry_of)
     CREATE INDEX node_run_reused_from ON public.node_run USING btree (reused_from) WHERE (reused_from IS NOT NULL)
     CREATE UNIQUE INDEX node_run_flowchart_run_id_flowchart_node_id_execution_index_key ON public.node_run USING btree (flowchart_run_id, flowchart_node_id, execution_index)
     CREATE UNIQUE INDEX node_run_pkey ON public.node_run USING btree (id)
     CREATE TRIGGER node_run_final BEFORE UPDATE OF status ON public.node_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table periodic_task
+    name text not null
+    host text not null default ''::text
+    period_seconds double precision not null
+    next_at timestamp with time zone
+    claims bigint not null default 0
+    lease_until timestamp with time zone
+    due_at timestamp with time zone
+    started_at timestamp with time zone
+    finished_at timestamp with time zone
+    outcome text
+    error text not null default ''::text
+    detail jsonb not null default '{}'::jsonb
+    constraint periodic_task_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'interrupted'::text])))
+    constraint periodic_task_period_seconds_check CHECK ((period_seconds > (0)::double precision))
+    constraint periodic_task_pkey PRIMARY KEY (name, host)
+    CREATE UNIQUE INDEX periodic_task_pkey ON public.periodic_task USING btree (name, host)
 table project
     id bigint not null identity
     name text not null
@@ -377,6 +508,76 @@ table queue_pause
     constraint queue_pause_pkey PRIMARY KEY (queue)
     CREATE INDEX queue_pause_app_user_id ON public.queue_pause USING btree (app_user_id)
     CREATE UNIQUE INDEX queue_pause_pkey ON public.queue_pause USING btree (queue)
+table retention_progress
+    what text not null
+    finished_at timestamp with time zone not null
+    id bigint not null
+    constraint retention_progress_pkey PRIMARY KEY (what)
+    CREATE UNIQUE INDEX retention_progress_pkey ON public.retention_progress USING btree (what)
+table schedule
+    id bigint not null identity
+    project_id bigint not null default 1
+    name text not null
+    target_kind text not null
+    flowchart_id bigint
+    input jsonb not null default '{}'::jsonb
+    cron text not null
+    time_zone text not null
+    jitter_seconds integer not null default 0
+    missed_policy text not null
+    catch_up_limit integer not null default 1
+    overlap_policy text not null
+    enabled boolean not null default true
+    next_due_at timestamp with time zone
+    next_fire_at timestamp with time zone
+    app_user_id bigint
+    revision bigint not null default 1
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    deleted_at timestamp with time zone
+    constraint schedule_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint schedule_catch_up_limit_check CHECK (((catch_up_limit >= 1) AND (catch_up_limit <= 100)))
+    constraint schedule_check CHECK (((target_kind = 'flowchart'::text) = (flowchart_id IS NOT NULL)))
+    constraint schedule_check1 CHECK (((next_due_at IS NULL) = (next_fire_at IS NULL)))
+    constraint schedule_check2 CHECK (((next_due_at IS NULL) OR (enabled AND (deleted_at IS NULL))))
+    constraint schedule_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
+    constraint schedule_jitter_seconds_check CHECK (((jitter_seconds >= 0) AND (jitter_seconds <= 3600)))
+    constraint schedule_missed_policy_check CHECK ((missed_policy = ANY (ARRAY['skip'::text, 'catch_up'::text])))
+    constraint schedule_name_check CHECK ((name <> ''::text))
+    constraint schedule_overlap_policy_check CHECK ((overlap_policy = ANY (ARRAY['allow'::text, 'skip'::text])))
+    constraint schedule_pkey PRIMARY KEY (id)
+    constraint schedule_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint schedule_target_kind_check CHECK ((target_kind = 'flowchart'::text))
+    CREATE INDEX schedule_app_user_id ON public.schedule USING btree (app_user_id)
+    CREATE INDEX schedule_flowchart_id ON public.schedule USING btree (flowchart_id)
+    CREATE INDEX schedule_listing ON public.schedule USING btree (project_id, id DESC) WHERE (deleted_at IS NULL)
+    CREATE INDEX schedule_next_fire_at ON public.schedule USING btree (next_fire_at) WHERE (next_fire_at IS NOT NULL)
+    CREATE UNIQUE INDEX schedule_pkey ON public.schedule USING btree (id)
+table schedule_firing
+    id bigint not null identity
+    schedule_id bigint not null
+    due_at timestamp with time zone not null
+    fired_at timestamp with time zone not null default now()
+    origin text not null
+    outcome text not null
+    missed integer not null default 0
+    reason text not null default ''::text
+    message text not null default ''::text
+    flowchart_run_id bigint
+    constraint schedule_firing_check CHECK (((outcome = 'missed'::text) = (missed > 0)))
+    constraint schedule_firing_check1 CHECK (((outcome = 'started'::text) OR (flowchart_run_id IS NULL)))
+    constraint schedule_firing_flowchart_run_id_fkey FOREIGN KEY (flowchart_run_id) REFERENCES flowchart_run(id) ON DELETE SET NULL
+    constraint schedule_firing_missed_check CHECK ((missed >= 0))
+    constraint schedule_firing_origin_check CHECK ((origin = ANY (ARRAY['due'::text, 'catch_up'::text, 'manual'::text])))
+    constraint schedule_firing_outcome_check CHECK ((outcome = ANY (ARRAY['started'::text, 'skipped'::text, 'missed'::text, 'failed'::text])))
+    constraint schedule_firing_pkey PRIMARY KEY (id)
+    constraint schedule_firing_schedule_id_due_at_key UNIQUE (schedule_id, due_at)
+    constraint schedule_firing_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES schedule(id) ON DELETE CASCADE
+    CREATE INDEX schedule_firing_fired_at ON public.schedule_firing USING btree (fired_at)
+    CREATE INDEX schedule_firing_flowchart_run_id ON public.schedule_firing USING btree (flowchart_run_id)
+    CREATE INDEX schedule_firing_listing ON public.schedule_firing USING btree (schedule_id, id DESC)
+    CREATE UNIQUE INDEX schedule_firing_pkey ON public.schedule_firing USING btree (id)
+    CREATE UNIQUE INDEX schedule_firing_schedule_id_due_at_key ON public.schedule_firing USING btree (schedule_id, due_at)
 table schema_level
     only_row boolean not null default true
     level integer not null

@@ -17,6 +17,9 @@ import { Route as AppModelsRouteImport } from './routes/_app/models'
 import { Route as AppQueuesRouteImport } from './routes/_app/queues'
 import { Route as AppRealtimeRouteImport } from './routes/_app/realtime'
 import { Route as AppSettingsRouteImport } from './routes/_app/settings'
+import { Route as AppDownloadsIndexRouteImport } from './routes/_app/downloads/index'
+import { Route as AppDownloadsDownloadIdRouteImport } from './routes/_app/downloads/$downloadId'
+import { Route as AppDownloadsNewRouteImport } from './routes/_app/downloads/new'
 import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts/index'
 import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
 import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
@@ -63,6 +66,21 @@ const AppSettingsRoute = AppSettingsRouteImport.update({
   path: '/settings',
   getParentRoute: () => AppRoute,
 } as any)
+const AppDownloadsIndexRoute = AppDownloadsIndexRouteImport.update({
+  id: '/downloads/',
+  path: '/downloads/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppDownloadsDownloadIdRoute = AppDownloadsDownloadIdRouteImport.update({
+  id: '/downloads/$downloadId',
+  path: '/downloads/$downloadId',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppDownloadsNewRoute = AppDownloadsNewRouteImport.update({
+  id: '/downloads/new',
+  path: '/downloads/new',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppFlowchartsIndexRoute = AppFlowchartsIndexRouteImport.update({
   id: '/flowcharts/',
   path: '/flowcharts/',
@@ -103,9 +121,12 @@ export interface FileRoutesByFullPath {
   '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
+  '/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
+  '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/downloads/': typeof AppDownloadsIndexRoute
   '/flowcharts/': typeof AppFlowchartsIndexRoute
   '/runs/': typeof AppRunsIndexRoute
   '/schedules/': typeof AppSchedulesIndexRoute
@@ -118,9 +139,12 @@ export interface FileRoutesByTo {
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
   '/': typeof AppIndexRoute
+  '/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
+  '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/downloads': typeof AppDownloadsIndexRoute
   '/flowcharts': typeof AppFlowchartsIndexRoute
   '/runs': typeof AppRunsIndexRoute
   '/schedules': typeof AppSchedulesIndexRoute
@@ -135,9 +159,12 @@ export interface FileRoutesById {
   '/_app/realtime': typeof AppRealtimeRoute
   '/_app/settings': typeof AppSettingsRoute
   '/_app/': typeof AppIndexRoute
+  '/_app/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
+  '/_app/downloads/new': typeof AppDownloadsNewRoute
   '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/_app/downloads/': typeof AppDownloadsIndexRoute
   '/_app/flowcharts/': typeof AppFlowchartsIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
   '/_app/schedules/': typeof AppSchedulesIndexRoute
@@ -152,9 +179,12 @@ export interface FileRouteTypes {
     | '/queues'
     | '/realtime'
     | '/settings'
+    | '/downloads/$downloadId'
+    | '/downloads/new'
     | '/flowcharts/$flowchartId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/downloads/'
     | '/flowcharts/'
     | '/runs/'
     | '/schedules/'
@@ -167,9 +197,12 @@ export interface FileRouteTypes {
     | '/realtime'
     | '/settings'
     | '/'
+    | '/downloads/$downloadId'
+    | '/downloads/new'
     | '/flowcharts/$flowchartId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/downloads'
     | '/flowcharts'
     | '/runs'
     | '/schedules'
@@ -183,9 +216,12 @@ export interface FileRouteTypes {
     | '/_app/realtime'
     | '/_app/settings'
     | '/_app/'
+    | '/_app/downloads/$downloadId'
+    | '/_app/downloads/new'
     | '/_app/flowcharts/$flowchartId'
     | '/_app/runs/$runId'
     | '/_app/schedules/$scheduleId'
+    | '/_app/downloads/'
     | '/_app/flowcharts/'
     | '/_app/runs/'
     | '/_app/schedules/'
@@ -255,6 +291,27 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSettingsRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/downloads/': {
+      id: '/_app/downloads/'
+      path: '/downloads'
+      fullPath: '/downloads/'
+      preLoaderRoute: typeof AppDownloadsIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/downloads/$downloadId': {
+      id: '/_app/downloads/$downloadId'
+      path: '/downloads/$downloadId'
+      fullPath: '/downloads/$downloadId'
+      preLoaderRoute: typeof AppDownloadsDownloadIdRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/downloads/new': {
+      id: '/_app/downloads/new'
+      path: '/downloads/new'
+      fullPath: '/downloads/new'
+      preLoaderRoute: typeof AppDownloadsNewRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/flowcharts/': {
       id: '/_app/flowcharts/'
       path: '/flowcharts'
@@ -306,9 +363,12 @@ interface AppRouteChildren {
   AppRealtimeRoute: typeof AppRealtimeRoute
   AppSettingsRoute: typeof AppSettingsRoute
   AppIndexRoute: typeof AppIndexRoute
+  AppDownloadsDownloadIdRoute: typeof AppDownloadsDownloadIdRoute
+  AppDownloadsNewRoute: typeof AppDownloadsNewRoute
   AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
+  AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
   AppSchedulesIndexRoute: typeof AppSchedulesIndexRoute
@@ -320,9 +380,12 @@ const AppRouteChildren: AppRouteChildren = {
   AppRealtimeRoute: AppRealtimeRoute,
   AppSettingsRoute: AppSettingsRoute,
   AppIndexRoute: AppIndexRoute,
+  AppDownloadsDownloadIdRoute: AppDownloadsDownloadIdRoute,
+  AppDownloadsNewRoute: AppDownloadsNewRoute,
   AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
+  AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
   AppSchedulesIndexRoute: AppSchedulesIndexRoute,

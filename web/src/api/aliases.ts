@@ -56,6 +56,14 @@ export type ProviderTest = Schemas["ProviderTest"];
 export type OfferedModel = Schemas["ProviderModel"];
 export type Model = Schemas["ModelView"];
 
+export type Download = Schemas["JobView"];
+export type DownloadStatus = Download["status"];
+export type DownloadDetail = Schemas["DownloadDetailOutputBody"];
+export type DownloadFile = Schemas["JobFile"];
+export type DownloadPlan = Schemas["TransferPlan"];
+export type PlannedFile = Schemas["PlannedFile"];
+export type DownloadRequest = Schemas["DownloadRequest"];
+
 export type RealtimeStatus = Schemas["RealtimeStatus"];
 export type RealtimeWorker = Schemas["RealtimeWorker"];
 export type Totals = Schemas["RealtimeTotals"];
@@ -73,7 +81,7 @@ export type Queue = Schemas["QueueView"];
 export type QueueDetail = Schemas["QueueOutputBody"];
 export type QueueList = Schemas["QueuesOutputBody"];
 export type QueueTimes = Schemas["TimesView"];
-export type QueueJob = Schemas["JobView"];
+export type QueueJob = Schemas["QueueJobView"];
 export type DeadItem = Schemas["DeadView"];
 export type RetriedItem = Schemas["RetriedView"];
 export type RetriedList = Schemas["RetryDeadOutputBody"];

@@ -2,7 +2,17 @@
 // is loaded again, several requests for the same thing folded into one.
 
 import type { InfiniteData, QueryClient, QueryKey } from "@tanstack/react-query";
-import type { Envelope, FlowchartRun, LogItem, Page, RunDetail } from "../api/aliases";
+import type {
+  Download,
+  DownloadDetail,
+  Envelope,
+  FlowchartRun,
+  LogItem,
+  Page,
+  RunDetail,
+} from "../api/aliases";
+import { downloadKeys } from "../features/downloads/api";
+import { downloadOf, reduceDownload } from "../features/downloads/model";
 import { flowchartKeys } from "../features/flowcharts/api";
 import { modelKeys } from "../features/models/api";
 import { fetchLogs, runKeys } from "../features/runs/api";
@@ -42,6 +52,7 @@ export class CachePatcher {
   apply(e: Envelope): void {
     if (e.sequence_stream.startsWith("node_log:")) this.queueLog(e);
     else if (e.sequence_stream.startsWith("flowchart_run:")) this.applyRunEvent(e);
+    else if (e.sequence_stream.startsWith("download_job:")) this.applyDownloadEvent(e);
     else if (e.event_type === "flowchart:graph:updated") this.flowchartChanged(e);
     else if (e.event_type.startsWith("config:provider:")) this.refresh(modelKeys.providers, modelKeys.models);
     else if (e.event_type.startsWith("config:model:")) this.refresh(modelKeys.models);
@@ -55,8 +66,11 @@ export class CachePatcher {
       this.refresh(runKeys.detail(id), runKeys.timeline(id), runKeys.events(id), ["nodes"]);
     } else if (room.startsWith("flowchart:")) {
       this.refresh(flowchartKeys.detail(id), runKeys.lists);
+    } else if (room.startsWith("download_job:")) {
+      this.refresh(downloadKeys.detail(id), downloadKeys.lists);
     } else if (room === "studio") {
       this.refresh(
+        downloadKeys.lists,
         runKeys.lists,
         flowchartKeys.lists,
         modelKeys.providers,
@@ -125,6 +139,32 @@ export class CachePatcher {
         scheduleKeys.detail(run.schedule_id),
         scheduleKeys.firings(run.schedule_id),
       );
+  }
+
+  private applyDownloadEvent(e: Envelope): void {
+    const id = idIn(e.sequence_stream);
+    const detail = this.cache.getQueryData<DownloadDetail>(downloadKeys.detail(id));
+    if (detail) {
+      const next = reduceDownload(detail, e);
+      if (next === "refetch") this.refresh(downloadKeys.detail(id));
+      else if (next !== detail) this.cache.setQueryData(downloadKeys.detail(id), next);
+    }
+    const job = downloadOf(e);
+    if (job) this.patchDownloads(job);
+  }
+
+  private patchDownloads(job: Download): void {
+    let found = false;
+    this.cache.setQueriesData<InfiniteData<Page<Download>>>({ queryKey: downloadKeys.lists }, (list) => {
+      if (!list?.pages.some((page) => page.items.some((item) => item.id === job.id))) return list;
+      found = true;
+      const pages = list.pages.map((page) => ({
+        ...page,
+        items: page.items.map((item) => (item.id === job.id ? job : item)),
+      }));
+      return { ...list, pages };
+    });
+    if (!found || job.finished_at !== null || job.deleted) this.refresh(downloadKeys.lists);
   }
 
   private flowchartChanged(e: Envelope): void {

@@ -15,7 +15,7 @@ import type { Session } from "./session";
 import type { TabClient } from "./tab";
 
 const pollMs = 5_000;
-const polled = new Set(["runs", "nodes", "flowcharts", "workers", "providers", "models"]);
+const polled = new Set(["runs", "nodes", "flowcharts", "workers", "providers", "models", "downloads"]);
 
 const Context = createContext<TabClient | null>(null);
 

@@ -21,7 +21,9 @@ export function Confirm({ title, children, action, keep = "Cancel", run, onClose
     <Modal opened onClose={onClose} title={title}>
       <Stack gap="md">
         {act.error && <ErrorNotice error={act.error} />}
-        <Text size="sm">{children}</Text>
+        <Text size="sm" component="div">
+          {children}
+        </Text>
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={onClose} data-autofocus>
             {keep}

@@ -30,5 +30,7 @@ export const count = (n: number): string => grouped.format(n);
 export function bytes(n: number): string {
   if (n < 1_024) return `${n} B`;
   if (n < 1_024 * 1_024) return `${(n / 1_024).toFixed(1)} KiB`;
-  return `${(n / 1_024 / 1_024).toFixed(1)} MiB`;
+  if (n < 1_024 ** 3) return `${(n / 1_024 ** 2).toFixed(1)} MiB`;
+  if (n < 1_024 ** 4) return `${(n / 1_024 ** 3).toFixed(1)} GiB`;
+  return `${(n / 1_024 ** 4).toFixed(1)} TiB`;
 }

@@ -24,6 +24,9 @@ interface Look {
 const looks: Record<string, Look> = {
   pending: { label: "Pending", color: "var(--st-queued)", icon: IconCircleDashed },
   queued: { label: "Queued", color: "var(--st-queued)", icon: IconClock },
+  planning: { label: "Planning", color: "var(--st-running)", icon: IconLoader2, moving: true },
+  downloading: { label: "Downloading", color: "var(--st-running)", icon: IconLoader2, moving: true },
+  verifying: { label: "Verifying", color: "var(--st-running)", icon: IconLoader2, moving: true },
   running: { label: "Running", color: "var(--st-running)", icon: IconLoader2, moving: true },
   waiting: { label: "Waiting", color: "var(--st-waiting)", icon: IconHourglass },
   pausing: { label: "Pausing", color: "var(--st-waiting)", icon: IconPlayerPause, moving: true },

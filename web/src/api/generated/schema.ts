@@ -192,6 +192,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Downloads, newest first */
+        get: operations["list-downloads"];
+        put?: never;
+        /** Download a model; 200 with the one that does the same already */
+        post: operations["create-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A download with its files and attempts */
+        get: operations["get-download"];
+        put?: never;
+        post?: never;
+        /** Delete a download that has ended, and if wanted its files */
+        delete: operations["delete-download"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a download to stop for good; what it has fetched is removed */
+        post: operations["cancel-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a download to pause; it keeps what it has and holds no worker */
+        post: operations["pause-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a paused download go on where it stopped */
+        post: operations["resume-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/downloads/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a download would be: files, sizes, whether it fits */
+        post: operations["plan-download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -967,6 +1071,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Schedules, the system's periodic work, and the schedulers that live */
+        get: operations["list-schedules"];
+        put?: never;
+        /** Create a schedule */
+        post: operations["create-schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A schedule */
+        get: operations["get-schedule"];
+        put?: never;
+        post?: never;
+        /** Delete a schedule; its runs stay, and it can be restored */
+        delete: operations["delete-schedule"];
+        options?: never;
+        head?: never;
+        /** Change a schedule; its next time is computed from now */
+        patch: operations["update-schedule"];
+        trace?: never;
+    };
+    "/api/schedules/{id}/fire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start its run now, whatever its times and policies */
+        post: operations["fire-schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/{id}/firings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What became of its times, newest first */
+        get: operations["list-schedule-firings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a deletion back */
+        post: operations["restore-schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/calendar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many firings come when, by schedule */
+        get: operations["get-schedule-calendar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a cron expression means, and its next times */
+        post: operations["preview-schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/settings/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many days things are kept after their run has ended */
+        get: operations["get-retention-settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change how many days things are kept; null means for ever */
+        patch: operations["update-retention-settings"];
+        trace?: never;
+    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -1162,6 +1406,31 @@ export interface components {
             /** Format: int64 */
             bytes: number;
         };
+        CalendarBucket: {
+            /** Format: int64 */
+            count: number;
+            /** Format: int64 */
+            index: number;
+        };
+        CalendarOutputBody: {
+            /** Format: int64 */
+            bucket_count: number;
+            /** Format: int64 */
+            bucket_seconds: number;
+            /** Format: date-time */
+            from: string;
+            /** @description The next one to fire first */
+            schedules: components["schemas"]["CalendarStrip"][];
+            /** @description There are more schedules */
+            truncated: boolean;
+        };
+        CalendarStrip: {
+            /** @description Only those with firings */
+            buckets: components["schemas"]["CalendarBucket"][];
+            name: string;
+            /** Format: int64 */
+            schedule_id: number;
+        };
         Cancellation: {
             /** Format: int64 */
             asked: number;
@@ -1180,6 +1449,66 @@ export interface components {
             /** @description Workers whose connections are missing */
             mute: components["schemas"]["RealtimeMute"][];
             next_cursor: string | null;
+        };
+        CreateDownloadOutputBody: {
+            /** Format: int32 */
+            attempt: number;
+            /**
+             * Format: int64
+             * @description On the disk
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description Over the wire, all attempts together
+             */
+            bytes_fetched: number;
+            /** Format: int64 */
+            bytes_per_second: number;
+            /** Format: int64 */
+            bytes_total: number;
+            commit: string;
+            /** @description false: an unfinished download does the same already; this is it */
+            created: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** @description It is gone, or goes as soon as a worker has removed its files */
+            deleted?: boolean;
+            error: components["schemas"]["JobFailure"] | null;
+            /** Format: int64 */
+            eta_seconds: number | null;
+            exclude: string[];
+            /**
+             * Format: int32
+             * @description Complete and verified
+             */
+            files_done: number;
+            /** Format: int32 */
+            files_total: number;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            include: string[];
+            order: components["schemas"]["JobOrder"] | null;
+            repo_id: string;
+            revision: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt begins, if it waits for that
+             */
+            run_after: string | null;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "planning" | "downloading" | "verifying" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled";
+            /** @description Folder below models in the data folder */
+            target: string;
+            token_fingerprint: string;
+            /** @description It has a token of its own, which is never shown */
+            token_set: boolean;
+            /** @description Host of the worker that holds it; empty: nobody does */
+            worker: string;
         };
         CreateFlowchartInputBody: {
             description?: string;
@@ -1225,6 +1554,50 @@ export interface components {
             kind: "openai" | "anthropic" | "gemini" | "demo";
             name: string;
         };
+        CreateScheduleInputBody: {
+            /**
+             * Format: int32
+             * @description How many of them are caught up, the newest ones
+             * @default 1
+             */
+            catch_up_limit?: number;
+            /** @description Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly */
+            cron: string;
+            /** @description true if it is not given */
+            enabled?: boolean;
+            /** Format: int64 */
+            flowchart_id: number;
+            /** @description The input of its runs, an object */
+            input?: unknown;
+            /**
+             * Format: int32
+             * @description Each firing is moved by up to that much, always the same for a due time
+             */
+            jitter_seconds?: number;
+            /**
+             * @default flowchart
+             * @enum {string}
+             */
+            kind?: "flowchart";
+            /**
+             * @description What becomes of the times at which no scheduler ran
+             * @default catch_up
+             * @enum {string}
+             */
+            missed_policy?: "skip" | "catch_up";
+            name: string;
+            /**
+             * @description What becomes of a time at which the last run still runs
+             * @default skip
+             * @enum {string}
+             */
+            overlap_policy?: "allow" | "skip";
+            /**
+             * @description IANA name
+             * @default UTC
+             */
+            time_zone?: string;
+        };
         CreateUserInputBody: {
             email: string;
             /** @description At least 10 characters */
@@ -1261,6 +1634,19 @@ export interface components {
             retried_by: number | null;
             target: components["schemas"]["TargetView"] | null;
         };
+        DeleteDownloadOutputBody: {
+            /**
+             * Format: int64
+             * @description That are removed from the disk
+             */
+            bytes: number;
+            /** @description Done already; else a worker removes what is on its disk, in a moment */
+            confirmed: boolean;
+            /** @description The files go, too */
+            files: boolean;
+            /** Format: int64 */
+            id: number;
+        };
         Detail: {
             location: string;
             message: string;
@@ -1268,6 +1654,105 @@ export interface components {
         DisconnectInputBody: {
             /** @description true, the default: the client comes back by itself; false: it stays away until its program connects again */
             reconnect?: boolean;
+        };
+        DiskSpace: {
+            /** Format: int64 */
+            free: number;
+            /**
+             * Format: int64
+             * @description What has to stay free
+             */
+            reserve: number;
+            /** Format: int64 */
+            total: number;
+        };
+        DownloadAttempt: {
+            /** Format: int64 */
+            bytes_fetched: number;
+            /** Format: date-time */
+            claimed_at: string;
+            error: components["schemas"]["JobFailure"] | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int32 */
+            number: number;
+            /** @enum {string} */
+            status: "running" | "succeeded" | "failed" | "cancelled" | "paused" | "handed_over" | "lost";
+            worker: string;
+        };
+        DownloadDetailOutputBody: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int32 */
+            attempt: number;
+            /** @description The newest first, at most 100 */
+            attempts: components["schemas"]["DownloadAttempt"][];
+            /**
+             * Format: int64
+             * @description On the disk
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description Over the wire, all attempts together
+             */
+            bytes_fetched: number;
+            /** Format: int64 */
+            bytes_per_second: number;
+            /** Format: int64 */
+            bytes_total: number;
+            commit: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description It is gone, or goes as soon as a worker has removed its files */
+            deleted?: boolean;
+            error: components["schemas"]["JobFailure"] | null;
+            /** Format: int64 */
+            eta_seconds: number | null;
+            exclude: string[];
+            files: components["schemas"]["JobFile"][];
+            /**
+             * Format: int32
+             * @description Complete and verified
+             */
+            files_done: number;
+            /** Format: int32 */
+            files_total: number;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            include: string[];
+            order: components["schemas"]["JobOrder"] | null;
+            repo_id: string;
+            revision: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt begins, if it waits for that
+             */
+            run_after: string | null;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "planning" | "downloading" | "verifying" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled";
+            /** @description Folder below models in the data folder */
+            target: string;
+            token_fingerprint: string;
+            /** @description It has a token of its own, which is never shown */
+            token_set: boolean;
+            /** @description Host of the worker that holds it; empty: nobody does */
+            worker: string;
+        };
+        DownloadRequest: {
+            /** @description Patterns of which a file matches none */
+            exclude?: string[];
+            /** @description Patterns such as *.safetensors, of which a file matches one; none: all files */
+            include?: string[];
+            /** @description owner/name */
+            repo_id: string;
+            /** @description A branch, a tag or a commit; empty: main */
+            revision?: string;
+            /** @description Write-only; for this download instead of HF_TOKEN, encrypted, removed when it ends */
+            token?: string;
         };
         Envelope: {
             contract_version: string;
@@ -1480,27 +1965,106 @@ export interface components {
             stopped_at: string | null;
             version: string;
         };
-        JobView: {
+        JobFailure: {
+            code: string;
+            /** @description What happened, why, and what to do */
+            message: string;
+            retryable: boolean;
+        };
+        JobFile: {
+            /** Format: int64 */
+            bytes_done: number;
+            /** Format: int64 */
+            bytes_per_second?: number;
+            error?: string;
+            /** Format: int64 */
+            eta_seconds?: number;
+            /** @description Left out of events */
+            hash?: string;
             /**
-             * Format: int32
-             * @description The attempt that runs; of others, those that there were
+             * @description Left out of events
+             * @enum {string}
              */
-            attempt: number;
-            /**
-             * Format: date-time
-             * @description When it can be taken; of a running one, when it was
-             */
-            due_at: string;
+            hash_kind?: "sha256" | "git_sha1";
+            /** Format: int64 */
+            id: number;
+            /** @description Left out of events */
+            path?: string;
+            /** @description Bytes [from, to) that are there */
+            ranges: number[][];
             /**
              * Format: int64
-             * @description Of a running one the attempt's, else the job's
+             * @description Left out of events
              */
-            id: number;
-            kind: string;
+            size?: number;
+            /** @enum {string} */
+            status: "pending" | "downloading" | "verifying" | "succeeded" | "failed";
+        };
+        JobOrder: {
+            /** @enum {string} */
+            asked: "pause" | "cancel";
             /** Format: date-time */
-            queued_at: string;
-            target: components["schemas"]["TargetView"] | null;
-            /** @description Host of the worker that runs it */
+            asked_at: string;
+            confirmed: boolean;
+            /** Format: date-time */
+            confirmed_at: string | null;
+        };
+        JobView: {
+            /** Format: int32 */
+            attempt: number;
+            /**
+             * Format: int64
+             * @description On the disk
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description Over the wire, all attempts together
+             */
+            bytes_fetched: number;
+            /** Format: int64 */
+            bytes_per_second: number;
+            /** Format: int64 */
+            bytes_total: number;
+            commit: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description It is gone, or goes as soon as a worker has removed its files */
+            deleted?: boolean;
+            error: components["schemas"]["JobFailure"] | null;
+            /** Format: int64 */
+            eta_seconds: number | null;
+            exclude: string[];
+            /**
+             * Format: int32
+             * @description Complete and verified
+             */
+            files_done: number;
+            /** Format: int32 */
+            files_total: number;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            include: string[];
+            order: components["schemas"]["JobOrder"] | null;
+            repo_id: string;
+            revision: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt begins, if it waits for that
+             */
+            run_after: string | null;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "planning" | "downloading" | "verifying" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled";
+            /** @description Folder below models in the data folder */
+            target: string;
+            token_fingerprint: string;
+            /** @description It has a token of its own, which is never shown */
+            token_set: boolean;
+            /** @description Host of the worker that holds it; empty: nobody does */
             worker: string;
         };
         ListedNodeView: {
@@ -1647,6 +2211,12 @@ export interface components {
             /** @enum {string} */
             status: "cancelled" | "cancelling" | "degraded" | "failed" | "pending" | "queued" | "running" | "skipped" | "succeeded" | "waiting";
         };
+        OccurrenceView: {
+            /** Format: date-time */
+            at: string;
+            /** @description As a clock in the time zone shows it */
+            local: string;
+        };
         PageAccountView: {
             items: components["schemas"]["AccountView"][];
             next_cursor: string | null;
@@ -1691,6 +2261,14 @@ export interface components {
             items: components["schemas"]["ProviderView"][];
             next_cursor: string | null;
         };
+        PageQueueJobView: {
+            items: components["schemas"]["QueueJobView"][];
+            next_cursor: string | null;
+        };
+        PageScheduleFiringView: {
+            items: components["schemas"]["ScheduleFiringView"][];
+            next_cursor: string | null;
+        };
         PageVersionItemView: {
             items: components["schemas"]["VersionItemView"][];
             next_cursor: string | null;
@@ -1704,6 +2282,32 @@ export interface components {
             by: string;
             /** Format: date-time */
             since: string;
+        };
+        PlannedFile: {
+            hash: string;
+            /** @enum {string} */
+            hash_kind: "sha256" | "git_sha1";
+            path: string;
+            present: boolean;
+            /** @description By the patterns */
+            selected: boolean;
+            /** Format: int64 */
+            size: number;
+        };
+        PreviewScheduleInputBody: {
+            /**
+             * Format: int64
+             * @default 5
+             */
+            count?: number;
+            cron: string;
+            /** @default UTC */
+            time_zone?: string;
+        };
+        PreviewScheduleOutputBody: {
+            cron: string;
+            description: string;
+            times: components["schemas"]["OccurrenceView"][];
         };
         Problem: {
             /**
@@ -1763,6 +2367,29 @@ export interface components {
             name: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        QueueJobView: {
+            /**
+             * Format: int32
+             * @description The attempt that runs; of others, those that there were
+             */
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description When it can be taken; of a running one, when it was
+             */
+            due_at: string;
+            /**
+             * Format: int64
+             * @description Of a running one the attempt's, else the job's
+             */
+            id: number;
+            kind: string;
+            /** Format: date-time */
+            queued_at: string;
+            target: components["schemas"]["TargetView"] | null;
+            /** @description Host of the worker that runs it */
+            worker: string;
         };
         QueueOutputBody: {
             /** Format: date-time */
@@ -2181,6 +2808,28 @@ export interface components {
             /** Format: int32 */
             pid: number;
         };
+        RetentionView: {
+            /**
+             * Format: int32
+             * @description Events of ended runs, which their pages replay; null: for ever
+             */
+            event_days: number | null;
+            /**
+             * Format: int32
+             * @description What became of schedules' times
+             */
+            firing_days: number | null;
+            /**
+             * Format: int32
+             * @description Ended runs with everything that belongs to them; null, the default: for ever
+             */
+            run_days: number | null;
+            /**
+             * Format: int32
+             * @description Streamed words and logs of ended node runs; outputs stay with the run
+             */
+            text_days: number | null;
+        };
         RetriedView: {
             /**
              * Format: int64
@@ -2257,6 +2906,124 @@ export interface components {
             provider_dispatch_id: string | null;
             selected_provider: string;
             workspace_identity: string | null;
+        };
+        ScheduleFiringView: {
+            /**
+             * Format: date-time
+             * @description The time that the expression names
+             */
+            due_at: string;
+            /** Format: date-time */
+            fired_at: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
+            message: string;
+            /**
+             * Format: int32
+             * @description Of outcome missed: how many times, due_at being the last of them
+             */
+            missed: number;
+            /** @enum {string} */
+            origin: "due" | "catch_up" | "manual";
+            /** @enum {string} */
+            outcome: "started" | "skipped" | "missed" | "failed";
+            /** @description A stable word; empty if a run was started */
+            reason: string;
+            /** @description Of that run; empty if there is none */
+            run_status: string;
+            /**
+             * Format: int32
+             * @description The version of the flowchart that ran
+             */
+            run_version?: number;
+        };
+        SchedulerView: {
+            /** Format: date-time */
+            beat_at: string;
+            hostname: string;
+            /** Format: int64 */
+            pid: number;
+            /** Format: date-time */
+            started_at: string;
+            version: string;
+        };
+        SchedulesOutputBody: {
+            items: components["schemas"]["ScheduleView"][];
+            next_cursor: string | null;
+            /** @description The processes that live and fire schedules; empty: nothing is fired */
+            schedulers: components["schemas"]["SchedulerView"][];
+            /** @description The system's own periodic work; it cannot be changed */
+            system: components["schemas"]["SystemTaskView"][];
+        };
+        ScheduleView: {
+            /** Format: int32 */
+            catch_up_limit: number;
+            /** Format: date-time */
+            created_at: string;
+            cron: string;
+            /** Format: date-time */
+            deleted_at: string | null;
+            /** @description The expression in words */
+            description: string;
+            enabled: boolean;
+            flowchart_deleted: boolean;
+            /** Format: int64 */
+            flowchart_id: number;
+            flowchart_name: string;
+            /** Format: int64 */
+            id: number;
+            input: unknown;
+            /** Format: int32 */
+            jitter_seconds: number;
+            /**
+             * @description What it starts
+             * @enum {string}
+             */
+            kind: "flowchart";
+            last_firing: {
+                /**
+                 * Format: date-time
+                 * @description The time that the expression names
+                 */
+                due_at: string;
+                /** Format: date-time */
+                fired_at: string;
+                /** Format: int64 */
+                flowchart_run_id: number | null;
+                /** Format: int64 */
+                id: number;
+                message: string;
+                /**
+                 * Format: int32
+                 * @description Of outcome missed: how many times, due_at being the last of them
+                 */
+                missed: number;
+                /** @enum {string} */
+                origin: "due" | "catch_up" | "manual";
+                /** @enum {string} */
+                outcome: "started" | "skipped" | "missed" | "failed";
+                /** @description A stable word; empty if a run was started */
+                reason: string;
+                /** @description Of that run; empty if there is none */
+                run_status: string;
+                /**
+                 * Format: int32
+                 * @description The version of the flowchart that ran
+                 */
+                run_version?: number;
+            } | null;
+            /** @enum {string} */
+            missed_policy: "skip" | "catch_up";
+            name: string;
+            /** @description The next ones, jitter included */
+            next_firings: string[];
+            /** @enum {string} */
+            overlap_policy: "allow" | "skip";
+            time_zone: string;
+            /** Format: date-time */
+            updated_at: string;
         };
         Seen: {
             api_prefix: string;
@@ -2337,6 +3104,37 @@ export interface components {
             input?: unknown;
             /** @description Begin at this node instead of the start node */
             start_node_id?: string;
+        };
+        SystemTaskView: {
+            detail: unknown;
+            error: string;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** @description Of what each host does by itself */
+            host: string;
+            /** @enum {string} */
+            kind: "system";
+            /**
+             * Format: double
+             * @description Since next_at, when that has passed
+             */
+            late_seconds: number;
+            name: string;
+            /**
+             * Format: date-time
+             * @description null: the schedulers do not do it, workers do
+             */
+            next_at: string | null;
+            /**
+             * @description Of the last one that ended; empty: none did
+             * @enum {string}
+             */
+            outcome: "succeeded" | "failed" | "interrupted" | "";
+            /** Format: double */
+            period_seconds: number;
+            running: boolean;
+            /** Format: date-time */
+            started_at: string | null;
         };
         TargetView: {
             /** Format: int64 */
@@ -2473,6 +3271,48 @@ export interface components {
             /** Format: double */
             p99_seconds: number | null;
         };
+        TransferPlan: {
+            /**
+             * Format: int64
+             * @description An unfinished download of this target
+             */
+            active_id: number | null;
+            /**
+             * Format: int64
+             * @description Left by an earlier download that did not end well
+             */
+            bytes_kept: number;
+            /**
+             * Format: int64
+             * @description In the target already, unchanged
+             */
+            bytes_present: number;
+            /** Format: int64 */
+            bytes_to_fetch: number;
+            /** Format: int64 */
+            bytes_total: number;
+            /** @description What the revision is now */
+            commit: string;
+            /** @description Everything is there already */
+            complete: boolean;
+            disk: components["schemas"]["DiskSpace"];
+            /** @description All files of the revision */
+            files: components["schemas"]["PlannedFile"][];
+            /**
+             * Format: int64
+             * @description Of those selected
+             */
+            files_total: number;
+            fits: boolean;
+            gated: boolean;
+            /** @description Another commit that the target holds; its files do not stay */
+            replaces?: string;
+            /** @description As the hub writes it */
+            repo_id: string;
+            revision: string;
+            /** @description Folder below models in the data folder */
+            target: string;
+        };
         UpdatedProviderOutputBody: {
             api_key_fingerprint: string;
             /** @description base_url moved to another origin without a new key, so the stored one was removed */
@@ -2518,6 +3358,33 @@ export interface components {
             api_key?: string;
             base_url?: string;
             name?: string;
+        };
+        UpdateRetentionInputBody: {
+            /** Format: int32 */
+            event_days?: number | null;
+            /** Format: int32 */
+            firing_days?: number | null;
+            /** Format: int32 */
+            run_days?: number | null;
+            /** Format: int32 */
+            text_days?: number | null;
+        };
+        UpdateScheduleInputBody: {
+            /** Format: int32 */
+            catch_up_limit?: number;
+            cron?: string;
+            enabled?: boolean;
+            /** Format: int64 */
+            flowchart_id?: number;
+            input?: unknown;
+            /** Format: int32 */
+            jitter_seconds?: number;
+            /** @enum {string} */
+            missed_policy?: "skip" | "catch_up";
+            name?: string;
+            /** @enum {string} */
+            overlap_policy?: "allow" | "skip";
+            time_zone?: string;
         };
         UpdateUserInputBody: {
             /** @description true ends the user's sessions and refuses their keys */
@@ -2566,6 +3433,11 @@ export interface components {
              * @description Does not run while the run is paused: resume moves it
              */
             deadline_at: string | null;
+            /**
+             * Format: date-time
+             * @description The time that the schedule started it for
+             */
+            due_at: string | null;
             error: components["schemas"]["Failure"] | null;
             /** Format: date-time */
             finished_at: string | null;
@@ -2605,6 +3477,11 @@ export interface components {
              * @description The run that this one runs again
              */
             retry_of: number | null;
+            /**
+             * Format: int64
+             * @description The schedule that started it
+             */
+            schedule_id: number | null;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
@@ -3351,6 +4228,496 @@ export interface operations {
             };
         };
     };
+    "list-downloads": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                status?: ("queued" | "planning" | "downloading" | "verifying" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-download": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DownloadRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreateDownloadOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadDetailOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-download": {
+        parameters: {
+            query?: {
+                /** @description Remove what it brought from the disk, too */
+                files?: boolean;
+            };
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteDownloadOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-download": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pause-download": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-download": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "plan-download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DownloadRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransferPlan"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-events": {
         parameters: {
             query: {
@@ -3421,6 +4788,7 @@ export interface operations {
                 flowchart_id?: number;
                 /** @description How many items at most */
                 limit?: number;
+                schedule_id?: number;
                 status?: ("queued" | "running" | "pausing" | "paused" | "cancelling" | "succeeded" | "failed" | "cancelled")[];
             };
             header?: never;
@@ -6200,7 +7568,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PageJobView"];
+                    "application/json": components["schemas"]["PageQueueJobView"];
                 };
             };
             /** @description Unauthorized */
@@ -6597,6 +7965,735 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RealtimeStatus"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-schedules": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description Only those of this flowchart */
+                flowchart_id?: number;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulesOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-schedule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateScheduleInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-schedule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-schedule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateScheduleInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "fire-schedule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-schedule-firings": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageScheduleFiringView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "restore-schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-schedule-calendar": {
+        parameters: {
+            query?: {
+                /** @description How far ahead */
+                span?: "day" | "week";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "preview-schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewScheduleInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewScheduleOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-retention-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-retention-settings": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateRetentionInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionView"];
                 };
             };
             /** @description Unauthorized */
