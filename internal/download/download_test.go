@@ -312,6 +312,27 @@ func TestARecordGoesWithOrWithoutItsFiles(t *testing.T) {
 	require.Zero(t, n)
 }
 
+func TestWhatLiesOnAnotherDiskIsLeftToWhoHasIt(t *testing.T) {
+	t.Parallel()
+	b := bundle(t, nil, tiny())
+	j, _ := b.create(t, Request{RepoID: "o/m"})
+	w := b.worker(t)
+	w.Work(t.Context(), j.ID)
+	b.remove(t, j.ID, true)
+	_, err := b.db.Exec(t.Context(), `UPDATE download_job SET place = 'another' WHERE id = $1`, j.ID)
+	require.NoError(t, err)
+	w.Work(t.Context(), j.ID)
+	require.DirExists(t, b.target("o--m"))
+	due, err := b.s.Due(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, due, "not at once again")
+	_, err = b.db.Exec(t.Context(), `UPDATE download_job SET run_after = now() WHERE id = $1`, j.ID)
+	require.NoError(t, err)
+	due, err = b.s.Due(t.Context())
+	require.NoError(t, err)
+	require.Len(t, due, 1)
+}
+
 func TestWorkOfADeadWorkerGoesOnAndADeadWorkersWordsCountNoMore(t *testing.T) {
 	t.Parallel()
 	repo := tiny()

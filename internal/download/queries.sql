@@ -106,6 +106,10 @@ DELETE FROM download_job WHERE id = $1;
 -- name: ClearCleanup :execrows
 UPDATE download_job SET cleanup = NULL WHERE id = @id AND cleanup = @cleanup::text;
 
+-- name: PostponeCleanup :exec
+-- Of what lies on another disk: whoever has it is found among those who look.
+UPDATE download_job SET run_after = now() + interval '30 seconds' WHERE id = $1 AND cleanup IS NOT NULL;
+
 -- name: ListLost :many
 SELECT j.id, j.attempt FROM download_job j JOIN worker_process w ON w.id = j.worker_process_id
 WHERE j.finished_at IS NULL AND (w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL) ORDER BY j.id LIMIT 100;
@@ -119,7 +123,7 @@ SELECT * FROM download_attempt WHERE download_job_id = @download_job_id AND numb
 
 -- name: ListDue :many
 SELECT id FROM download_job
-WHERE (status = 'queued' AND run_after < now() - interval '5 seconds' AND pause_requested_at IS NULL) OR cleanup IS NOT NULL
+WHERE (status = 'queued' AND run_after < now() - interval '5 seconds' AND pause_requested_at IS NULL) OR (cleanup IS NOT NULL AND run_after <= now())
 ORDER BY run_after LIMIT 200;
 
 -- name: OtherLivingOfTarget :one

@@ -90,7 +90,7 @@ func (w *Worker) clean(ctx context.Context, id int64) error {
 		return err
 	}
 	if job.Place != "" && job.Place != place {
-		return nil // on another disk; a worker there does it
+		return s.q.PostponeCleanup(ctx, s.o.DB, id) // on another disk; a worker there does it
 	}
 	switch {
 	case *job.Cleanup == cleanFiles:

@@ -480,7 +480,7 @@ func (q *Queries) ListAttempts(ctx context.Context, db DBTX, downloadJobID int64
 
 const listDue = `-- name: ListDue :many
 SELECT id FROM download_job
-WHERE (status = 'queued' AND run_after < now() - interval '5 seconds' AND pause_requested_at IS NULL) OR cleanup IS NOT NULL
+WHERE (status = 'queued' AND run_after < now() - interval '5 seconds' AND pause_requested_at IS NULL) OR (cleanup IS NOT NULL AND run_after <= now())
 ORDER BY run_after LIMIT 200
 `
 
@@ -760,6 +760,16 @@ func (q *Queries) PendingCleanupOfTarget(ctx context.Context, db DBTX, target st
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
+}
+
+const postponeCleanup = `-- name: PostponeCleanup :exec
+UPDATE download_job SET run_after = now() + interval '30 seconds' WHERE id = $1 AND cleanup IS NOT NULL
+`
+
+// Of what lies on another disk: whoever has it is found among those who look.
+func (q *Queries) PostponeCleanup(ctx context.Context, db DBTX, id int64) error {
+	_, err := db.Exec(ctx, postponeCleanup, id)
+	return err
 }
 
 const progress = `-- name: Progress :one
