@@ -213,6 +213,9 @@ await shoot(
   "schedule-new",
   at("/schedules?new=true", () => page.getByRole("dialog").waitFor()),
 );
+await shoot("queues", at("/queues"));
+await shoot("downloads", at("/downloads"));
+await shoot("download-new", at("/downloads/new"));
 await shoot("models", at("/models"));
 await shoot("realtime", at("/realtime"));
 await shoot("settings", at("/settings"));
