@@ -18,7 +18,7 @@ const recovered = 20 * time.Second
 //nolint:paralleltest // it measures how long recovery takes
 func TestWorkOutlivesItsWorkers(t *testing.T) {
 	z, llm := chaosSize(), newModel(t)
-	s := newStudio(t, 3, 0)
+	s := newStudio(t, 3, 2)
 	chart := s.flowchart(llm)
 	accepted := make(chan []int64, 1)
 	go func() { accepted <- s.load(chart, z) }()
@@ -80,7 +80,7 @@ func (s *studio) awake() int {
 //nolint:paralleltest // it restarts the database that it works on
 func TestWorkOutlivesTheDatabase(t *testing.T) {
 	z, llm := chaosSize(), newModel(t)
-	s := newStudio(t, 3, 0)
+	s := newStudio(t, 3, 2)
 	chart := s.flowchart(llm)
 	accepted := make(chan []int64, 1)
 	go func() { accepted <- s.load(chart, z) }()
