@@ -150,9 +150,6 @@ func (r *Runner) execute(ctx context.Context, a *attempt) run.Result {
 	claim := &a.claim
 	work, failure, err := r.prepare(ctx, claim)
 	if err != nil {
-		if ctx.Err() == nil {
-			r.o.Logger.ErrorContext(ctx, "node could not be prepared", "node_run_id", claim.NodeRun.ID, "error", err)
-		}
 		return run.Result{Status: run.Failed, Error: &run.Failure{
 			Code: "infra", Retryable: true, Message: "The node's inputs could not be loaded.",
 		}}
@@ -194,9 +191,17 @@ func (r *Runner) payload(ctx context.Context, claim *run.Claim, work run.Work) (
 	if wants.ModelID == 0 {
 		return p, nil
 	}
-	model, secrets, err := r.o.Models.Resolve(ctx, wants.ModelID)
+	var model executor.Model
+	var secrets map[string]string
+	err := persist(ctx, r.o.Logger, "load a node's model", func() (err error) {
+		model, secrets, err = r.o.Models.Resolve(ctx, wants.ModelID)
+		return err
+	})
+	if message, ok := forPeople(err); ok {
+		return p, &run.Failure{Code: "unknown_model", Message: message}
+	}
 	if err != nil {
-		return p, &run.Failure{Code: "unknown_model", Message: err.Error()}
+		return p, &run.Failure{Code: "infra", Retryable: true, Message: "The node's model could not be loaded."}
 	}
 	p.Model, p.Secrets = &model, secrets
 	return p, nil

@@ -19,7 +19,12 @@ func spanOf(c *run.Claim) string {
 
 func (r *Runner) prepare(ctx context.Context, claim *run.Claim) (run.Work, *run.Failure, error) {
 	ctx, span := tracing.Start(ctx, tracing.SpanPrepare, trace.SpanKindInternal)
-	work, failure, err := r.o.Engine.Prepare(ctx, claim)
+	var work run.Work
+	var failure *run.Failure
+	err := persist(ctx, r.o.Logger, "load a node's inputs", func() (err error) {
+		work, failure, err = r.o.Engine.Prepare(ctx, claim)
+		return err
+	})
 	if failure != nil {
 		tracing.End(span, errors.New(failure.Message))
 	} else {
