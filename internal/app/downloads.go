@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -41,7 +42,10 @@ func newDownloads(s *studio) (*download.Service, error) {
 
 // downloadHandler works downloads in this process, which is the worker of that id.
 func downloadHandler(s *studio, id uuid.UUID, fresh func() bool) queue.Handler {
-	w := download.NewWorker(s.downloads, download.WorkerOptions{ID: id, Fresh: fresh, Logger: s.log})
+	w := download.NewWorker(s.downloads, download.WorkerOptions{
+		ID: id, Fresh: fresh, Logger: s.log,
+		Worked: func(waited, took time.Duration, failed bool) { s.meter.Worked(queue.Downloads, waited, took, failed) },
+	})
 	return queue.Handler{Kind: download.Kind, Work: w.Work, Drain: w.Drain}
 }
 

@@ -340,6 +340,7 @@ func TestWorkOfADeadWorkerGoesOnAndADeadWorkersWordsCountNoMore(t *testing.T) {
 	b.hub.Rate(8 << 20)
 	j, _ := b.create(t, Request{RepoID: "o/m"})
 	first := b.worker(t)
+	first.o.Worked = func(time.Duration, time.Duration, bool) { t.Error("others ended that attempt") }
 	ended := make(chan struct{})
 	go func() { defer close(ended); first.Work(t.Context(), j.ID) }()
 	b.until(t, j.ID, "some bytes", func(d Detail) bool { return d.Job.BytesDone > 1<<20 })
@@ -352,8 +353,11 @@ func TestWorkOfADeadWorkerGoesOnAndADeadWorkersWordsCountNoMore(t *testing.T) {
 	require.Equal(t, 1, n)
 	require.Len(t, b.queue.take(), 1)
 	second := b.worker(t)
+	var worked []bool
+	second.o.Worked = func(_, _ time.Duration, failed bool) { worked = append(worked, failed) }
 	second.Work(t.Context(), j.ID)
 	<-ended
+	require.Equal(t, []bool{false}, worked)
 	d := b.get(t, j.ID)
 	require.Equal(t, Succeeded, d.Job.Status, string(d.Job.Error))
 	require.Equal(t, int32(2), d.Job.Attempt)
@@ -392,7 +396,19 @@ func TestAHubInTroubleIsTriedAgainLaterAndTheJobSaysWhy(t *testing.T) {
 		return true
 	})
 	b.queue.take()
-	b.worker(t).Work(t.Context(), j.ID)
+	_, err := b.db.Exec(t.Context(), `UPDATE download_job SET run_after = now() - interval '90 seconds' WHERE id = $1`, j.ID)
+	require.NoError(t, err)
+	w := b.worker(t)
+	worked := 0
+	w.o.Worked = func(waited, took time.Duration, failed bool) {
+		worked++
+		require.True(t, failed)
+		require.InDelta(t, 90, waited.Seconds(), 10, "since it was due")
+		require.Less(t, took, 30*time.Second)
+	}
+	w.Work(t.Context(), j.ID)
+	w.Work(t.Context(), j.ID) // not due
+	require.Equal(t, 1, worked)
 	d := b.get(t, j.ID)
 	require.Equal(t, Queued, d.Job.Status)
 	v := ViewOf(&d.Job, "")

@@ -24,7 +24,10 @@ type WorkerOptions struct {
 	// the same stage may take to let go of it before its bytes are copied (0: 1 s).
 	Every, Patience time.Duration
 	Backoff         func(try int) time.Duration // nil: transfer.Backoff
-	Logger          *slog.Logger
+	// Worked is told of each attempt that this worker ended: how long it had waited since
+	// it was due, how long it took, and whether it failed; nil: nobody counts.
+	Worked func(waited, took time.Duration, failed bool)
+	Logger *slog.Logger
 }
 
 // Worker works jobs, one in each call of Work.
@@ -74,7 +77,10 @@ func (w *Worker) Work(ctx context.Context, id int64) {
 		return
 	}
 	a := &attempt{w: w, job: job, files: files, log: w.o.Logger.With("download_id", id, "attempt", job.Attempt)}
-	a.end(ctx, a.run(ctx))
+	began := w.s.o.Now()
+	if status := a.end(ctx, a.run(ctx)); status != "" && w.o.Worked != nil {
+		w.o.Worked(max(began.Sub(job.RunAfter), 0), w.s.o.Now().Sub(began), status == "failed")
+	}
 }
 
 func (w *Worker) enter(id int64, cancel context.CancelCauseFunc) bool {
@@ -304,23 +310,24 @@ func (a *attempt) sizeOf(id int64) int64 {
 }
 
 // end settles the job. It tries until the database takes it, or others have: a job
-// that stays with a living worker would be taken up by nobody.
-func (a *attempt) end(ctx context.Context, err error) {
+// that stays with a living worker would be taken up by nobody. It gives the attempt's
+// last state; empty when this worker did not end it.
+func (a *attempt) end(ctx context.Context, err error) (status string) {
 	o := a.outcome(ctx, err)
 	if o.status == "" {
 		a.log.InfoContext(ctx, "the download went to another attempt")
-		return
+		return ""
 	}
 	for {
 		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		serr := a.settle(try, o)
 		cancel()
 		if serr == nil {
-			return
+			return o.status
 		}
 		if errors.Is(serr, errSettled) {
 			a.log.InfoContext(ctx, "the download went to another attempt")
-			return
+			return ""
 		}
 		a.log.WarnContext(ctx, "end of a download not stored", "error", serr)
 		pause := time.NewTimer(time.Second)
@@ -328,7 +335,7 @@ func (a *attempt) end(ctx context.Context, err error) {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return // this process ends, and with it its hold on the job
+			return "" // this process ends, and with it its hold on the job
 		}
 	}
 }

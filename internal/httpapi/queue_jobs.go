@@ -12,13 +12,13 @@ import (
 )
 
 type targetView struct {
-	Kind           string `json:"kind" enum:"node_run"`
+	Kind           string `json:"kind" enum:"node_run,download"`
 	ID             int64  `json:"id"`
 	FlowchartRunID *int64 `json:"flowchart_run_id"`
 	FlowchartID    *int64 `json:"flowchart_id"`
 	FlowchartName  string `json:"flowchart_name"`
 	NodeKind       string `json:"node_kind"`
-	Title          string `json:"title"`
+	Title          string `json:"title" doc:"Of a download the model that it brings"`
 	Status         string `json:"status"`
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 type slotView struct {
-	Kind           string    `json:"kind" enum:"node_run" doc:"What runs; id names it"`
+	Kind           string    `json:"kind" enum:"node_run,download" doc:"What runs; id names it"`
 	ID             int64     `json:"id"`
 	Attempt        int32     `json:"attempt"`
 	Queue          string    `json:"queue"`
@@ -23,9 +23,9 @@ type slotView struct {
 	FlowchartID    *int64    `json:"flowchart_id"`
 	FlowchartName  string    `json:"flowchart_name"`
 	NodeKind       string    `json:"node_kind"`
-	Title          string    `json:"title"`
+	Title          string    `json:"title" doc:"Of a download the model that it brings"`
 	Status         string    `json:"status" enum:"running,cancelling"`
-	Stage          string    `json:"stage"`
+	Stage          string    `json:"stage" doc:"Of a download its state"`
 	Executor       string    `json:"executor"`
 	Since          time.Time `json:"since"`
 }

@@ -134,7 +134,7 @@ func (b *Board) read(ctx context.Context) (Snapshot, error) {
 		s.Workers, err = pgx.CollectRows(rows, scanWorker)
 		return err
 	})
-	batch.Queue(heldSQL, maxHeld).Query(s.addHeld)
+	batch.Queue(heldSQL, maxHeld, Downloads).Query(s.addHeld)
 	if err := b.db.Pool.SendBatch(ctx, batch).Close(); err != nil {
 		return Snapshot{}, fmt.Errorf("read the figures of queues: %w", err)
 	}

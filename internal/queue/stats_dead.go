@@ -66,7 +66,7 @@ type DeadQuery struct {
 }
 
 const deadNodesSQL = `
-SELECT n.id, coalesce(n.error->>'code', ''), coalesce(n.error->>'message', ''), n.attempt, n.failures, n.lost, n.finished_at, ` + targetColumns + `,
+SELECT n.id, coalesce(n.error->>'code', ''), coalesce(n.error->>'message', ''), n.attempt, n.failures, n.lost, n.finished_at, ` + nodeColumns + `,
        r.id
 FROM node_run n LEFT JOIN flowchart f ON f.id = n.flowchart_id
 LEFT JOIN LATERAL (SELECT max(id) id FROM flowchart_run WHERE retry_of = n.flowchart_run_id) r ON true
@@ -143,19 +143,19 @@ func idsOf(only []DeadID, kind string) []int64 {
 }
 
 func scanDeadNode(row pgx.CollectableRow) (DeadLetter, error) {
-	d, t := DeadLetter{DeadID: DeadID{Kind: DeadNode}}, Target{Kind: "node_run"}
+	d, t := DeadLetter{DeadID: DeadID{Kind: DeadNode}}, Target{}
 	err := row.Scan(&d.ID, &d.Code, &d.Message, &d.Attempts, &d.Failures, &d.Lost, &d.EndedAt,
-		&t.ID, &t.FlowchartRunID, &t.FlowchartID, &t.FlowchartName, &t.NodeKind, &t.Title, &t.Status, &d.RetriedBy)
+		&t.Kind, &t.ID, &t.FlowchartRunID, &t.FlowchartID, &t.FlowchartName, &t.NodeKind, &t.Title, &t.Status, &d.RetriedBy)
 	d.Target = &t
 	return d, err
 }
 
 func scanDeadJob(row pgx.CollectableRow) (DeadLetter, error) {
-	d, t := DeadLetter{DeadID: DeadID{Kind: DeadJob}, Code: CodeDiscarded}, Target{Kind: "node_run"}
+	d, t := DeadLetter{DeadID: DeadID{Kind: DeadJob}, Code: CodeDiscarded}, Target{}
 	var id *int64
 	var last json.RawMessage
 	if err := row.Scan(&d.ID, &last, &d.Attempts, &d.EndedAt,
-		&id, &t.FlowchartRunID, &t.FlowchartID, &t.FlowchartName, &t.NodeKind, &t.Title, &t.Status); err != nil {
+		&t.Kind, &id, &t.FlowchartRunID, &t.FlowchartID, &t.FlowchartName, &t.NodeKind, &t.Title, &t.Status); err != nil {
 		return d, err
 	}
 	if id != nil {

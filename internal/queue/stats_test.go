@@ -61,6 +61,75 @@ func hold(t *testing.T, db *postgres.DB, worker uuid.UUID, queue string) int64 {
 	return id
 }
 
+// fetch makes a download that a worker holds.
+func fetch(t *testing.T, db *postgres.DB, worker uuid.UUID, status string) int64 {
+	t.Helper()
+	var id int64
+	require.NoError(t, db.QueryRow(t.Context(), `INSERT INTO download_job (repo_id, revision, commit_id, target, status, attempt, worker_process_id, bytes_total, files_total)
+		VALUES ('own/er', 'main', 'c0ffee', 'm' || gen_random_uuid(), $1, 2, $2, 10, 1) RETURNING id`, status, worker).Scan(&id))
+	exec(t, db, `INSERT INTO download_attempt (download_job_id, number, worker_process_id, status, bytes_before, finished_at)
+		VALUES ($1, 1, $2, 'lost', 0, now()), ($1, 2, $2, 'running', 0, NULL)`, id, worker)
+	return id
+}
+
+func TestDownloadsTakeSlotsAsNodeRunsDo(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	b := newBoard(t, db, nil)
+	worker := addWorker(t, db, 3, "", Default, Downloads)
+	node := hold(t, db, worker, Default)
+	first, second := fetch(t, db, worker, "downloading"), fetch(t, db, worker, "cancelling")
+
+	s := seen(t, b)
+	require.Len(t, s.Workers, 1)
+	require.Equal(t, StateBusy, s.Workers[0].State)
+	held := s.Workers[0].Held
+	require.Len(t, held, 3)
+	require.Equal(t, []int64{node, first, second}, []int64{held[0].ID, held[1].ID, held[2].ID}, "the oldest first")
+	for _, h := range held[1:] {
+		require.WithinDuration(t, s.At, h.Since, time.Minute)
+	}
+	one := held[1]
+	one.Since = time.Time{}
+	require.Equal(t, Holding{Kind: TargetDownload, ID: first, Attempt: 2, Queue: Downloads, Title: "own/er", Status: "running", Stage: "downloading"}, one)
+	require.Equal(t, "cancelling", held[2].Status)
+	require.Equal(t, 2, s.queue(Downloads).Running)
+	require.Zero(t, s.queue(Downloads).FreeSlots)
+
+	running, err := b.Jobs(t.Context(), JobQuery{Queue: Downloads, State: JobsRunning, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, running, 2)
+	require.Equal(t, Target{Kind: TargetDownload, ID: first, Title: "own/er", Status: "downloading"}, *running[0].Target)
+	require.Equal(t, []string{"download", "h"}, []string{running[0].Kind, running[0].Worker})
+	require.Equal(t, int32(2), running[0].Attempt)
+	next, err := b.Jobs(t.Context(), JobQuery{Queue: Downloads, State: JobsRunning, Limit: 10, After: running[0].Due, AfterID: running[0].ID})
+	require.NoError(t, err)
+	require.Equal(t, running[1:], next)
+}
+
+func TestJobsOfDownloadsShowWhatTheyBring(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	b := newBoard(t, db, nil)
+	var id int64
+	require.NoError(t, db.QueryRow(t.Context(), `INSERT INTO download_job (repo_id, revision, commit_id, target, status, attempt, bytes_total, files_total)
+		VALUES ('own/er', 'main', 'c0ffee', 'm', 'queued', 4, 10, 1) RETURNING id`).Scan(&id))
+	require.NoError(t, insert(t, db, b.client, Pointer{Kind: TargetDownload, ID: id, Queue: Downloads}))
+	jobs, err := b.Jobs(t.Context(), JobQuery{Queue: Downloads, State: JobsWaiting, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, jobs, 1)
+	want := Target{Kind: TargetDownload, ID: id, Title: "own/er", Status: "queued"}
+	require.Equal(t, want, *jobs[0].Target)
+	require.Equal(t, int32(4), jobs[0].Attempt)
+
+	exec(t, db, `UPDATE river_job SET state = 'discarded', finalized_at = now()`)
+	dead, err := b.Dead(t.Context(), DeadQuery{Queue: Downloads, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, dead, 1)
+	require.Equal(t, want, *dead[0].Target)
+	require.NoError(t, db.InTx(t.Context(), func(ctx context.Context, tx *postgres.Tx) error { return b.RetryJob(ctx, tx, &dead[0]) }))
+}
+
 func TestWorkersAreToldWithWhatTheyAre(t *testing.T) {
 	t.Parallel()
 	db := pgtest.DB(t)

@@ -49,7 +49,7 @@ type Worker struct {
 
 // Holding is what runs in a slot.
 type Holding struct {
-	Kind           string // what it is: "node_run"
+	Kind           string // what it is: TargetNode or TargetDownload
 	ID             int64
 	Attempt        int32
 	Queue          string
@@ -57,9 +57,9 @@ type Holding struct {
 	FlowchartID    *int64
 	FlowchartName  string
 	NodeKind       string
-	Title          string
+	Title          string // of a download the model that it brings
 	Status         string
-	Stage          string
+	Stage          string // of a download its state
 	Executor       string
 	Since          time.Time
 }
@@ -104,12 +104,17 @@ func scanWorker(row pgx.CollectableRow) (Worker, error) {
 }
 
 // heldSQL lists what workers hold. Each kind of work is a part of its own, with the same
-// columns; so far there is one.
+// columns.
 const heldSQL = `
 SELECT a.worker_process_id, 'node_run', n.id, a.number, n.queue, n.flowchart_run_id, n.flowchart_id, coalesce(f.name, ''), n.kind, n.title,
        a.status, coalesce(n.current_stage, ''), a.executor, a.claimed_at
 FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id LEFT JOIN flowchart f ON f.id = n.flowchart_id
 WHERE a.finished_at IS NULL
+UNION ALL
+SELECT d.worker_process_id, 'download', d.id, d.attempt, $2, NULL, NULL, '', '', d.repo_id,
+       CASE d.status WHEN 'cancelling' THEN 'cancelling' ELSE 'running' END, d.status, '', a.claimed_at
+FROM download_job d JOIN download_attempt a ON a.download_job_id = d.id AND a.number = d.attempt
+WHERE d.worker_process_id IS NOT NULL
 ORDER BY 14, 3 LIMIT $1`
 
 func (s *Snapshot) addHeld(rows pgx.Rows) error {

@@ -3078,14 +3078,16 @@ export interface components {
              * @description What runs; id names it
              * @enum {string}
              */
-            kind: "node_run";
+            kind: "node_run" | "download";
             node_kind: string;
             queue: string;
             /** Format: date-time */
             since: string;
+            /** @description Of a download its state */
             stage: string;
             /** @enum {string} */
             status: "running" | "cancelling";
+            /** @description Of a download the model that it brings */
             title: string;
         };
         StageView: {
@@ -3145,9 +3147,10 @@ export interface components {
             /** Format: int64 */
             id: number;
             /** @enum {string} */
-            kind: "node_run";
+            kind: "node_run" | "download";
             node_kind: string;
             status: string;
+            /** @description Of a download the model that it brings */
             title: string;
         };
         TaskView: {
