@@ -10,7 +10,7 @@ import (
 )
 
 type retentionView struct {
-	EventDays  *int32 `json:"event_days" doc:"Events of ended runs, which their pages replay; null: for ever"`
+	EventDays  *int32 `json:"event_days" doc:"Events of ended runs and downloads, which their pages replay; null: for ever"`
 	TextDays   *int32 `json:"text_days" doc:"Streamed words and logs of ended node runs; outputs stay with the run"`
 	FiringDays *int32 `json:"firing_days" doc:"What became of schedules' times"`
 	RunDays    *int32 `json:"run_days" doc:"Ended runs with everything that belongs to them; null, the default: for ever"`

@@ -1,6 +1,6 @@
 // Package retention removes what is not to be kept for ever: the events and the
-// streamed text of runs that have ended, firings of schedules, and, only if it is
-// asked to, runs themselves.
+// streamed text of runs and downloads that have ended, firings of schedules, ended
+// workers that nothing refers to, and, only if it is asked to, runs themselves.
 //
 // It must not know who reads events; whoever has to be told that some are gone is
 // given as a function, which runs in the transaction that removes them.
@@ -8,7 +8,7 @@
 // What is removed are whole streams of final aggregates: nothing will be added to
 // them. A stream keeps its row with its numbers, so a reader that asks for what is
 // gone is told so and does not take the silence for the truth. The row goes with
-// the run.
+// the run or the download.
 //
 // The work is cut into transactions of bounded size. For events and text it goes
 // along the ends of runs, oldest first, and remembers how far it came; what ended

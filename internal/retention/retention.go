@@ -28,6 +28,10 @@ const (
 	eventBatch = 5000
 )
 
+// workerDays is for how long an ended worker is kept that nothing refers to. It is no
+// setting: its row says nothing that anybody would look for.
+const workerDays = 30
+
 // New makes a cleaner.
 func New(db *postgres.DB, removed Removed) *Cleaner {
 	return &Cleaner{db: db, removed: removed, batch: runBatch, events: eventBatch}
@@ -35,11 +39,12 @@ func New(db *postgres.DB, removed Removed) *Cleaner {
 
 // Report says what a round removed.
 type Report struct {
-	Events  int64 `json:"events"`  // of runs
+	Events  int64 `json:"events"`  // of runs and downloads
 	Text    int64 `json:"text"`    // pieces of streamed text
 	Firings int64 `json:"firings"` // of schedules
 	Runs    int64 `json:"runs"`
-	Done    bool  `json:"done"` // false: time was up, the next round goes on
+	Workers int64 `json:"workers"` // that ended and that nothing refers to
+	Done    bool  `json:"done"`    // false: time was up, the next round goes on
 }
 
 // Clean removes what is old enough, until that is done or ctx ends.
@@ -57,9 +62,12 @@ func (c *Cleaner) Clean(ctx context.Context) (Report, error) {
 		{s.RunDays, c.runs, &rep.Runs},
 		{s.EventDays, c.streams("run_events", runEvents), &rep.Events},
 		{s.EventDays, c.streams("quick_events", quickEvents), &rep.Events},
+		{s.EventDays, c.streams("download_events", downloadEvents), &rep.Events},
+		{s.EventDays, c.goneDownloads, &rep.Events},
 		{s.TextDays, c.streams("run_text", runText), &rep.Text},
 		{s.TextDays, c.streams("quick_text", quickText), &rep.Text},
 		{s.FiringDays, c.firings, &rep.Firings},
+		{new(int32(workerDays)), c.workers, &rep.Workers},
 	}
 	var failures []error
 	for _, step := range steps {
@@ -98,4 +106,20 @@ func (c *Cleaner) firings(ctx context.Context, age time.Duration) (removed int64
 		return 0, false, fmt.Errorf("remove firings: %w", err)
 	}
 	return tag.RowsAffected(), tag.RowsAffected() == int64(c.events), nil
+}
+
+// workers removes ended workers, some at a time. One that an attempt names stays as long
+// as the attempt does.
+func (c *Cleaner) workers(ctx context.Context, age time.Duration) (removed int64, more bool, err error) {
+	// An ended worker gets no new work: its claims are refused. Should one come in between, the foreign key keeps the row.
+	tag, err := c.db.Exec(ctx, `DELETE FROM worker_process WHERE id IN (
+		SELECT w.id FROM worker_process w WHERE coalesce(w.tombstone_at, w.stopped_at) < now() - make_interval(secs => $1)
+		  AND NOT EXISTS (SELECT FROM node_attempt a WHERE a.worker_process_id = w.id)
+		  AND NOT EXISTS (SELECT FROM download_attempt a WHERE a.worker_process_id = w.id)
+		  AND NOT EXISTS (SELECT FROM download_job j WHERE j.worker_process_id = w.id)
+		ORDER BY w.id LIMIT $2 FOR UPDATE SKIP LOCKED)`, age.Seconds(), c.batch)
+	if err != nil {
+		return 0, false, fmt.Errorf("remove ended workers: %w", err)
+	}
+	return tag.RowsAffected(), tag.RowsAffected() == int64(c.batch), nil
 }

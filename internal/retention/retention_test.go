@@ -185,6 +185,89 @@ func TestLastFiringOfAScheduleStays(t *testing.T) {
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM schedule_firing WHERE fired_at > now() - interval '201 days'`))
 }
 
+// downloaded makes a download that ended so many days ago (0: it waits), with events.
+func (b *bundle) downloaded(t *testing.T, days, events int) (id int64) {
+	t.Helper()
+	status := "queued"
+	var end *time.Time
+	if days > 0 {
+		status, end = "failed", new(time.Now().AddDate(0, 0, -days))
+	}
+	require.NoError(t, b.db.QueryRow(t.Context(), `INSERT INTO download_job (repo_id, revision, commit_id, target, status, bytes_total, files_total, finished_at)
+		VALUES ('o/m', 'main', 'c', gen_random_uuid()::text, $1, 1, 1, $2) RETURNING id`, status, end).Scan(&id))
+	stream := fmt.Sprintf("download_job:%d", id)
+	b.append(t, stream, events, stream, "studio")
+	return id
+}
+
+func TestEventsOfDownloadsGoWhenTheyAreOld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cleaner.batch, b.cleaner.events = 2, 4
+	old := []int64{b.downloaded(t, 200, 3), b.downloaded(t, 190, 3), b.downloaded(t, 181, 3)}
+	young, live := b.downloaded(t, 100, 3), b.downloaded(t, 0, 3)
+	require.Equal(t, Report{Events: 9, Done: true}, b.clean(t))
+	for _, id := range old {
+		head, left := b.stream(t, fmt.Sprintf("download_job:%d", id))
+		require.Equal(t, event.Head{Last: 3, Oldest: 4}, head, "the stream keeps its numbers")
+		require.Zero(t, left)
+	}
+	for _, id := range []int64{young, live} {
+		_, left := b.stream(t, fmt.Sprintf("download_job:%d", id))
+		require.Equal(t, 3, left)
+	}
+	require.Equal(t, 5, b.count(t, `SELECT count(*) FROM download_job`))
+}
+
+func TestStreamsOfDeletedDownloadsGoWhenTheirLastEventIsOld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cleaner.batch, b.cleaner.events = 2, 4
+	kept := b.downloaded(t, 1, 2)
+	for range 3 {
+		b.downloaded(t, 1, 3)
+	}
+	b.exec(t, `DELETE FROM download_job WHERE id <> $1`, kept)
+	require.Equal(t, Report{Done: true}, b.clean(t), "they are young")
+	b.exec(t, `UPDATE event SET emitted_at = now() - interval '181 days' WHERE stream <> 'download_job:2'`)
+	require.Equal(t, Report{Events: 6, Done: true}, b.clean(t))
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM event_stream`))
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM event WHERE stream = $1`, fmt.Sprintf("download_job:%d", kept)))
+	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM event WHERE stream = 'download_job:2'`))
+}
+
+func TestEndedWorkersGoWhenNothingRefersToThem(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cleaner.batch = 2
+	worker := func(what, end string) {
+		b.exec(t, `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues, stopped_at, tombstone_at)
+			VALUES (gen_random_uuid(), 't', $1, 1, 'v', 1, '{}', `+end+`)`, what)
+	}
+	const old = `now() - interval '31 days'`
+	for range 5 {
+		worker("gone", old+", NULL")
+		worker("gone", "NULL, "+old)
+	}
+	for _, what := range []string{"node", "fetched", "fetches"} {
+		worker(what, "NULL, "+old)
+	}
+	worker("young", `now() - interval '29 days', NULL`)
+	worker("lives", "NULL, NULL")
+	b.ran(t, 1, 0, 0)
+	b.exec(t, `INSERT INTO node_attempt (node_run_id, number, worker_process_id, status, executor, queued_at, deadline_at, finished_at)
+		SELECT 1, 1, id, 'succeeded', 'inline', now(), now(), now() FROM worker_process WHERE hostname = 'node'`)
+	b.downloaded(t, 0, 0)
+	b.exec(t, `INSERT INTO download_attempt (download_job_id, number, worker_process_id, status, bytes_before, finished_at)
+		SELECT 1, 1, id, 'lost', 0, now() FROM worker_process WHERE hostname = 'fetched'`)
+	b.exec(t, `UPDATE download_job SET status = 'planning', worker_process_id = (SELECT id FROM worker_process WHERE hostname = 'fetches')`)
+
+	require.Equal(t, Report{Workers: 10, Done: true}, b.clean(t))
+	require.Equal(t, 5, b.count(t, `SELECT count(*) FROM worker_process WHERE hostname <> 'gone'`))
+	b.exec(t, `DELETE FROM node_attempt`)
+	require.Equal(t, Report{Workers: 1, Done: true}, b.clean(t))
+}
+
 func TestNothingIsRemovedForEver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

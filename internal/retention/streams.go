@@ -25,6 +25,9 @@ const (
 	quickText = `SELECT finished_at, id, ARRAY['node_log:' || id] FROM node_run
 		WHERE flowchart_run_id IS NULL AND finished_at < now() - make_interval(secs => $1) AND (finished_at, id) > ($2, $3)
 		ORDER BY finished_at, id LIMIT $4`
+	downloadEvents = `SELECT finished_at, id, ARRAY['download_job:' || id] FROM download_job
+		WHERE finished_at < now() - make_interval(secs => $1) AND (finished_at, id) > ($2, $3)
+		ORDER BY finished_at, id LIMIT $4`
 )
 
 // point is how far a removal came: the end of the last aggregate it is done with.
@@ -61,6 +64,40 @@ func (c *Cleaner) streams(what, list string) func(ctx context.Context, age time.
 		}
 		return removed, more, nil
 	}
+}
+
+// goneDownloads lists streams of downloads that were deleted: $1 the age of their last
+// event in seconds, $2 how many. Deleting takes the row and leaves the stream, with the
+// announcement of it. Ids are looked up one by one; people make downloads, so they are few.
+const goneDownloads = `SELECT s.name FROM download_job_id_seq q, generate_series(1, q.last_value) id
+	JOIN event_stream s ON s.name = 'download_job:' || id
+	WHERE NOT EXISTS (SELECT FROM download_job j WHERE j.id = id.id)
+	  AND NOT EXISTS (SELECT FROM event e WHERE e.stream = s.name AND e.sequence = s.last_sequence AND e.emitted_at >= now() - make_interval(secs => $1))
+	ORDER BY id.id LIMIT $2`
+
+// goneDownloads removes streams that nobody can ask for any more, with their rows.
+func (c *Cleaner) goneDownloads(ctx context.Context, age time.Duration) (removed int64, more bool, err error) {
+	err = c.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		removed, more = 0, false
+		rows, err := tx.Query(ctx, goneDownloads, age.Seconds(), c.batch)
+		if err != nil {
+			return err
+		}
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil || len(names) == 0 {
+			return err
+		}
+		more = true
+		if removed, err = c.removeEvents(ctx, tx, names); err != nil || removed == int64(c.events) {
+			return err // the rows go when their events are gone
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM event_stream WHERE name = ANY ($1)`, names)
+		return err
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("remove events of deleted downloads: %w", err)
+	}
+	return removed, more, nil
 }
 
 func lockProgress(ctx context.Context, tx *postgres.Tx, what string) (point, error) {

@@ -2811,7 +2811,7 @@ export interface components {
         RetentionView: {
             /**
              * Format: int32
-             * @description Events of ended runs, which their pages replay; null: for ever
+             * @description Events of ended runs and downloads, which their pages replay; null: for ever
              */
             event_days: number | null;
             /**
