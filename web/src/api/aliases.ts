@@ -21,6 +21,7 @@ export type User = Schemas["UserView"];
 export type Me = Schemas["MeOutputBody"];
 export type ApiKey = Schemas["ApiKeyView"];
 export type Worker = Schemas["WorkerView"];
+export type Retention = Schemas["RetentionView"];
 
 export type Flowchart = Schemas["FlowchartView"];
 export type GraphNode = Schemas["GraphNode"];

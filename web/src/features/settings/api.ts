@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
-import type { ApiKey, Worker } from "../../api/aliases";
-import { api, result } from "../../api/client";
+import type { ApiKey, Retention, Worker } from "../../api/aliases";
+import { api, result, withEtag } from "../../api/client";
 
 export const apiKeysKey = ["api-keys"] as const;
 
@@ -24,3 +24,23 @@ export const workersQuery = queryOptions({
     (await result(api.GET("/workers", { params: { query: { state } }, signal }))).items,
   refetchInterval: 15_000,
 });
+
+export type LoadedRetention = Retention & { etag: string | null };
+
+export const retentionKey = ["settings", "retention"] as const;
+
+export const retentionQuery = queryOptions({
+  queryKey: retentionKey,
+  queryFn: async ({ signal }): Promise<LoadedRetention> => {
+    const { data, etag } = await withEtag(api.GET("/settings/retention", { signal }));
+    return { ...data, etag };
+  },
+});
+
+/** Saves only if nobody else has saved since these were loaded. */
+export async function saveRetention(next: Retention, etag: string | null): Promise<LoadedRetention> {
+  const { data, etag: now } = await withEtag(
+    api.PATCH("/settings/retention", { params: { header: etag ? { "If-Match": etag } : {} }, body: next }),
+  );
+  return { ...data, etag: now };
+}

@@ -12,7 +12,7 @@ it("plans first, and downloads what was looked at", async () => {
     "POST /downloads": { status: 202, body: { ...job({ id: 7 }), created: true } },
   });
   const created = vi.fn();
-  await show(<NewDownload repo="" onCreated={created} />);
+  await show(<NewDownload onCreated={created} />);
   const download = screen.getByRole<HTMLButtonElement>("button", { name: "Download" });
   expect(download.disabled).toBe(true);
   fireEvent.change(screen.getByLabelText("Model"), { target: { value: " o/m " } });
@@ -31,7 +31,7 @@ it("does not start what does not fit, and looks again after a change", async () 
       body: plan({ fits: false, bytes_to_fetch: 900, disk: { free: 600, total: 1000, reserve: 100 } }),
     },
   });
-  await show(<NewDownload repo="o/m" onCreated={() => {}} />);
+  await show(<NewDownload from={{ repo: "o/m" }} onCreated={() => {}} />);
   fireEvent.click(screen.getByRole("button", { name: "Look at it" }));
   await screen.findByText(/It does not fit: 900 B/);
   expect(screen.getByRole<HTMLButtonElement>("button", { name: "Download" }).disabled).toBe(true);
@@ -42,7 +42,7 @@ it("does not start what does not fit, and looks again after a change", async () 
 it("says what the hub refused", async () => {
   const refusal = { code: "invalid", reason: "download.gated", detail: "o/m is gated: ask for access." };
   serve({ "POST /downloads/plan": { status: 422, body: refusal } });
-  await show(<NewDownload repo="o/m" onCreated={() => {}} />);
+  await show(<NewDownload from={{ repo: "o/m" }} onCreated={() => {}} />);
   fireEvent.click(screen.getByRole("button", { name: "Look at it" }));
   expect((await screen.findByRole("alert")).textContent).toContain("ask for access");
 });
@@ -90,4 +90,13 @@ it("says how many bytes go with a record", async () => {
   fireEvent.click(screen.getByRole("button", { name: "Delete with 3.0 GiB" }));
   await waitFor(() => expect(gone).toHaveBeenCalled());
   expect(sent[0]?.method).toBe("DELETE");
+});
+
+it("downloads a failed one again with what was asked for", async () => {
+  const failed = job({ id: 7, status: "failed", repo_id: "o/m", revision: "v2", include: ["*.json", "a b"] });
+  await show(<JobActions job={failed} onGone={() => {}} />);
+  const link = screen.getByRole("link", { name: "Download again" });
+  const { pathname, searchParams } = new URL(link.getAttribute("href") ?? "", "http://x");
+  expect(pathname).toBe("/downloads/new");
+  expect(Object.fromEntries(searchParams)).toEqual({ repo: "o/m", revision: "v2", include: "*.json\na b" });
 });

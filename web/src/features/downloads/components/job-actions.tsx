@@ -58,7 +58,12 @@ export function JobActions({ job, onGone }: { job: Download; onGone: () => void 
         {job.status !== "succeeded" && (
           <LinkButton
             to="/downloads/new"
-            search={{ repo: job.repo_id }}
+            search={{
+              repo: job.repo_id,
+              revision: job.revision,
+              ...(job.include.length > 0 && { include: job.include.join("\n") }),
+              ...(job.exclude.length > 0 && { exclude: job.exclude.join("\n") }),
+            }}
             leftSection={<IconRepeat size={15} />}
           >
             Download again

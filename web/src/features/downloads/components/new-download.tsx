@@ -21,14 +21,15 @@ const requestOf = (form: typeof empty): DownloadRequest => ({
 });
 
 interface Props {
-  repo: string;
+  /** What the form begins with. */
+  from?: Partial<Omit<typeof empty, "token">>;
   onCreated: (job: Download & { created: boolean }) => void;
 }
 
 /** Asks what to download, shows what that would be, and starts it. */
-export function NewDownload({ repo, onCreated }: Props) {
+export function NewDownload({ from, onCreated }: Props) {
   const cache = useQueryClient();
-  const [form, setForm] = useState({ ...empty, repo });
+  const [form, setForm] = useState({ ...empty, ...from });
   const plan = useMutation({ mutationFn: () => planDownload(requestOf(form)) });
   const start = useMutation({
     mutationFn: () => createDownload(requestOf(form)),

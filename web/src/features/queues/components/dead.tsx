@@ -60,7 +60,11 @@ function Row({ item, chosen, onChoose }: RowProps) {
         </td>
       )}
       <td>
-        {run === null ? (
+        {item.target?.kind === "download" ? (
+          <Link to="/downloads/$downloadId" params={{ downloadId: String(item.target.id) }}>
+            {nameOf(item)}
+          </Link>
+        ) : run === null ? (
           nameOf(item)
         ) : (
           <RunLink id={run} {...(item.target && { node: item.target.id })}>

@@ -40,7 +40,11 @@ function JobRow({ job, state }: { job: QueueJob; state: JobState }) {
   return (
     <tr>
       <td>
-        {target?.flowchart_run_id ? (
+        {target?.kind === "download" ? (
+          <Link to="/downloads/$downloadId" params={{ downloadId: String(target.id) }}>
+            {name}
+          </Link>
+        ) : target?.flowchart_run_id ? (
           <Link
             to="/runs/$runId"
             params={{ runId: String(target.flowchart_run_id) }}
@@ -52,7 +56,9 @@ function JobRow({ job, state }: { job: QueueJob; state: JobState }) {
           name
         )}
         <div className={table.sub}>
-          {target ? target.flowchart_name || target.kind : `${job.kind} ${job.id}: what it points at is gone`}
+          {target
+            ? target.flowchart_name || (target.kind === "download" ? target.status : target.kind)
+            : `${job.kind} ${job.id}: what it points at is gone`}
         </div>
       </td>
       <td className={table.muted}>

@@ -102,6 +102,27 @@ describe("a queue", () => {
     expect(onState).toHaveBeenCalledWith("running");
   });
 
+  it("leads to the downloads that its jobs are of", async () => {
+    const target = {
+      kind: "download",
+      id: 9,
+      flowchart_run_id: null,
+      flowchart_id: null,
+      flowchart_name: "",
+      node_kind: "",
+      title: "o/m",
+      status: "queued",
+    };
+    const job = { id: 4, kind: "download", attempt: 1, queued_at: "", due_at: "", worker: "", target };
+    serve({
+      "GET /queues/llmctl_studio": { body: detail },
+      "GET /queues/llmctl_studio/jobs": { body: { items: [job], next_cursor: null } },
+    });
+    await show(<QueueDrawer name="llmctl_studio" state="waiting" onState={() => {}} onClose={() => {}} />);
+    const link = await screen.findByRole("link", { name: "o/m" });
+    expect(link.getAttribute("href")).toBe("/downloads/9");
+  });
+
   it("says that there is none of the name", async () => {
     serve({ "GET /queues/nope": { status: 404, body: { detail: "There is no queue nope." } } });
     await show(<QueueDrawer name="nope" state="waiting" onState={() => {}} onClose={() => {}} />);
@@ -141,6 +162,25 @@ describe("the workers", () => {
       screen.getByText(text);
     screen.getByText("Workers (1)");
     expect(screen.queryByRole("button", { name: "Drain" })).toBeNull();
+  });
+
+  it("leads to a download that it fetches", async () => {
+    const fetches = slot({
+      kind: "download",
+      id: 9,
+      queue: "llmctl_studio.downloads.huggingface",
+      attempt: 2,
+      flowchart_run_id: null,
+      flowchart_id: null,
+      flowchart_name: "",
+      node_kind: "",
+      title: "o/m",
+      stage: "verifying",
+      executor: "",
+    });
+    await show(<WorkersSection workers={workers(worker({ busy: 1, running: [fetches] }))} manages={false} />);
+    const link = await screen.findByRole("link", { name: /^o\/m: Downloads, attempt 2, verifying, for/ });
+    expect(link.getAttribute("href")).toBe("/downloads/9");
   });
 
   it("drains a worker", async () => {

@@ -18,7 +18,8 @@ const shownSlots = 64;
 function Slot({ slot, now }: { slot: WorkerSlot; now: number }) {
   const since = duration(now - Date.parse(slot.since));
   const what = `${slot.title || slot.node_kind}${slot.flowchart_name ? ` of ${slot.flowchart_name}` : ""}`;
-  const text = `${what}: ${labelOf(slot.queue)}, attempt ${slot.attempt}, ${slot.executor}, for ${since}${slot.status === "cancelling" ? ", being cancelled" : ""}`;
+  const how = slot.kind === "download" ? slot.stage : slot.executor;
+  const text = `${what}: ${labelOf(slot.queue)}, attempt ${slot.attempt}, ${how}, for ${since}${slot.status === "cancelling" ? ", being cancelled" : ""}`;
   const look = {
     className: classes.slot,
     style: { background: colorOf(slot.queue) },
@@ -27,7 +28,9 @@ function Slot({ slot, now }: { slot: WorkerSlot; now: number }) {
   };
   return (
     <Tooltip label={text} multiline maw={360} openDelay={100}>
-      {slot.flowchart_run_id === null ? (
+      {slot.kind === "download" ? (
+        <Link to="/downloads/$downloadId" params={{ downloadId: String(slot.id) }} {...look} />
+      ) : slot.flowchart_run_id === null ? (
         <span role="img" {...look} />
       ) : (
         <Link
