@@ -83,24 +83,46 @@ func (c *command) runUp(ctx context.Context, f upFlags) error {
 	if err != nil {
 		return err
 	}
-	hints, err := busFor(ctx, cfg, db, log)
-	if err != nil {
-		return err
+	parts := workParts{cfg: cfg, log: log, db: db, box: box, dataDir: dataDir}
+	for first := true; ; first = false {
+		again, err := c.upOnce(ctx, parts, f, first)
+		if !again || err != nil || ctx.Err() != nil {
+			return err
+		}
 	}
-	access, err := c.accessLog(cfg, config.RoleUp, log)
+}
+
+// upOnce is one life of everything but the database: until ctx ends, or until its
+// worker finds that others have declared it dead. Then all of it goes on anew, since
+// the parts of a process share their queue client; browsers connect again.
+func (c *command) upOnce(ctx context.Context, p workParts, f upFlags, first bool) (again bool, err error) {
+	hints, err := busFor(ctx, p.cfg, p.db, p.log)
 	if err != nil {
-		return err
+		return false, err
 	}
+	access, err := c.accessLog(p.cfg, config.RoleUp, p.log)
+	if err != nil {
+		return false, err
+	}
+	life, bury := context.WithCancel(ctx)
+	defer bury()
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{web: true, page: true, work: true, beat: true}, access: access,
-		cfg: cfg, log: log, now: c.edge.Now, db: db, box: box, bus: hints, dataDir: dataDir,
+		cfg: p.cfg, log: p.log, now: c.edge.Now, db: p.db, box: p.box, bus: hints, dataDir: p.dataDir,
 		place: alone(c.edge.Now),
-		owner: ownerOf(dataDir), scriptNodes: cfg.Studio.ScriptNodes && cfg.Executor.Provider != "inline",
+		owner: ownerOf(p.dataDir), scriptNodes: p.cfg.Studio.ScriptNodes && p.cfg.Executor.Provider != "inline",
+		buried: bury,
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
-	return c.runAll(ctx, s, f)
+	defer context.AfterFunc(life, func() {
+		if ctx.Err() == nil {
+			s.queue.HandOver() // nobody waits for what it still runs
+		}
+	})()
+	err = c.runAll(ctx, life, s, f, first)
+	return ctx.Err() == nil && life.Err() != nil, err
 }
 
 // busFor is in memory with a database of our own, which nobody else uses; a given
@@ -150,16 +172,25 @@ func nodeModules() []string {
 	return dirs
 }
 
-// runAll runs the services until ctx ends.
-func (c *command) runAll(ctx context.Context, s *studio, f upFlags) error {
+// prepare does what a first life needs: samples, and an administrator.
+func prepare(ctx context.Context, s *studio, f upFlags) (setup string, err error) {
 	if f.demo {
 		if err := ensureDemo(ctx, s); err != nil {
-			return err
+			return "", err
 		}
 	}
-	setup, err := firstStart(ctx, s.auth, s.cfg)
-	if err != nil {
-		return err
+	return firstStart(ctx, s.auth, s.cfg)
+}
+
+// runAll runs the services until life ends, which it does with ctx at the latest. Only
+// a first life is announced: for whoever started the program it is still the same.
+func (c *command) runAll(ctx, life context.Context, s *studio, f upFlags, first bool) error {
+	setup := ""
+	if first {
+		var err error
+		if setup, err = prepare(ctx, s, f); err != nil {
+			return err
+		}
 	}
 	if err := s.register(ctx); err != nil {
 		return err
@@ -170,7 +201,11 @@ func (c *command) runAll(ctx context.Context, s *studio, f upFlags) error {
 	}
 	defer impatience(s.queue.HandOver)()
 	group := lifecycle.NewGroup(s.log, 25*time.Second, append(s.internal(), s.services(server)...)...)
-	err = group.Run(ctx, func() {
+	err = group.Run(life, func() {
+		if !first {
+			s.log.InfoContext(ctx, "went on as a new worker")
+			return
+		}
 		base := "http://" + reachable(bound[0].Addr) + s.cfg.Proxy.WebPrefix
 		c.announce(base, setup)
 		if !f.noBrowser {

@@ -47,7 +47,7 @@ type studioOptions struct {
 	dataDir     string
 	owner       string // of the worker registry: who else's workers are dead when this one starts
 	scriptNodes bool
-	buried      func()         // called when this worker was declared dead; nil: it lives on without work
+	buried      func()         // called when this worker was declared dead; nil: nobody waits for that
 	place       *webPlace      // among the web workers; nil: this process is not one
 	access      *accesslog.Log // nil: lines of requests go to log
 }

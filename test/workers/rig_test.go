@@ -3,6 +3,7 @@ package workers
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"syscall"
@@ -32,6 +33,7 @@ type rig struct {
 	flow     int64
 	requests chan chan string // one for each request, to be answered
 	server   *httptest.Server
+	address  string // of up
 }
 
 func newRig(t *testing.T) *rig {
@@ -103,6 +105,30 @@ func (r *rig) worker(name string, environ ...string) *proctest.Process {
 	p := proctest.Start(r.t, "../..", []string{"worker"}, append(append(r.environ(), "CELERY_WORKER_HOSTNAME="+name, "CELERY_WORKER_CONCURRENCY=2"), environ...))
 	p.AwaitLog("worker ready", patience)
 	return p
+}
+
+// up starts an llmctl up on the rig's database and waits until it serves.
+func (r *rig) up() *proctest.Process {
+	r.t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(r.t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(r.t, err)
+	r.address = l.Addr().String()
+	require.NoError(r.t, l.Close())
+	p := proctest.Start(r.t, "../..", []string{"up", "--no-browser", "--bind", r.address}, append(r.environ(), "CELERY_WORKER_HOSTNAME=up"))
+	p.AwaitLog("ready: http", patience)
+	return p
+}
+
+// serves tells whether the address of up answers.
+func (r *rig) serves() bool {
+	r.t.Helper()
+	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://"+r.address+"/api/health", nil)
+	require.NoError(r.t, err)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 }
 
 // asked waits for a request of a node.

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -73,6 +74,30 @@ func TestFrozenWorkerChangesNothingWhenItThaws(t *testing.T) {
 	require.Equal(t, "again", from)
 	require.Equal(t, []string{"frozen succeeded"}, r.attempts(next))
 	terminate(t, frozen)
+}
+
+// TestUpGoesOnAsANewWorkerWhenItWasDeclaredDead buries the worker of an llmctl up by its
+// row, as others do that saw it stand still.
+func TestUpGoesOnAsANewWorkerWhenItWasDeclaredDead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	up := r.up()
+	id := r.run()
+	late := r.asked()
+	_, err := r.db.Exec(t.Context(), `UPDATE worker_process SET tombstone_at = now() WHERE hostname = 'up'`)
+	require.NoError(t, err)
+	r.asked() <- "the new one"
+	late <- "the old one"
+	status, from := r.ended(id)
+	require.Equal(t, "succeeded", status)
+	require.Equal(t, "the new one", from)
+	require.Equal(t, []string{"up lost lost", "up succeeded"}, r.attempts(id))
+	up.AwaitLog("went on as a new worker", patience)
+	require.Equal(t, 1, r.count(`SELECT count(*) FROM worker_process WHERE hostname = 'up' AND tombstone_at IS NULL AND stopped_at IS NULL`))
+	require.True(t, r.serves(), "at the same address")
+	require.Equal(t, 1, strings.Count(up.Log(), "ready: http"), "it is announced once")
+	terminate(t, up)
+	require.Zero(t, r.count(`SELECT count(*) FROM worker_process WHERE hostname = 'up' AND tombstone_at IS NULL AND stopped_at IS NULL`))
 }
 
 func TestStoppingWorkerFinishesWhatItCan(t *testing.T) {
