@@ -99,7 +99,7 @@ function RetentionForm({ saved, manages }: { saved: LoadedRetention; manages: bo
           onClose={() => setAsking(false)}
           run={async () => save.mutate()}
         >
-          What is older than the new age is removed, of every run. This cannot be undone.
+          What is older than the new age is removed. This cannot be undone.
         </Confirm>
       )}
       {retentionFields.map((field) => (
