@@ -2,6 +2,7 @@ package downloads
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/download"
+	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/testkit/hubtest"
 )
 
@@ -93,6 +95,32 @@ func TestWorkOfAKilledWorkerGoesOnWithinFifteenSeconds(t *testing.T) {
 	i.until(id, "the end", func(d download.Detail) bool { return d.Job.Status == download.Succeeded })
 	i.same("o--m", repo)
 	require.Less(t, i.hub.Sent(), int64(40<<20)*105/100)
+}
+
+// What a worker fetches is what others see in its slots, and its end is counted.
+func TestTheBoardShowsAndCountsWhatAWorkerFetches(t *testing.T) {
+	t.Parallel()
+	repo := &hubtest.Repo{ID: "o/m", Files: []hubtest.File{{Path: "m.bin", LFS: true, Size: 8 << 20, Seed: 1}}}
+	i := install(t, repo)
+	i.hub.Rate(1 << 20)
+	id := i.create(repo.ID)
+	i.worker("only")
+	i.until(id, "some bytes", func(d download.Detail) bool { return d.Job.BytesDone > 1<<20 })
+	jobs, err := queue.NewClient(queue.Options{DB: i.db, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	s, err := queue.NewBoard(i.db, jobs, nil, time.Now).Snapshot(t.Context())
+	require.NoError(t, err)
+	require.Len(t, s.Workers, 1)
+	require.Len(t, s.Workers[0].Held, 1)
+	h := s.Workers[0].Held[0]
+	require.Equal(t, []any{queue.TargetDownload, id, "o/m", int32(1)}, []any{h.Kind, h.ID, h.Title, h.Attempt})
+	i.hub.Rate(0)
+	i.until(id, "the end", func(d download.Detail) bool { return d.Job.Status == download.Succeeded })
+	require.Eventually(t, func() bool {
+		var finished, failed int
+		err := i.db.QueryRow(t.Context(), `SELECT coalesce(sum(finished), 0), coalesce(sum(failed), 0) FROM queue_minute WHERE queue = $1`, queue.Downloads).Scan(&finished, &failed)
+		return err == nil && finished == 1 && failed == 0
+	}, patience, 20*time.Millisecond)
 }
 
 func (i *installation) workers() (n int) {
