@@ -124,7 +124,8 @@ func (r *rig) serves() bool {
 	r.t.Helper()
 	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://"+r.address+"/api/health", nil)
 	require.NoError(r.t, err)
-	answer, err := http.DefaultClient.Do(request)
+	client := http.Client{Timeout: patience}
+	answer, err := client.Do(request)
 	if err != nil {
 		return false
 	}
