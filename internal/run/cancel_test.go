@@ -3,6 +3,9 @@ package run_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,6 +46,26 @@ func (b *bundle) cancelNode(t *testing.T, nodeRunID int64) (run.NodeRun, error) 
 		return err
 	})
 	return out, err
+}
+
+func TestAllWhoWereAskedAreCountedBeyondTheReceipts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const n = 210
+	nodes, edges := map[string]string{"start": "start", "end": "end"}, strings.Builder{}
+	for i := range n {
+		nodes["n"+strconv.Itoa(i)] = script("")
+		fmt.Fprintf(&edges, "start->n%d n%d->end ", i, i)
+	}
+	id := b.flowchart(t, nodes, strings.TrimSpace(edges.String()))
+	r := b.start(t, id, `{}`)
+	b.claim(t, r.ID, "n0")
+	_, err := b.engine.Cancel(t.Context(), r.ID)
+	require.NoError(t, err)
+	d, err := b.engine.Get(t.Context(), r.ID)
+	require.NoError(t, err)
+	require.Len(t, d.Cancellation.Receipts, 200)
+	require.Equal(t, []int{n, n - 1}, []int{d.Cancellation.Asked, d.Cancellation.Confirmed})
 }
 
 func TestReceiptsSayWhoWasAskedAndHowItEnded(t *testing.T) {

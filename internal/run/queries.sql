@@ -205,9 +205,11 @@ ORDER BY id DESC
 LIMIT @max_rows;
 
 -- Who was asked to stop in a run, and how it ended: the attempts that got an order, and what was cancelled before it began.
+-- asked and confirmed count beyond the limit.
 -- name: ListCancellations :many
 SELECT n.id AS node_run_id, n.flowchart_node_id, n.title, n.status AS node_status, n.cancel_requested_at AS node_asked_at, n.finished_at AS node_finished_at,
-       a.number, a.status, a.executor, a.error, a.cancel_requested_at, a.finished_at, w.id AS worker_id, w.hostname, w.pid
+       a.number, a.status, a.executor, a.error, a.cancel_requested_at, a.finished_at, w.id AS worker_id, w.hostname, w.pid,
+       count(*) OVER ()::int AS asked, (count(*) FILTER (WHERE a.id IS NULL OR a.finished_at IS NOT NULL) OVER ())::int AS confirmed
 FROM node_run n
 LEFT JOIN node_attempt a ON a.node_run_id = n.id AND a.cancel_requested_at IS NOT NULL
 LEFT JOIN worker_process w ON w.id = a.worker_process_id

@@ -45,8 +45,8 @@ type ReceiptWorker struct {
 // Cancellation is what was asked to stop in a run.
 type Cancellation struct {
 	AskedAt   *time.Time `json:"asked_at" doc:"When the run as a whole was; null: only single nodes"`
-	Asked     int        `json:"asked"`
-	Confirmed int        `json:"confirmed"`
+	Asked     int        `json:"asked" doc:"All of them, also beyond the receipts"`
+	Confirmed int        `json:"confirmed" doc:"Likewise"`
 	Receipts  []Receipt  `json:"receipts" doc:"At most 200, by node run"`
 }
 
@@ -60,12 +60,10 @@ func (e *Engine) Cancellation(ctx context.Context, q postgres.Querier, r *Run) (
 	if len(rows) == 0 && r.CancelRequestedAt == nil {
 		return nil, nil //nolint:nilnil // nothing was asked
 	}
-	out := &Cancellation{AskedAt: r.CancelRequestedAt, Asked: len(rows), Receipts: make([]Receipt, len(rows))}
+	out := &Cancellation{AskedAt: r.CancelRequestedAt, Receipts: make([]Receipt, len(rows))}
 	for i := range rows {
 		out.Receipts[i] = receiptOf(&rows[i])
-		if out.Receipts[i].How != nil {
-			out.Confirmed++
-		}
+		out.Asked, out.Confirmed = int(rows[i].Asked), int(rows[i].Confirmed)
 	}
 	return out, nil
 }

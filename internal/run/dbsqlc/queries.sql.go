@@ -1096,7 +1096,8 @@ func (q *Queries) ListAttemptsOfRun(ctx context.Context, db DBTX, flowchartRunID
 
 const listCancellations = `-- name: ListCancellations :many
 SELECT n.id AS node_run_id, n.flowchart_node_id, n.title, n.status AS node_status, n.cancel_requested_at AS node_asked_at, n.finished_at AS node_finished_at,
-       a.number, a.status, a.executor, a.error, a.cancel_requested_at, a.finished_at, w.id AS worker_id, w.hostname, w.pid
+       a.number, a.status, a.executor, a.error, a.cancel_requested_at, a.finished_at, w.id AS worker_id, w.hostname, w.pid,
+       count(*) OVER ()::int AS asked, (count(*) FILTER (WHERE a.id IS NULL OR a.finished_at IS NOT NULL) OVER ())::int AS confirmed
 FROM node_run n
 LEFT JOIN node_attempt a ON a.node_run_id = n.id AND a.cancel_requested_at IS NOT NULL
 LEFT JOIN worker_process w ON w.id = a.worker_process_id
@@ -1127,9 +1128,12 @@ type ListCancellationsRow struct {
 	WorkerID          *uuid.UUID
 	Hostname          *string
 	Pid               *int32
+	Asked             int32
+	Confirmed         int32
 }
 
 // Who was asked to stop in a run, and how it ended: the attempts that got an order, and what was cancelled before it began.
+// asked and confirmed count beyond the limit.
 func (q *Queries) ListCancellations(ctx context.Context, db DBTX, arg ListCancellationsParams) ([]ListCancellationsRow, error) {
 	rows, err := db.Query(ctx, listCancellations, arg.FlowchartRunID, arg.NodeRunID, arg.MaxRows)
 	if err != nil {
@@ -1155,6 +1159,8 @@ func (q *Queries) ListCancellations(ctx context.Context, db DBTX, arg ListCancel
 			&i.WorkerID,
 			&i.Hostname,
 			&i.Pid,
+			&i.Asked,
+			&i.Confirmed,
 		); err != nil {
 			return nil, err
 		}
