@@ -59,6 +59,8 @@ func (s sides) role() string {
 		return config.RoleUp
 	case s.work:
 		return config.RoleWorker
+	case s.beat:
+		return config.RoleBeat
 	default:
 		return config.RoleServe
 	}
