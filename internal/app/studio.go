@@ -142,7 +142,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		}
 		s.buildAPI()
 	}
-	s.measure(s.metrics)
+	s.measure(s.metrics) //nolint:contextcheck // a scrape brings no context
 	return s, nil
 }
 
