@@ -51,22 +51,24 @@ func (n *Nodes) Recover(ctx context.Context) (int, error) {
 const dueNodesSQL = `
 SELECT 'node' AS kind, n.id, n.queue FROM node_run n
 WHERE n.finished_at IS NULL AND n.status = 'queued' AND n.run_after < now() - interval '5 seconds'
-  AND NOT EXISTS (SELECT FROM river_job j
-                  WHERE j.kind = 'node' AND j.state IN ('available', 'scheduled', 'retryable')
-                    AND j.args @> jsonb_build_object('id', n.id))
+  AND NOT EXISTS (SELECT FROM river_job j WHERE j.kind = 'node' AND ` + jobComes + ` AND ` + jobTarget + ` = n.id::text)
 ORDER BY n.run_after LIMIT $1`
 
 // Due lists the node runs that are due, but have no job that is going to happen:
 // it was lost with a dead worker, or came before the row's time.
 func (n *Nodes) Due(ctx context.Context) ([]Pointer, error) {
-	rows, err := n.db.Query(ctx, dueNodesSQL, dueBatch)
-	if err != nil {
-		return nil, fmt.Errorf("find node runs without a job: %w", err)
-	}
-	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Pointer, error) {
-		var p Pointer
-		err := row.Scan(&p.Kind, &p.ID, &p.Queue)
-		return p, err
+	var due []Pointer
+	err := n.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		rows, err := joinJobs(ctx, tx, dueNodesSQL, dueBatch)
+		if err != nil {
+			return err
+		}
+		due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Pointer, error) {
+			var p Pointer
+			err := row.Scan(&p.Kind, &p.ID, &p.Queue)
+			return p, err
+		})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find node runs without a job: %w", err)

@@ -148,13 +148,29 @@ func (s *Sweeper) recover(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
+// What the sweep asks of job j: that it is going to happen, and what its pointer's id
+// is, as a text. River's index over the arguments serves this badly: each look into it
+// goes through all jobs that have an id.
+const (
+	jobComes  = `j.state IN ('available', 'scheduled', 'retryable')`
+	jobTarget = `coalesce(j.args->>'id', j.args->>'node_run_id')`
+)
+
 // withoutJobSQL gives the positions of the pointers that no job is going to follow.
 const withoutJobSQL = `
 SELECT p.position FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS p (kind, id, position)
-WHERE NOT EXISTS (SELECT FROM river_job j
-                  WHERE j.kind = p.kind AND j.state IN ('available', 'scheduled', 'retryable')
-                    AND j.args @> jsonb_build_object('id', p.id))
+WHERE NOT EXISTS (SELECT FROM river_job j WHERE j.kind = p.kind AND ` + jobComes + ` AND ` + jobTarget + ` = p.id::text)
 ORDER BY p.position LIMIT $3`
+
+// joinJobs queries rows against the jobs of a queue, of which there may be very many
+// on both sides. In the minute before the database's statistics know of them, it would
+// look through all jobs for each row; so it is told to join in another way.
+func joinJobs(ctx context.Context, tx *postgres.Tx, sql string, args ...any) (pgx.Rows, error) {
+	if _, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = off`); err != nil {
+		return nil, err
+	}
+	return tx.Query(ctx, sql, args...)
+}
 
 // replaceLost gives due rows without a job a new one; it returns how many. A
 // doubled job is harmless, a missing one is not.
@@ -169,7 +185,7 @@ func (s *Sweeper) replaceLost(ctx context.Context, d Domain) (int, error) {
 	}
 	n := 0
 	err = s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		rows, err := tx.Query(ctx, withoutJobSQL, kinds, ids, dueBatch)
+		rows, err := joinJobs(ctx, tx, withoutJobSQL, kinds, ids, dueBatch)
 		if err != nil {
 			return fmt.Errorf("find rows without a job: %w", err)
 		}

@@ -82,6 +82,31 @@ func newRegistry(t *testing.T, owner string, dead func()) *Registry {
 	})
 }
 
+func TestManyThatWaitInLineDoNotKeepTheSweepFromWhatIsLost(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	const many = 20_000
+	exec(t, db, `INSERT INTO node_run (flowchart_node_id, kind, status, timeout_seconds, execution_index, run_after)
+		SELECT 'a', 'script', 'queued', 60, 1, now() - interval '1 minute' FROM generate_series(1, $1)`, many)
+	exec(t, db, `INSERT INTO river_job (kind, args, queue, state, max_attempts, finalized_at)
+		SELECT 'node', jsonb_build_object('id', n.id), $1, s::river_job_state, 1, CASE s WHEN 'completed' THEN now() END
+		FROM node_run n, unnest(ARRAY['available', 'completed']) s WHERE n.id <> 7 OR s = 'completed'`, riverName(Default))
+	exec(t, db, `UPDATE river_job SET args = '{"node_run_id": 9}' WHERE args @> '{"id": 9}' AND state = 'available'`)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	nodes := NewNodes(db, nil)
+	due, err := nodes.Due(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []Pointer{{Kind: KindNode, ID: 7, Queue: Default}}, due)
+	s := NewSweeper(db, newBoard(t, db, nil).client, nil, slog.New(slog.DiscardHandler))
+	n, err := s.replaceLost(ctx, nodes)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	due, err = nodes.Due(ctx)
+	require.NoError(t, err)
+	require.Empty(t, due)
+}
+
 func TestTombstonedWorkerTakesNoMoreWork(t *testing.T) {
 	t.Parallel()
 	died := 0
