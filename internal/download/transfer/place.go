@@ -84,17 +84,6 @@ func untouched(root *os.Root, name string, f ManifestEntry) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == f.Size && info.ModTime().Equal(f.Modified)
 }
 
-// Exists tells whether there is anything under a target's name.
-func Exists(models, target string) bool {
-	root, err := os.OpenRoot(models)
-	if err != nil {
-		return false
-	}
-	defer root.Close()
-	_, err = root.Lstat(target)
-	return err == nil
-}
-
 // Kept tells how many bytes of files a stage has already, by the files' hashes. It
 // only looks, and may be called while somebody writes.
 func Kept(models, target string, files []File) int64 {

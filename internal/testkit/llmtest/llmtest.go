@@ -152,13 +152,6 @@ func (s *Server) On(contains string, replies ...Reply) {
 	s.rules = append(s.rules, &rule{contains: contains, replies: replies})
 }
 
-// SetModels replaces the models on offer.
-func (s *Server) SetModels(ids ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.models = ids
-}
-
 // Requests gives what arrived so far.
 func (s *Server) Requests() []*Request {
 	s.mu.Lock()
