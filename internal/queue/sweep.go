@@ -27,6 +27,9 @@ const (
 	// turn is how long the process whose turn it is to sweep keeps others from doing
 	// the same work. One that dies or freezes loses it.
 	turn = 2 * sweepEvery
+	// domainLimit is how long a sweep may take for one domain: a slow one does not keep
+	// back the others.
+	domainLimit = 10 * time.Second
 	// dueBatch bounds how many jobs one sweep replaces; the next one goes on.
 	dueBatch = 200
 )
@@ -49,13 +52,14 @@ type Sweeper struct {
 	domains []Domain
 	log     *slog.Logger
 	watch   watch
-	events  *event.Log // told of workers that died; nil: nobody is
+	limit   time.Duration // of one domain
+	events  *event.Log    // told of workers that died; nil: nobody is
 	buried  atomic.Uint64
 }
 
 // NewSweeper makes a sweeper.
 func NewSweeper(db *postgres.DB, client *Client, domains []Domain, log *slog.Logger) *Sweeper {
-	return &Sweeper{db: db, client: client, domains: domains, log: log, watch: watch{db: db, me: uuid.New()}}
+	return &Sweeper{db: db, client: client, domains: domains, log: log, watch: watch{db: db, me: uuid.New()}, limit: domainLimit}
 }
 
 // Announce has log told of workers that this sweeper declares dead.
@@ -135,17 +139,23 @@ func (s *Sweeper) recover(ctx context.Context) error {
 	}
 	failures := []error{err}
 	for _, d := range s.domains {
-		n, err := d.Recover(ctx)
-		if n > 0 {
-			s.log.InfoContext(ctx, "took up work of dead workers", "attempts", n)
-		}
-		again, errJobs := s.replaceLost(ctx, d)
-		if again > 0 {
-			s.log.InfoContext(ctx, "replaced lost jobs", "jobs", again)
-		}
-		failures = append(failures, err, errJobs)
+		failures = append(failures, s.recoverOne(ctx, d))
 	}
 	return errors.Join(failures...)
+}
+
+func (s *Sweeper) recoverOne(ctx context.Context, d Domain) error {
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	n, err := d.Recover(ctx)
+	if n > 0 {
+		s.log.InfoContext(ctx, "took up work of dead workers", "attempts", n)
+	}
+	again, errJobs := s.replaceLost(ctx, d)
+	if again > 0 {
+		s.log.InfoContext(ctx, "replaced lost jobs", "jobs", again)
+	}
+	return errors.Join(err, errJobs)
 }
 
 // What the sweep asks of job j: that it is going to happen, and what its pointer's id

@@ -107,6 +107,39 @@ func TestManyThatWaitInLineDoNotKeepTheSweepFromWhatIsLost(t *testing.T) {
 	require.Empty(t, due)
 }
 
+// stuck is a domain that takes all the time it gets.
+type stuck struct{}
+
+func (stuck) Recover(ctx context.Context) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func (stuck) Due(ctx context.Context) ([]Pointer, error) { return nil, ctx.Err() }
+
+// asked is a domain that notes whether it had time.
+type asked struct{ recover, due error }
+
+func (a *asked) Recover(ctx context.Context) (int, error) {
+	a.recover = ctx.Err()
+	return 0, nil
+}
+
+func (a *asked) Due(ctx context.Context) ([]Pointer, error) {
+	a.due = ctx.Err()
+	return nil, nil
+}
+
+func TestSlowDomainDoesNotKeepBackTheOthers(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	a := &asked{recover: context.Canceled, due: context.Canceled}
+	s := NewSweeper(db, newBoard(t, db, nil).client, []Domain{stuck{}, a}, slog.New(slog.DiscardHandler))
+	s.limit = 50 * time.Millisecond
+	require.ErrorIs(t, s.Sweep(t.Context()), context.DeadlineExceeded)
+	require.Equal(t, &asked{}, a)
+}
+
 func TestTombstonedWorkerTakesNoMoreWork(t *testing.T) {
 	t.Parallel()
 	died := 0
