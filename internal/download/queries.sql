@@ -50,11 +50,13 @@ SELECT coalesce((SELECT last_sequence FROM event_stream WHERE name = $1), 0)::bi
 
 -- name: ClaimJob :one
 -- The compare-and-set of a claim: the attempt gets its number here.
-UPDATE download_job
+UPDATE download_job j
 SET status = 'planning', attempt = attempt + 1, worker_process_id = @worker_process_id, started_at = coalesce(started_at, now()),
     revision_number = revision_number + 1, bytes_per_second = 0, error = NULL
-WHERE id = @id AND status = 'queued' AND run_after <= now() AND pause_requested_at IS NULL
-RETURNING *;
+WHERE j.id = @id AND j.status = 'queued' AND j.run_after <= now() AND j.pause_requested_at IS NULL
+  AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = @worker_process_id AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM queue_pause p WHERE p.queue = 'llmctl_studio.downloads.huggingface')
+RETURNING j.*;
 
 -- name: InsertAttempt :exec
 INSERT INTO download_attempt (download_job_id, number, worker_process_id, bytes_before) VALUES (@download_job_id, @number, @worker_process_id, @bytes_before);
@@ -124,7 +126,7 @@ SELECT * FROM download_attempt WHERE download_job_id = @download_job_id AND numb
 -- name: ListDue :many
 SELECT id FROM download_job
 WHERE (status = 'queued' AND run_after < now() - interval '5 seconds' AND pause_requested_at IS NULL) OR (cleanup IS NOT NULL AND run_after <= now())
-ORDER BY run_after LIMIT 200;
+ORDER BY run_after LIMIT 10000;
 
 -- name: OtherLivingOfTarget :one
 -- Whether another job has put, or is going to put, something into the target.

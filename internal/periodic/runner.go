@@ -150,10 +150,10 @@ func outcomeOf(ctx context.Context, err error) (outcome, text string) {
 		return "interrupted", "The scheduler was stopped in the middle of it."
 	}
 	known := errs.As(err)
-	if known.Code != errs.Internal {
-		return "failed", known.Message
+	if known.Code == errs.Internal { // its text is not for everybody who may look
+		return "failed", "Something went wrong on our side; the log of the scheduler says what."
 	}
-	return "failed", err.Error()
+	return "failed", known.Message
 }
 
 // maxError bounds what is kept of an error.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,10 @@ const (
 	// domainLimit is how long a sweep may take for one domain: a slow one does not keep
 	// back the others.
 	domainLimit = 10 * time.Second
+	// lookLimit keeps one look that hangs from breaking the watch.
+	lookLimit = watchGap - lookEvery
+	// recoverLimit is how long a sweep may take for all domains.
+	recoverLimit = 30 * time.Second
 	// dueBatch bounds how many jobs one sweep replaces; the next one goes on.
 	dueBatch = 200
 )
@@ -71,14 +76,24 @@ func (s *Sweeper) Buried() uint64 { return s.buried.Load() }
 // Name names the service.
 func (s *Sweeper) Name() string { return "recovery sweep" }
 
-// Run sweeps until ctx ends; the first sweep is at once.
+// Run sweeps until ctx ends; the first sweep is at once. Recovery has a goroutine of its
+// own: however long it takes, the looks must follow each other closely.
 func (s *Sweeper) Run(ctx context.Context, ready func()) error {
 	ready()
+	wanted := make(chan struct{}, 1)
+	var recovery sync.WaitGroup
+	defer recovery.Wait()
+	recovery.Go(func() { s.recoverWhen(ctx, wanted) })
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "sweep incomplete", "error", err)
+		due, err := s.look(ctx)
+		s.complain(ctx, err)
+		if due {
+			select {
+			case wanted <- struct{}{}:
+			default: // it is wanted already
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -88,24 +103,45 @@ func (s *Sweeper) Run(ctx context.Context, ready func()) error {
 	}
 }
 
+func (s *Sweeper) recoverWhen(ctx context.Context, wanted <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wanted:
+			s.complain(ctx, s.recover(ctx))
+		}
+	}
+}
+
+func (s *Sweeper) complain(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "sweep incomplete", "error", err)
+	}
+}
+
 // Sweep does one round: look at the beats, bury the dead, and have each domain recover
-// what they held, and replace lost jobs. One process does the latter for all; whoever
-// buried somebody does it at once. Two at a time do no harm: attempts are fenced.
+// what they held, and replace lost jobs.
 func (s *Sweeper) Sweep(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	due, err := s.look(ctx)
+	if err != nil || !due {
+		return err
+	}
+	return s.recover(ctx)
+}
+
+// look looks at the beats and buries the dead; it reports whether this process is to
+// recover. One does that for all, and whoever buried somebody does it at once. Two at a
+// time do no harm: attempts are fenced.
+func (s *Sweeper) look(ctx context.Context) (due bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	dead, mine, err := s.watch.look(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	buried, err := s.bury(ctx, dead)
-	if err != nil {
-		return err
-	}
-	if !mine && buried == 0 {
-		return nil
-	}
-	return s.recover(ctx)
+	return mine || buried > 0, err
 }
 
 // settleSQL ends the jobs whose worker is gone: those of workers that were declared
@@ -133,6 +169,8 @@ func (s *Sweeper) settle(ctx context.Context) (int64, error) {
 
 // recover does it for each domain; one that fails does not keep back the others.
 func (s *Sweeper) recover(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverLimit)
+	defer cancel()
 	settled, err := s.settle(ctx)
 	if settled > 0 {
 		s.log.InfoContext(ctx, "settled jobs of dead workers", "jobs", settled)

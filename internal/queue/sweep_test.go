@@ -56,6 +56,44 @@ func TestTheWatchOfAllProcessesTogetherFindsTheDead(t *testing.T) {
 	closeConn(context.WithoutCancel(t.Context()), conn)
 }
 
+// slow recovers until it is told to stop.
+type slow struct{ entered, over chan struct{} }
+
+func (s slow) Recover(ctx context.Context) (int, error) {
+	select {
+	case s.entered <- struct{}{}:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	<-s.over
+	return 0, nil
+}
+
+func (slow) Due(context.Context) ([]Pointer, error) { return nil, nil }
+
+func TestALongRecoveryDoesNotBreakTheWatch(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "still", func() {})
+	_, err := r.Register(t.Context())
+	require.NoError(t, err)
+	domain := slow{entered: make(chan struct{}), over: make(chan struct{})}
+	s := NewSweeper(r.o.DB, nil, []Domain{domain}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, func() {}) }()
+	shift(t, r.o.DB, turn+time.Second)
+	<-domain.entered
+	require.Eventually(t, func() bool {
+		shift(t, r.o.DB, lookEvery)
+		var dead bool
+		require.NoError(t, r.o.DB.QueryRow(t.Context(), `SELECT tombstone_at IS NOT NULL FROM worker_process WHERE id = $1`, r.o.ID).Scan(&dead))
+		return dead
+	}, 30*time.Second, 300*time.Millisecond)
+	cancel()
+	close(domain.over)
+	require.NoError(t, <-ended)
+}
+
 func TestOneSweepsForAllAndLosesItsTurnWhenItIsAway(t *testing.T) {
 	t.Parallel()
 	db := pgtest.DB(t)

@@ -140,11 +140,13 @@ func (q *Queries) AttemptFetched(ctx context.Context, db DBTX, arg AttemptFetche
 }
 
 const claimJob = `-- name: ClaimJob :one
-UPDATE download_job
+UPDATE download_job j
 SET status = 'planning', attempt = attempt + 1, worker_process_id = $1, started_at = coalesce(started_at, now()),
     revision_number = revision_number + 1, bytes_per_second = 0, error = NULL
-WHERE id = $2 AND status = 'queued' AND run_after <= now() AND pause_requested_at IS NULL
-RETURNING id, project_id, repo_id, revision, commit_id, include, exclude, target, status, attempt, worker_process_id, failures, lost, place, token_ciphertext, token_fingerprint, bytes_total, bytes_done, bytes_fetched, bytes_per_second, files_total, files_done, error, pause_requested_at, cancel_requested_at, delete_requested_at, cleanup, revision_number, app_user_id, request_id, correlation_id, run_after, created_at, started_at, paused_at, finished_at
+WHERE j.id = $2 AND j.status = 'queued' AND j.run_after <= now() AND j.pause_requested_at IS NULL
+  AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = $1 AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM queue_pause p WHERE p.queue = 'llmctl_studio.downloads.huggingface')
+RETURNING j.id, j.project_id, j.repo_id, j.revision, j.commit_id, j.include, j.exclude, j.target, j.status, j.attempt, j.worker_process_id, j.failures, j.lost, j.place, j.token_ciphertext, j.token_fingerprint, j.bytes_total, j.bytes_done, j.bytes_fetched, j.bytes_per_second, j.files_total, j.files_done, j.error, j.pause_requested_at, j.cancel_requested_at, j.delete_requested_at, j.cleanup, j.revision_number, j.app_user_id, j.request_id, j.correlation_id, j.run_after, j.created_at, j.started_at, j.paused_at, j.finished_at
 `
 
 type ClaimJobParams struct {
@@ -481,7 +483,7 @@ func (q *Queries) ListAttempts(ctx context.Context, db DBTX, downloadJobID int64
 const listDue = `-- name: ListDue :many
 SELECT id FROM download_job
 WHERE (status = 'queued' AND run_after < now() - interval '5 seconds' AND pause_requested_at IS NULL) OR (cleanup IS NOT NULL AND run_after <= now())
-ORDER BY run_after LIMIT 200
+ORDER BY run_after LIMIT 10000
 `
 
 func (q *Queries) ListDue(ctx context.Context, db DBTX) ([]int64, error) {

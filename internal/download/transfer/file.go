@@ -65,6 +65,7 @@ type part struct {
 	busy      []bool
 	active    int
 	verifying bool
+	hopeless  bool // wrong for the second time: nobody begins it again
 	reset     *layout // what to begin anew with, as soon as nobody writes
 	unsynced  int64
 	status    Status
@@ -142,7 +143,7 @@ const verifyIt = -1
 func (p *part) take(limit int) (segment int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.verifying || p.reset != nil || p.active >= limit {
+	if p.closed || p.hopeless || p.verifying || p.reset != nil || p.active >= limit {
 		return 0, false
 	}
 	missing := false
@@ -294,6 +295,7 @@ func (p *part) verify(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	again := p.journal.Again
+	p.hopeless = again
 	err = p.restart(p.journal.Segment, true)
 	p.mu.Unlock()
 	if err != nil {
