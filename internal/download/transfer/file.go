@@ -65,7 +65,7 @@ type part struct {
 	busy      []bool
 	active    int
 	verifying bool
-	hopeless  bool // wrong for the second time: nobody begins it again
+	hopeless  bool    // wrong for the second time: nobody begins it again
 	reset     *layout // what to begin anew with, as soon as nobody writes
 	unsynced  int64
 	status    Status
