@@ -25,6 +25,7 @@ import (
 
 	"github.com/llmctl/studio/internal/postgres/embedded"
 	"github.com/llmctl/studio/internal/testkit/freeport"
+	"github.com/llmctl/studio/internal/testkit/proctest"
 )
 
 const (
@@ -32,24 +33,6 @@ const (
 	email    = "ada@example.com"
 	password = "correct horse battery"
 )
-
-// output collects what a process says, for when a test fails.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
 
 // database is a server that the test may restart; it writes to disk in earnest.
 type database struct {
@@ -126,7 +109,7 @@ type member struct {
 	t       *testing.T
 	command []string
 	environ []string
-	log     *output
+	log     *proctest.Output
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -138,7 +121,7 @@ type member struct {
 
 func start(t *testing.T, environ []string, command ...string) *member {
 	t.Helper()
-	m := &member{t: t, command: command, environ: environ, log: &output{}, ended: make(chan struct{})}
+	m := &member{t: t, command: command, environ: environ, log: &proctest.Output{}, ended: make(chan struct{})}
 	require.NoError(t, m.launch())
 	go m.supervise()
 	t.Cleanup(m.stop)

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,12 +19,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/llmctl/studio/internal/testkit/proctest"
 )
 
 const (
@@ -43,27 +43,8 @@ func binary(t *testing.T) string {
 	return path
 }
 
-// output collects what a process says, for when a test fails.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // start runs a process until the test ends.
-func start(t *testing.T, environ []string, name string, args ...string) (stdout *bufio.Reader, log *output) {
+func start(t *testing.T, environ []string, name string, args ...string) (stdout *bufio.Reader, log *proctest.Output) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	for _, pair := range os.Environ() {
@@ -72,7 +53,7 @@ func start(t *testing.T, environ []string, name string, args ...string) (stdout 
 		}
 	}
 	cmd.Env = append(cmd.Env, environ...)
-	log = &output{}
+	log = &proctest.Output{}
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)

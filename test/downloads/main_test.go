@@ -1,7 +1,6 @@
 package downloads
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +25,7 @@ import (
 	"github.com/llmctl/studio/internal/secret"
 	"github.com/llmctl/studio/internal/testkit/hubtest"
 	"github.com/llmctl/studio/internal/testkit/pgtest"
+	"github.com/llmctl/studio/internal/testkit/proctest"
 )
 
 const patience = 2 * time.Minute
@@ -92,24 +91,7 @@ func (i *installation) create(repo string) int64 {
 type worker struct {
 	t   *testing.T
 	cmd *exec.Cmd
-	log *buffer
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log *proctest.Output
 }
 
 func (i *installation) worker(name string) *worker {
@@ -118,7 +100,7 @@ func (i *installation) worker(name string) *worker {
 	require.NoError(i.t, err)
 	_, err = os.Stat(binary)
 	require.NoError(i.t, err, "run `make build` first")
-	w := &worker{t: i.t, cmd: exec.Command(binary, "worker", "--data-dir", i.dir), log: &buffer{}}
+	w := &worker{t: i.t, cmd: exec.Command(binary, "worker", "--data-dir", i.dir), log: &proctest.Output{}}
 	w.cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + i.t.TempDir(), "LLMCTL_STUDIO_DATABASE_URI=" + i.uri, "HF_ENDPOINT=" + i.hub.URL,
 		"CELERY_WORKER_HOSTNAME=" + name, "LLMCTL_STUDIO_INTERNAL_BIND=off", "CELERY_WORKER_QUEUES=" + queue.Downloads,

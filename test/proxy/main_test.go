@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/testkit/pgtest"
+	"github.com/llmctl/studio/internal/testkit/proctest"
 )
 
 const (
@@ -42,29 +41,11 @@ func binary(t *testing.T) string {
 	return path
 }
 
-// output collects what a process says, for when a test fails.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // process is one that runs until the test ends.
 type process struct {
 	cmd    *exec.Cmd
 	stdout *bufio.Reader
-	log    *output
+	log    *proctest.Output
 }
 
 // start runs a process until the test ends; its end by SIGTERM must be a good one.
@@ -77,7 +58,7 @@ func start(t *testing.T, environ []string, name string, args ...string) *process
 		}
 	}
 	cmd.Env = append(cmd.Env, environ...)
-	log := &output{}
+	log := &proctest.Output{}
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -172,7 +153,7 @@ func sample(t *testing.T, name string, pairs ...string) string {
 }
 
 // listening waits until something accepts at an address.
-func listening(t *testing.T, address string, log *output) {
+func listening(t *testing.T, address string, log *proctest.Output) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	again := time.NewTicker(20 * time.Millisecond)

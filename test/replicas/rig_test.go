@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/llmctl/studio/internal/testkit/proctest"
 )
 
 const (
@@ -30,29 +32,11 @@ const (
 	password = "correct horse battery"
 )
 
-// output collects what a process says, for when a test fails.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // replica is one llmctl serve.
 type replica struct {
 	t        *testing.T
 	cmd      *exec.Cmd
-	log      *output
+	log      *proctest.Output
 	address  string
 	internal string
 	dead     atomic.Bool
@@ -64,7 +48,7 @@ func serve(t *testing.T, database string, environ ...string) *replica {
 	require.NoError(t, err)
 	_, err = os.Stat(binary)
 	require.NoError(t, err, "run `make build` first")
-	r := &replica{t: t, cmd: exec.Command(binary, "serve"), log: &output{}, internal: freeAddress(t)}
+	r := &replica{t: t, cmd: exec.Command(binary, "serve"), log: &proctest.Output{}, internal: freeAddress(t)}
 	for _, pair := range os.Environ() {
 		if !strings.HasPrefix(pair, "LLMCTL_") && !strings.HasPrefix(pair, "GUNICORN_") {
 			r.cmd.Env = append(r.cmd.Env, pair)

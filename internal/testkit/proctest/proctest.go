@@ -3,12 +3,10 @@
 package proctest
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +20,7 @@ type Process struct {
 
 	tb   testing.TB
 	cmd  *exec.Cmd
-	log  *log
+	log  *Output
 	done chan struct{} // closed when it has ended
 	code int
 }
@@ -35,7 +33,7 @@ func Start(tb testing.TB, root string, arguments, environ []string) *Process {
 	binary, err := filepath.Abs(filepath.Join(root, "bin/llmctl"))
 	require.NoError(tb, err)
 	require.FileExists(tb, binary, "run `make build` first")
-	p := &Process{tb: tb, cmd: exec.Command(binary, arguments...), log: &log{}, done: make(chan struct{})} //nolint:noctx // ended below
+	p := &Process{tb: tb, cmd: exec.Command(binary, arguments...), log: &Output{}, done: make(chan struct{})} //nolint:noctx // ended below
 	p.cmd.Env = append(clean(os.Environ()), environ...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -91,24 +89,4 @@ func (p *Process) Wait(patience time.Duration) int {
 		require.FailNow(p.tb, "the process does not end", "%s", p.log)
 	}
 	return p.code
-}
-
-// log collects what a process says.
-type log struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-// String is all of it.
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
