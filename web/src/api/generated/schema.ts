@@ -1432,14 +1432,20 @@ export interface components {
             schedule_id: number;
         };
         Cancellation: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description All of them, also beyond the receipts
+             */
             asked: number;
             /**
              * Format: date-time
              * @description When the run as a whole was; null: only single nodes
              */
             asked_at: string | null;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Likewise
+             */
             confirmed: number;
             /** @description At most 200, by node run */
             receipts: components["schemas"]["Receipt"][];
