@@ -23,7 +23,7 @@ func (b *bundle) awaitNames(t *testing.T, within time.Duration, fits func(names 
 	t.Helper()
 	var s status
 	require.Eventually(t, func() bool {
-		for range 4 { // whoever is asked
+		for range asks { // whoever is asked
 			s = b.status()
 			var names []string
 			for _, w := range s.Workers {

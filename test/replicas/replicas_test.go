@@ -124,12 +124,17 @@ func (b *bundle) status() status {
 	return s
 }
 
-// awaitWorkers waits until every replica knows of n workers.
+// asks are so many that each worker is asked: the replicas take turns, and in a replica
+// the kernel chooses. One that has just begun knows those that began after it only with
+// its next look at the list.
+const asks = 24
+
+// awaitWorkers waits until every worker knows of n workers.
 func (b *bundle) awaitWorkers(t *testing.T, n int) status {
 	t.Helper()
 	var s status
 	require.Eventually(t, func() bool {
-		for range 4 {
+		for range asks {
 			if s = b.status(); len(s.Workers) != n || !s.Ready {
 				return false
 			}
