@@ -22,7 +22,7 @@ time is a row that is written once, in the transaction that starts its run. The 
 themselves are run by llmctl worker.`,
 		Example: "  llmctl beat\n  llmctl beat --env-file studio.env",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.runBeat(cmd.Context()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return obeyed(cmd.Context(), c.runBeat(cmd.Context())) },
 	}
 	c.flag(cmd, "database-uri", "LLMCTL_STUDIO_DATABASE_URI", "address of the database")
 	return cmd

@@ -26,7 +26,7 @@ within a few seconds or hands it over to another worker; a second SIGTERM hands 
 once. Serving is llmctl serve.`,
 		Example: "  llmctl worker\n  CELERY_WORKER_CONCURRENCY=8 llmctl worker --env-file studio.env",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.runWorker(cmd.Context()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return obeyed(cmd.Context(), c.runWorker(cmd.Context())) },
 	}
 	c.flag(cmd, "database-uri", "LLMCTL_STUDIO_DATABASE_URI", "address of the database")
 	c.flag(cmd, "data-dir", "LLMCTL_STUDIO_DATA_DIR", "folder for workspaces")

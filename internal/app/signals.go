@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -31,4 +33,13 @@ func impatience(f func()) (stop func()) {
 		close(ended)
 		<-done
 	}
+}
+
+// obeyed is how a role ended whose start was cut short by an order to stop: that is no
+// failure.
+func obeyed(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
