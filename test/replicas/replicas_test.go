@@ -334,6 +334,7 @@ func TestAccessEndsOnEveryReplicaWithinFiveSeconds(t *testing.T) {
 			}
 			l = f.until("refusal", func(l line) bool { return l.ConnectError != "" })
 			require.Equal(t, "unauthenticated", l.Data.Code)
+			require.Less(t, time.Since(since), within, "%s client, until it is refused", f.transport)
 		}
 	}
 	told, kept := followers(b.keyOf()), followers(b.keyOf())
