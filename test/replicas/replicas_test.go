@@ -324,15 +324,10 @@ func TestAccessEndsOnEveryReplicaWithinFiveSeconds(t *testing.T) {
 	ends := func(list []*follower, since time.Time, within time.Duration) {
 		t.Helper()
 		for _, f := range list {
-			l := f.until("end", func(l line) bool { return l.Disconnect != "" })
+			f.until("DISCONNECT", func(l line) bool { return l.Disconnect == "io server disconnect" })
 			require.Less(t, time.Since(since), within, "%s client", f.transport)
-			// Where the machine is too busy to pass the last packets on before the end of the
-			// connection, the refusal tells why.
-			if l.Disconnect != "transport close" {
-				require.Equal(t, "io server disconnect", l.Disconnect)
-				require.True(t, f.reasons["revoked"])
-			}
-			l = f.until("refusal", func(l line) bool { return l.ConnectError != "" })
+			require.True(t, f.reasons["revoked"])
+			l := f.until("refusal", func(l line) bool { return l.ConnectError != "" })
 			require.Equal(t, "unauthenticated", l.Data.Code)
 			require.Less(t, time.Since(since), within, "%s client, until it is refused", f.transport)
 		}
