@@ -42,8 +42,8 @@ fuzz: ## Fuzz every target, FUZZ_SECONDS=60 each; tests fuzz some of them for a 
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60)
 
 .PHONY: test-kubernetes
-test-kubernetes: ## Tests that need a cluster (none so far)
-	@echo "no test needs a cluster so far"
+test-kubernetes: deps-test build ## Tests that need a cluster; brings up the rig in K8S_RIG and takes it down again
+	@tools/test-kubernetes.sh
 
 .PHONY: check
 check: bin/golangci-lint bin/sqlc ## Format, generated files, lint, vet

@@ -14,8 +14,24 @@ has() {
 	flask) command -v gunicorn >/dev/null && /usr/bin/python3 -c 'import flask, sqlalchemy, psycopg2' 2>/dev/null ;;
 	celery) /usr/bin/python3 -c 'import celery, redis' 2>/dev/null ;;
 	node) command -v node >/dev/null ;;
+	cluster) [ ${#cluster[@]} = 0 ] ;;
 	esac
 }
+
+# What the test cluster needs, package by package, so that only what is missing is installed.
+cluster=()
+needs() {
+	PATH=$PATH:/usr/sbin:/sbin:/bin command -v "$2" >/dev/null || [ -x "$2" ] || cluster+=("$1")
+}
+if [[ " $* " == *" cluster "* ]]; then
+	needs containerd containerd
+	needs containerd ctr
+	needs runc runc
+	needs containernetworking-plugins /usr/lib/cni/bridge
+	needs iptables iptables
+	needs busybox-static busybox
+	needs iproute2 ip
+fi
 
 missing=()
 for one in "$@"; do
@@ -34,6 +50,7 @@ for one in "${missing[@]}"; do
 	redis) packages+=(redis-server) ;;
 	flask) packages+=(gunicorn python3-flask python3-sqlalchemy python3-psycopg2) ;;
 	celery) packages+=(python3-celery python3-redis) ;;
+	cluster) packages+=("${cluster[@]}") ;;
 	*) packages+=("$one") ;;
 	esac
 done
