@@ -162,6 +162,7 @@ type Result struct {
 	Error        *ResultError    `json:"error,omitempty"`
 	Usage        *Usage          `json:"usage,omitempty"`
 	Artifacts    []Artifact      `json:"artifacts,omitempty"`
+	Settled      bool            `json:"-"` // the end of the attempt is stored already, or is for somebody else to store
 }
 
 // ResultError says why an attempt did not succeed. Message is for users.
