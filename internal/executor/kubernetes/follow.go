@@ -30,6 +30,7 @@ type attempt struct {
 	uncertain bool      // as it is stored
 	note      string    // likewise
 	known     bool      // the Job was seen
+	last      seen      // with a pod: what is left to tell how it ended when the cluster has removed it
 	overSince time.Time // when nothing of it ran any more
 	askedAt   time.Time // when the API server was last asked whether the Job is there
 	logs      *podLog   // nil: not begun
@@ -60,6 +61,11 @@ func (e *Executor) hold(c *cluster, s *Settings, r Ref, name string, timeout tim
 
 // release lets go of the attempt; its log is followed to its end on its own.
 func (a *attempt) release() {
+	if a.logs == nil && a.c.isSynced() { // it was over before its pod was seen to run
+		if p := a.c.look(a.name).pod(); p != nil && p.Spec.NodeName != "" {
+			a.beginLog(p.Name)
+		}
+	}
 	if a.logs != nil {
 		a.logs.attemptEnded()
 	}
@@ -109,6 +115,9 @@ func (a *attempt) look(ctx context.Context) (res executor.Result, done bool, nex
 	}
 	s := a.c.look(a.name)
 	a.known = a.known || s.job != nil
+	if len(s.pods) > 0 {
+		a.last = s
+	}
 	a.setUncertain(ctx, false)
 	a.describe(ctx, st, s)
 	a.followLog(s)
@@ -135,6 +144,9 @@ func (a *attempt) overIn(ctx context.Context, st State, s seen) (res executor.Re
 	}
 	if left := a.e.o.LastBatch - now.Sub(a.overSince); left > 0 {
 		return res, false, left
+	}
+	if len(s.pods) == 0 {
+		s.pods = a.last.pods
 	}
 	if st.StartedAt == nil {
 		res, done = a.giveUp(ctx, s.terminal())

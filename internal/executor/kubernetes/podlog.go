@@ -58,8 +58,12 @@ func (a *attempt) followLog(s seen) {
 	if c == nil || c.State.Running == nil && c.State.Terminated == nil {
 		return
 	}
+	a.beginLog(p.Name)
+}
+
+func (a *attempt) beginLog(pod string) {
 	ctx, cancel := context.WithCancel(a.c.life)
-	l := &podLog{e: a.e, c: a.c, ref: a.ref, pod: p.Name, log: a.log, over: cancel, wait: max(a.s.LogTimeout, time.Second)}
+	l := &podLog{e: a.e, c: a.c, ref: a.ref, pod: pod, log: a.log, over: cancel, wait: max(a.s.LogTimeout, time.Second)}
 	a.logs = l
 	a.e.wg.Go(func() {
 		defer cancel()
@@ -85,10 +89,10 @@ func (l *podLog) run(ctx context.Context) {
 		switch {
 		case err == nil && l.containerEnded():
 			return
-		case apierrors.IsNotFound(err) || apierrors.IsForbidden(err), errors.Is(err, ErrStale):
-			if !apierrors.IsNotFound(err) {
-				l.log.WarnContext(ctx, "the log of a pod cannot be kept", "pod", l.pod, "error", err)
-			}
+		case apierrors.IsForbidden(err):
+			l.log.WarnContext(ctx, "the log of a pod cannot be kept", "pod", l.pod, "error", err)
+			return
+		case apierrors.IsNotFound(err), errors.Is(err, ErrStale): // gone, or another worker follows it
 			return
 		}
 		if !p.wait(ctx, err) {

@@ -30,6 +30,9 @@ const (
 	CodeStartTimeout  = "dispatch_timeout"
 )
 
+// reasonOOM is the kubelet's word for a container that was ended for want of memory.
+const reasonOOM = "OOMKilled"
+
 // maxForeign bounds texts of the cluster within our sentences.
 const maxForeign = 500
 
@@ -115,9 +118,13 @@ func (s seen) terminal() executor.Result {
 	case s.job != nil:
 		res = jobReason(s.job)
 	default:
-		res = executor.Failure(CodeJobGone, "The Job of this node is gone from the cluster before it had a result: somebody, or something, deleted it.", true)
+		res = jobGone()
 	}
 	return res.WithDetails(s.details())
+}
+
+func jobGone() executor.Result {
+	return executor.Failure(CodeJobGone, "The Job of this node is gone from the cluster before it had a result: somebody, or something, deleted it.", true)
 }
 
 func jobReason(j *batchv1.Job) executor.Result {
@@ -148,6 +155,13 @@ func podReason(p *corev1.Pod, j *batchv1.Job) executor.Result {
 		return res
 	}
 	c := container(p)
+	oom := c != nil && c.State.Terminated != nil && c.State.Terminated.Reason == reasonOOM
+	if p.DeletionTimestamp != nil && !oom {
+		if j == nil {
+			return jobGone()
+		}
+		return executor.Failure(CodeJobGone, "The pod of this node was deleted before it had a result: somebody, or something, deleted it.", true)
+	}
 	if c != nil && c.State.Terminated != nil {
 		return terminated(p, c.State.Terminated)
 	}
@@ -164,9 +178,6 @@ func podReason(p *corev1.Pod, j *batchv1.Job) executor.Result {
 	}
 	if w := waits(p); w != "" {
 		return executor.Failure(CodePodStart, "The pod of this node ended before it started. It "+w+".", true)
-	}
-	if p.DeletionTimestamp != nil {
-		return executor.Failure(CodeJobGone, "The pod of this node was deleted before it had a result.", true)
 	}
 	return executor.Failure(executor.CodeInfra, "The pod of this node ended without a result.", true)
 }
@@ -191,7 +202,7 @@ func disrupted(p *corev1.Pod) (executor.Result, bool) {
 
 func terminated(p *corev1.Pod, t *corev1.ContainerStateTerminated) executor.Result {
 	switch t.Reason {
-	case "OOMKilled":
+	case reasonOOM:
 		return outOfMemory(p)
 	case "ContainerStatusUnknown":
 		return executor.Failuref(CodeNodeLost, true, "The machine %s, on which the node ran, lost its pod: %s.", p.Spec.NodeName, foreign(t.Message))
