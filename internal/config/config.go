@@ -163,6 +163,11 @@ type Kubernetes struct {
 	VLLMImageTag         string        `env:"LLMCTL_NODE_EXECUTOR_K8S_VLLM_IMAGE_TAG" default:"latest" doc:"Tag of that image."`
 	InCluster            bool          `env:"LLMCTL_NODE_EXECUTOR_K8S_IN_CLUSTER" default:"false" doc:"Use the service account of the pod."`
 	ServiceAccount       string        `env:"LLMCTL_NODE_EXECUTOR_K8S_SERVICE_ACCOUNT" doc:"Service account of the Jobs."`
+	APIURL               string        `env:"LLMCTL_NODE_EXECUTOR_K8S_API_URL" auto:"http://llmctl-studio-backend.POD_NAMESPACE.svc.cluster.local:5155 with LLMCTL_STUDIO_API_PREFIX" doc:"Where the pods of Jobs reach the API, with its prefix."`
+	CPURequest           string        `env:"LLMCTL_NODE_EXECUTOR_K8S_CPU_REQUEST" default:"100m" doc:"CPU that a Job asks for unless its node says otherwise, in Kubernetes' notation; empty: none."`
+	MemoryRequest        string        `env:"LLMCTL_NODE_EXECUTOR_K8S_MEMORY_REQUEST" default:"128Mi" doc:"Memory that a Job asks for, likewise."`
+	CPULimit             string        `env:"LLMCTL_NODE_EXECUTOR_K8S_CPU_LIMIT" default:"1" doc:"CPU that a Job may use at most, likewise."`
+	MemoryLimit          string        `env:"LLMCTL_NODE_EXECUTOR_K8S_MEMORY_LIMIT" default:"1Gi" doc:"Memory that a Job may use at most, likewise."`
 	GPULimit             int           `env:"LLMCTL_NODE_EXECUTOR_K8S_GPU_LIMIT" default:"0" min:"0" max:"8" doc:"GPUs per Job."`
 	JobTTL               time.Duration `env:"LLMCTL_NODE_EXECUTOR_K8S_JOB_TTL_SECONDS" default:"1800" min:"60" max:"86400" doc:"How long a finished Job is kept."`
 	ImagePullSecretsJSON string        `env:"LLMCTL_NODE_EXECUTOR_K8S_IMAGE_PULL_SECRETS_JSON" doc:"JSON list of image pull secrets: names, or objects with a name."`

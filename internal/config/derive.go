@@ -45,6 +45,9 @@ func (l *loading) derive() {
 	l.setDerived("LLMCTL_STUDIO_MCP_REQUIRED_ENDPOINTS", func() {
 		c.MCP.RequiredEndpoints = List{"http://llmctl-mcp." + c.MCP.Namespace + ".svc.cluster.local:9020/mcp"}
 	})
+	l.setDerived("LLMCTL_NODE_EXECUTOR_K8S_API_URL", func() {
+		c.Kubernetes.APIURL = "http://llmctl-studio-backend." + c.MCP.Namespace + ".svc.cluster.local:5155/" + strings.Trim(c.Proxy.APIPrefix, "/")
+	})
 	c.Worker.Hostname = strings.ReplaceAll(c.Worker.Hostname, "%h", l.opts.Hostname)
 	c.SocketIO.Path = "/" + strings.Trim(c.SocketIO.Path, "/")
 	c.Proxy.APIPrefix = "/" + strings.Trim(c.Proxy.APIPrefix, "/")

@@ -237,6 +237,7 @@ func (l *loading) ruleNodes() {
 	if !identityPattern.MatchString(l.cfg.Executor.WorkspaceIdentity) {
 		l.problem("LLMCTL_NODE_EXECUTOR_WORKSPACE_IDENTITY_KEY", "a letter or digit, then at most 127 of letters, digits and _ . -")
 	}
+	l.ruleKubernetes()
 	for _, item := range l.cfg.Studio.HTTPNodeAllow {
 		if strings.Contains(item, "/") {
 			if _, err := netip.ParsePrefix(item); err != nil {

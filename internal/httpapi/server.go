@@ -20,6 +20,7 @@ import (
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
+	"github.com/llmctl/studio/internal/executor/settings"
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/postgres"
@@ -43,11 +44,13 @@ type Deps struct {
 	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
 	Downloads  *download.Service
 	Providers  Providers
-	Realtime   Realtime      // nil: no realtime in this process
-	Sockets    http.Handler  // Socket.IO; nil: none
-	Page       fs.FS         // the built page; nil or without index.html: not built
-	NoPage     bool          // the page is served elsewhere; what asks for it here is told so
-	Proxy      *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
+
+	NodeExecutor *settings.Store
+	Realtime     Realtime      // nil: no realtime in this process
+	Sockets      http.Handler  // Socket.IO; nil: none
+	Page         fs.FS         // the built page; nil or without index.html: not built
+	NoPage       bool          // the page is served elsewhere; what asks for it here is told so
+	Proxy        *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
 
@@ -134,6 +137,7 @@ func (s *server) register() {
 	s.registerOperations()
 	s.registerSchedules()
 	s.registerSettings()
+	s.registerNodeExecutor()
 	s.registerDoctor()
 	s.describe()
 }

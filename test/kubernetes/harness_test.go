@@ -3,6 +3,7 @@ package kubernetes_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -106,6 +107,9 @@ func payload(t *testing.T, nodeRunID int64, config map[string]any) executor.Payl
 func (d *dispatching) run(ctx context.Context, e *kubernetes.Executor, worker uuid.UUID, p executor.Payload) podtest.Row {
 	d.Claim(p.NodeRunID, 1, worker)
 	res := e.Execute(ctx, p, nil)
+	if errors.Is(context.Cause(ctx), executor.ErrLetGo) {
+		return d.Row(p.NodeRunID, 1)
+	}
 	d.Finish(kubernetes.Ref{NodeRunID: p.NodeRunID, Attempt: 1, Worker: worker}, res)
 	return d.Row(p.NodeRunID, 1)
 }

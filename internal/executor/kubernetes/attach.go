@@ -11,9 +11,27 @@ import (
 )
 
 // Attach takes over an attempt that another process dispatched, and holds it as
-// Execute does. again: nothing was dispatched, or it was removed because its token is
-// lost, so that the attempt is to be prepared and given to Execute.
-func (e *Executor) Attach(ctx context.Context, nodeRunID int64, number int32) (res executor.Result, again bool) {
+// Execute does. payload is asked for when it has to be dispatched again: nothing was
+// made, or its token is lost.
+func (e *Executor) Attach(ctx context.Context, nodeRunID int64, number int, payload func(ctx context.Context) (executor.Payload, error)) executor.Result {
+	res, again := e.attach(ctx, nodeRunID, int32(number))
+	if !again {
+		return res
+	}
+	for p := (pause{}); ; {
+		what, err := payload(ctx)
+		if err == nil {
+			return e.Execute(ctx, what, nil)
+		}
+		e.o.Log.WarnContext(ctx, "what an attempt was dispatched with could not be loaded, trying again", "node_run_id", nodeRunID, "attempt", number, "error", err)
+		if !p.wait(ctx, nil) {
+			res, _ = executor.Ended(ctx)
+			return res
+		}
+	}
+}
+
+func (e *Executor) attach(ctx context.Context, nodeRunID int64, number int32) (res executor.Result, again bool) {
 	st, res, ok := e.adopted(ctx, nodeRunID, number)
 	if !ok {
 		return res, false
@@ -38,7 +56,7 @@ func (e *Executor) Attach(ctx context.Context, nodeRunID int64, number int32) (r
 	a := e.hold(c, &s, st.Ref, job, timeout)
 	defer a.release()
 	a.begun, a.uncertain, a.known = st.BegunAt, st.Uncertain, st.Dispatch != DispatchPending
-	if st.Dispatch == DispatchPending && st.PodUID == "" {
+	if st.Dispatch == DispatchPending && st.PodUID == "" && !st.CancelRequested {
 		res, again, done := a.settle(ctx)
 		if done || again {
 			return res, again
@@ -50,13 +68,13 @@ func (e *Executor) Attach(ctx context.Context, nodeRunID int64, number int32) (r
 // adopted loads the attempt; false: there is nothing to hold.
 func (e *Executor) adopted(ctx context.Context, nodeRunID int64, number int32) (State, executor.Result, bool) {
 	for p := (pause{}); ; {
-		st, err := e.o.Attempts.State(ctx, nodeRunID, number)
+		st, err := e.o.Attempts.State(context.WithoutCancel(ctx), nodeRunID, number)
 		if err == nil {
 			return st, settled(), st.Open && st.Worker == e.o.Worker
 		}
 		e.o.Log.WarnContext(ctx, "the state of an attempt could not be loaded, trying again", "node_run_id", nodeRunID, "attempt", number, "error", err)
 		if !p.wait(ctx, nil) {
-			return st, settled(), false
+			return st, letGo(), false
 		}
 	}
 }

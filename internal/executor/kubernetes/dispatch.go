@@ -22,8 +22,7 @@ const uncertainAfter = 5 * time.Second
 
 // Execute dispatches an attempt and holds it until it ended, or until ctx does. When
 // ctx ends for another reason than a cancel or a time-out, the attempt is let go: its
-// pod goes on, and another worker attaches to it. Either way of which nothing is left
-// to store is a Settled result. The events go from the pod to the API, not to sink.
+// pod goes on, and another worker attaches to it. See executor.Remote.
 func (e *Executor) Execute(ctx context.Context, p executor.Payload, _ executor.Sink) executor.Result {
 	if err := p.Validate(); err != nil {
 		return executor.Failure("bad_payload", errs.As(err).Message, false)

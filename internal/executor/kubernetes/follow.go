@@ -236,7 +236,7 @@ func (a *attempt) giveUp(ctx context.Context, res executor.Result) (executor.Res
 		}
 		a.log.WarnContext(ctx, "the end of an attempt could not be stored, trying again", "error", err)
 		if !p.wait(ctx, nil) {
-			return settled(), true // whoever adopts it will see the same
+			return a.stop(ctx), true
 		}
 	}
 }

@@ -63,6 +63,8 @@ func New(o Options) *Executor {
 	return &Executor{o: o, clusters: map[string]*cluster{}, held: map[hintKey]chan struct{}{}}
 }
 
+var _ executor.Remote = (*Executor)(nil)
+
 // Name is "kubernetes".
 func (e *Executor) Name() string { return "kubernetes" }
 
@@ -130,3 +132,8 @@ func (e *Executor) settings(ctx context.Context) (Settings, executor.Result, boo
 
 // settled is a result that nobody has to store.
 func settled() executor.Result { return executor.Result{Settled: true} }
+
+// letGo is the result of an attempt that goes on without this process.
+func letGo() executor.Result {
+	return executor.Failure(executor.CodeInfra, "This worker has let go of the attempt.", true)
+}

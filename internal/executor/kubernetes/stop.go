@@ -23,7 +23,7 @@ func (a *attempt) stop(ctx context.Context) executor.Result {
 	case errors.Is(cause, executor.ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
 		return a.timedOut(context.WithoutCancel(ctx))
 	}
-	return settled() // let go: the pod goes on
+	return letGo() // the pod goes on
 }
 
 // cancel ends the attempt because somebody wants that.
