@@ -12,10 +12,12 @@ import (
 )
 
 // ErrCancelled and ErrTimeout are the causes with which the engine ends the
-// context of an attempt; they decide the status of its result.
+// context of an attempt; they decide the status of its result. ErrLetGo is the cause
+// when only this process is to have nothing to do with it any more; see Remote.
 var (
 	ErrCancelled = errors.New("attempt cancelled")
 	ErrTimeout   = errors.New("attempt timed out")
+	ErrLetGo     = errors.New("attempt let go")
 )
 
 // Sink receives the events of one attempt in order, one call at a time. Its error
@@ -31,6 +33,24 @@ type Runner func(ctx context.Context, p Payload, sink Sink) Result
 type Executor interface {
 	Name() string
 	Execute(ctx context.Context, p Payload, sink Sink) Result
+}
+
+// Remote is an executor whose attempts outlive the process that began them: what
+// runs them reports to the Studio itself, which stores how they end.
+//
+// The context of such an attempt ends with ErrCancelled, on which the attempt is to
+// be stopped, or with ErrLetGo, on which Execute and Attach return at once and leave
+// everything as it is: another process takes the attempt over. It has no deadline
+// of the caller's: Payload.Limits has the node's time-out, and the executor keeps
+// the time for the dispatch. A result with Settled says that the end is stored
+// already, or is somebody else's business; any other is stored by the caller if the
+// attempt is still its own. Events of a remote attempt do not go to the sink.
+type Remote interface {
+	Executor
+	// Attach goes on with an attempt that another process dispatched, or was about to.
+	// Its context may have ended already. payload loads what was dispatched, with the
+	// node's secrets; it is for an attempt that has to be dispatched again.
+	Attach(ctx context.Context, nodeRunID int64, attempt int, payload func(ctx context.Context) (Payload, error)) Result
 }
 
 // Success makes a succeeded result; output must be encodable as JSON.
