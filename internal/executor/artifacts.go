@@ -25,18 +25,18 @@ func CheckArtifacts(artifacts []Artifact) string {
 		return fmt.Sprintf("The node left %d artifacts; at most %d are kept. Pack them into one file.", len(artifacts), MaxArtifacts)
 	}
 	seen := make(map[string]bool, len(artifacts))
-	total := 0
+	var total int64
 	for _, a := range artifacts {
 		switch {
 		case !cleanName(a.Name):
-			return fmt.Sprintf("An artifact cannot be named %q: a name is a relative path of at most %d bytes of UTF-8 without control characters.", a.Name, MaxArtifactName)
+			return CheckArtifactName(a.Name)
 		case seen[a.Name]:
 			return fmt.Sprintf("There are two artifacts named %q.", a.Name)
-		case len(a.Data) > MaxArtifactBytes:
-			return tooLargeArtifact(a.Name, int64(len(a.Data)))
+		case a.length() < 0 || a.length() > MaxArtifactBytes:
+			return tooLargeArtifact(a.Name, a.length())
 		}
 		seen[a.Name] = true
-		total += len(a.Data)
+		total += a.length()
 	}
 	if total > MaxArtifactsBytes {
 		return fmt.Sprintf("The artifacts of the node have %d bytes together; at most %d are kept.", total, MaxArtifactsBytes)
@@ -46,6 +46,14 @@ func CheckArtifacts(artifacts []Artifact) string {
 
 func tooLargeArtifact(name string, size int64) string {
 	return fmt.Sprintf("The artifact %q has %d bytes; at most %d are kept.", name, size, MaxArtifactBytes)
+}
+
+// CheckArtifactName says what is wrong with the name of an artifact; "" if nothing is.
+func CheckArtifactName(name string) string {
+	if cleanName(name) {
+		return ""
+	}
+	return fmt.Sprintf("An artifact cannot be named %q: a name is a relative path of at most %d bytes of UTF-8 without control characters.", name, MaxArtifactName)
 }
 
 func cleanName(name string) bool {

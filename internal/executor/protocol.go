@@ -162,7 +162,10 @@ type Result struct {
 	Error        *ResultError    `json:"error,omitempty"`
 	Usage        *Usage          `json:"usage,omitempty"`
 	Artifacts    []Artifact      `json:"artifacts,omitempty"`
-	Settled      bool            `json:"-"` // the end of the attempt is stored already, or is for somebody else to store
+
+	// Settled says that the end of the attempt has been stored, or will be, by somebody
+	// else; see Remote.
+	Settled bool `json:"-"`
 }
 
 // ResultError says why an attempt did not succeed. Message is for users.
@@ -182,6 +185,18 @@ type Artifact struct {
 	Kind      string `json:"kind,omitempty"` // empty: a file
 	MediaType string `json:"media_type,omitempty"`
 	Data      []byte `json:"data,omitempty"`
+	// Of one that was sent ahead: SHA-256 of the content in hexadecimal, and its length.
+	// Data is empty then.
+	SHA256 string `json:"sha256,omitempty"`
+	Size   int64  `json:"size,omitempty"`
+}
+
+// length is the length of the content, wherever it is.
+func (a Artifact) length() int64 {
+	if a.SHA256 != "" {
+		return a.Size
+	}
+	return int64(len(a.Data))
 }
 
 // Codes of errors that the executors themselves report. Handlers add their own.

@@ -81,7 +81,21 @@ func (a *attempt) add(kind, stage, text string, at time.Time) {
 	for a.bytes > maxPending && !a.closed {
 		a.room.Wait()
 	}
-	if a.closed || text == "" {
+	if a.closed {
+		return
+	}
+	a.append(kind, stage, text, at)
+}
+
+// put is add for text that came in one piece, which the sender bounded.
+func (a *attempt) put(kind, stage, text string, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.append(kind, stage, text, at)
+}
+
+func (a *attempt) append(kind, stage, text string, at time.Time) {
+	if text == "" {
 		return
 	}
 	if kind == "delta" && a.firstToken == nil {

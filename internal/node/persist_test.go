@@ -30,6 +30,10 @@ func (*shaky) Finish(context.Context, int64, int32, run.Result, run.FinishOption
 	return nil, errAway
 }
 
+func (*shaky) DispatchedPayload(context.Context, int64, int32) ([]byte, error) { return nil, errAway }
+
+func (*shaky) LetGo(context.Context, run.Ref) error { return errAway }
+
 func (s *shaky) Prepare(context.Context, *run.Claim) (run.Work, *run.Failure, error) {
 	if s.prepared++; s.prepared%3 != 0 {
 		return run.Work{}, nil, errAway

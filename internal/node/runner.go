@@ -22,6 +22,8 @@ type Engine interface {
 	Claim(ctx context.Context, nodeRunID int64, worker uuid.UUID) (*run.Claim, error)
 	Prepare(ctx context.Context, claim *run.Claim) (run.Work, *run.Failure, error)
 	Finish(ctx context.Context, nodeRunID int64, attempt int32, res run.Result, o run.FinishOptions) (*run.Claim, error)
+	DispatchedPayload(ctx context.Context, nodeRunID int64, attempt int32) ([]byte, error)
+	LetGo(ctx context.Context, r run.Ref) error
 }
 
 // Models resolves the model that a node asks for, with the secrets that it needs
@@ -68,6 +70,7 @@ type Runner struct {
 type heldAttempt struct {
 	number int32
 	cancel context.CancelCauseFunc
+	remote bool // it outlives this process, which lets go of it when it stops
 }
 
 // maxChain bounds how many node runs one job may work in a row before it goes
@@ -92,6 +95,10 @@ func (r *Runner) Work(ctx context.Context, nodeRunID int64) {
 		return
 	}
 	for i := 0; claim != nil; i++ {
+		if claim.Executor == run.InPod {
+			r.remote(ctx, claim)
+			return // what follows has jobs
+		}
 		claim = r.attempt(ctx, claim, i < maxChain)
 	}
 }
@@ -115,7 +122,7 @@ func (r *Runner) attempt(ctx context.Context, claim *run.Claim, chain bool) *run
 	limited, stop := context.WithTimeoutCause(attempt, seconds, executor.ErrTimeout)
 	defer stop()
 
-	r.hold(claim, cancel)
+	r.hold(claim, heldAttempt{number: claim.Attempt, cancel: cancel})
 	defer r.release(claim)
 	began := r.o.Now()
 	res := r.execute(limited, a)
@@ -289,10 +296,15 @@ func (r *Runner) Cancel(nodeRunID int64) {
 }
 
 // Drain makes the runner take nothing more and waits for what it holds; when ctx
-// ends, that is given to other workers.
+// ends, that is given to other workers. What runs elsewhere is given to them at once.
 func (r *Runner) Drain(ctx context.Context) {
 	r.mu.Lock()
 	r.draining = true
+	for _, h := range r.held {
+		if h.remote {
+			h.cancel(executor.ErrLetGo)
+		}
+	}
 	idle := make(chan struct{})
 	if len(r.held) == 0 {
 		close(idle)
@@ -318,10 +330,13 @@ func (r *Runner) isDraining() bool {
 	return r.draining
 }
 
-func (r *Runner) hold(c *run.Claim, cancel context.CancelCauseFunc) {
+func (r *Runner) hold(c *run.Claim, h heldAttempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held[c.NodeRun.ID] = heldAttempt{number: c.Attempt, cancel: cancel}
+	r.held[c.NodeRun.ID] = h
+	if h.remote && r.draining {
+		h.cancel(executor.ErrLetGo)
+	}
 }
 
 func (r *Runner) release(c *run.Claim) {

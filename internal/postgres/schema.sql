@@ -52,6 +52,29 @@ table artifact
     CREATE INDEX artifact_project_id ON public.artifact USING btree (project_id)
     CREATE UNIQUE INDEX artifact_node_run_id_attempt_name_key ON public.artifact USING btree (node_run_id, attempt, name)
     CREATE UNIQUE INDEX artifact_pkey ON public.artifact USING btree (id)
+table attempt_pod_log
+    node_run_id bigint not null
+    number integer not null
+    seq integer not null
+    at timestamp with time zone not null default now()
+    text text not null
+    constraint attempt_pod_log_node_run_id_number_fkey FOREIGN KEY (node_run_id, number) REFERENCES node_attempt(node_run_id, number)
+    constraint attempt_pod_log_pkey PRIMARY KEY (node_run_id, number, seq)
+    CREATE UNIQUE INDEX attempt_pod_log_pkey ON public.attempt_pod_log USING btree (node_run_id, number, seq)
+table attempt_upload
+    node_run_id bigint not null
+    number integer not null
+    name text not null
+    media_type text not null
+    size bigint not null
+    blob bytea not null
+    constraint attempt_upload_blob_fkey FOREIGN KEY (blob) REFERENCES blob(sha256)
+    constraint attempt_upload_name_check CHECK ((name <> ''::text))
+    constraint attempt_upload_node_run_id_number_fkey FOREIGN KEY (node_run_id, number) REFERENCES node_attempt(node_run_id, number)
+    constraint attempt_upload_pkey PRIMARY KEY (node_run_id, number, name)
+    constraint attempt_upload_size_check CHECK ((size >= 0))
+    CREATE INDEX attempt_upload_blob ON public.attempt_upload USING btree (blob)
+    CREATE UNIQUE INDEX attempt_upload_pkey ON public.attempt_upload USING btree (node_run_id, number, name)
 table audit_event
     id bigint not null identity
     project_id bigint not null default 1
@@ -375,18 +398,35 @@ table node_attempt
     deadline_at timestamp with time zone not null
     cancel_requested_at timestamp with time zone
     finished_at timestamp with time zone
+    token_hash bytea
+    event_n bigint not null default 0
+    text_offset bigint not null default 0
+    pod_uid text
+    dispatched_at timestamp with time zone
+    submitted_at timestamp with time zone
+    confirmed_at timestamp with time zone
+    let_go_at timestamp with time zone
+    dispatch_note text
+    payload_blob bytea
     constraint node_attempt_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])) = (finished_at IS NOT NULL)))
     constraint node_attempt_dispatch_status_check CHECK ((dispatch_status = ANY (ARRAY['dispatch_pending'::text, 'dispatch_submitted'::text, 'dispatch_confirmed'::text, 'dispatch_failed'::text])))
     constraint node_attempt_node_run_id_fkey FOREIGN KEY (node_run_id) REFERENCES node_run(id)
     constraint node_attempt_node_run_id_number_key UNIQUE (node_run_id, number)
+    constraint node_attempt_payload_blob_fkey FOREIGN KEY (payload_blob) REFERENCES blob(sha256)
     constraint node_attempt_pkey PRIMARY KEY (id)
+    constraint node_attempt_started CHECK (((pod_uid IS NULL) = (confirmed_at IS NULL)))
     constraint node_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])))
+    constraint node_attempt_token_hash_check CHECK ((octet_length(token_hash) = 32))
     constraint node_attempt_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
     CREATE INDEX node_attempt_held ON public.node_attempt USING btree (worker_process_id) WHERE (finished_at IS NULL)
+    CREATE INDEX node_attempt_in_pod ON public.node_attempt USING btree (node_run_id) WHERE ((finished_at IS NULL) AND (executor = 'kubernetes'::text))
+    CREATE INDEX node_attempt_payload_blob ON public.node_attempt USING btree (payload_blob) WHERE (payload_blob IS NOT NULL)
     CREATE INDEX node_attempt_worker ON public.node_attempt USING btree (worker_process_id)
     CREATE UNIQUE INDEX node_attempt_node_run_id_number_key ON public.node_attempt USING btree (node_run_id, number)
     CREATE UNIQUE INDEX node_attempt_pkey ON public.node_attempt USING btree (id)
+    CREATE UNIQUE INDEX node_attempt_token_hash ON public.node_attempt USING btree (token_hash) WHERE (token_hash IS NOT NULL)
     CREATE TRIGGER node_attempt_final BEFORE UPDATE OF status ON public.node_attempt FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+    CREATE TRIGGER node_attempt_in_pod BEFORE UPDATE OF status ON public.node_attempt FOR EACH ROW WHEN (((old.executor = 'kubernetes'::text) AND (old.finished_at IS NULL) AND (new.status = 'lost'::text))) EXECUTE FUNCTION refuse_loss_of_attempt_in_pod()
 table node_run
     id bigint not null identity
     project_id bigint not null default 1

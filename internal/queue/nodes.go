@@ -47,15 +47,24 @@ func (n *Nodes) Recover(ctx context.Context) (int, error) {
 }
 
 // dueNodesSQL leaves out what has a job before it counts to the limit: many that
-// wait in line must not hide one whose job was lost.
+// wait in line must not hide one whose job was lost. Attempts in pods whose holder is
+// gone, or let go of them, need a job as well: it gives them a new holder.
 const dueNodesSQL = `
-SELECT 'node' AS kind, n.id, n.queue FROM node_run n
+SELECT kind, id, queue FROM (
+SELECT 'node' AS kind, n.id, n.queue, n.run_after FROM node_run n
 WHERE n.finished_at IS NULL AND n.status = 'queued' AND n.run_after < now() - interval '5 seconds'
   AND NOT EXISTS (SELECT FROM river_job j WHERE j.kind = 'node' AND ` + jobComes + ` AND ` + jobTarget + ` = n.id::text)
-ORDER BY n.run_after LIMIT $1`
+UNION ALL
+SELECT 'node', n.id, n.queue, n.run_after
+FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id JOIN worker_process w ON w.id = a.worker_process_id
+WHERE a.finished_at IS NULL AND a.executor = 'kubernetes'
+  AND (a.let_go_at IS NOT NULL OR w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM river_job j WHERE j.kind = 'node' AND ` + jobComes + ` AND ` + jobTarget + ` = n.id::text)
+) due ORDER BY run_after LIMIT $1`
 
 // Due lists the node runs that are due, but have no job that is going to happen:
-// it was lost with a dead worker, or came before the row's time.
+// it was lost with a dead worker, or came before the row's time; and those that run in
+// pods, and that no live worker holds.
 func (n *Nodes) Due(ctx context.Context) ([]Pointer, error) {
 	var due []Pointer
 	err := n.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {

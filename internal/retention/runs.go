@@ -63,6 +63,8 @@ func deleteRuns(ctx context.Context, tx *postgres.Tx, ids []int64, streams []str
 		`UPDATE node_run SET retry_of = NULL WHERE retry_of IN ` + nodes,
 		`UPDATE node_run SET reused_from = NULL WHERE reused_from IN ` + nodes,
 		`DELETE FROM artifact WHERE node_run_id IN ` + nodes,
+		`DELETE FROM attempt_upload WHERE node_run_id IN ` + nodes,
+		`DELETE FROM attempt_pod_log WHERE node_run_id IN ` + nodes,
 		`DELETE FROM node_attempt WHERE node_run_id IN ` + nodes,
 		`DELETE FROM node_run WHERE flowchart_run_id = ANY ($1)`,
 		`DELETE FROM flowchart_run WHERE id = ANY ($1)`,

@@ -56,6 +56,9 @@ func (c *Cleaner) streams(what, list string) func(ctx context.Context, age time.
 			if removed == int64(c.events) {
 				return nil // there may be more of these
 			}
+			if err := removePodLogs(ctx, tx, names); err != nil {
+				return err
+			}
 			_, err = tx.Exec(ctx, `UPDATE retention_progress SET finished_at = $2, id = $3 WHERE what = $1`, what, to.finishedAt, to.id)
 			return err
 		})
@@ -64,6 +67,16 @@ func (c *Cleaner) streams(what, list string) func(ctx context.Context, age time.
 		}
 		return removed, more, nil
 	}
+}
+
+// removePodLogs removes what pods wrote together with the text of their node runs.
+func removePodLogs(ctx context.Context, tx *postgres.Tx, names []string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM attempt_pod_log WHERE node_run_id = ANY (
+		SELECT substr(name, length('node_log:') + 1)::bigint FROM unnest($1::text[]) name WHERE name LIKE 'node\_log:%')`, names)
+	if err != nil {
+		return fmt.Errorf("remove pod logs: %w", err)
+	}
+	return nil
 }
 
 // goneDownloads lists streams of downloads that were deleted: $1 the age of their last

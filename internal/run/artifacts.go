@@ -25,11 +25,13 @@ type NewArtifact struct {
 	Kind      string // empty: KindFile
 	MediaType string // empty: application/octet-stream
 	Data      []byte
+	Stored    *Upload // set if the content is stored already; then Data is nil
 }
 
 type storedArtifact struct {
 	NewArtifact
 	hash blob.Hash
+	size int64
 }
 
 // storeArtifacts puts the content into blobs, before the transaction that refers
@@ -43,11 +45,15 @@ func (e *Engine) storeArtifacts(ctx context.Context, in []NewArtifact) ([]stored
 		if a.MediaType == "" {
 			a.MediaType = "application/octet-stream"
 		}
+		if a.Stored != nil {
+			out = append(out, storedArtifact{a, a.Stored.Blob, a.Stored.Size})
+			continue
+		}
 		hash, err := blob.Put(ctx, e.DB, a.Data)
 		if err != nil {
 			return nil, fmt.Errorf("store artifact %q: %w", a.Name, err)
 		}
-		out = append(out, storedArtifact{a, hash})
+		out = append(out, storedArtifact{a, hash, int64(len(a.Data))})
 	}
 	return out, nil
 }
@@ -57,7 +63,7 @@ func (c *change) keepArtifacts(ctx context.Context, n *NodeRun, artifacts []stor
 	for _, s := range artifacts {
 		a, err := c.e.q.InsertArtifact(ctx, c.tx, dbsqlc.InsertArtifactParams{
 			ProjectID: n.ProjectID, FlowchartRunID: n.FlowchartRunID, NodeRunID: n.ID, Attempt: n.Attempt,
-			Name: s.Name, Kind: s.Kind, MediaType: s.MediaType, Size: int64(len(s.Data)), Blob: s.hash,
+			Name: s.Name, Kind: s.Kind, MediaType: s.MediaType, Size: s.size, Blob: s.hash,
 		})
 		if err != nil {
 			return fmt.Errorf("store artifact %q of node run %d: %w", s.Name, n.ID, err)

@@ -13,8 +13,9 @@ import (
 )
 
 // Claim takes a queued node run for a worker: a new attempt, numbered and held
-// by it. It gives nil when there is nothing to do: the job was stale, its time
-// has not come, or it pointed at a control node, which is worked here.
+// by it; or it takes over an attempt in a pod that nobody holds any more. It gives
+// nil when there is nothing to do: the job was stale, its time has not come, or it
+// pointed at a control node, which is worked here.
 func (e *Engine) Claim(ctx context.Context, nodeRunID int64, worker uuid.UUID) (*Claim, error) {
 	var out *Claim
 	o := newOutputs()
@@ -30,11 +31,17 @@ func (e *Engine) Claim(ctx context.Context, nodeRunID int64, worker uuid.UUID) (
 
 func (e *Engine) claimOrContinue(ctx context.Context, tx *postgres.Tx, o *outputs, nodeRunID int64, worker uuid.UUID) (*Claim, error) {
 	n, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
-	if postgres.NotFound(err) || (err == nil && n.Status != Queued) {
+	if postgres.NotFound(err) {
 		return nil, nil //nolint:nilnil // nothing to do
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load node run %d: %w", nodeRunID, err)
+	}
+	if n.Status == Running || n.Status == Cancelling {
+		return e.adopt(ctx, tx, &n, worker)
+	}
+	if n.Status != Queued {
+		return nil, nil //nolint:nilnil // nothing to do
 	}
 	if isControl(flowchart.Kind(n.Kind)) {
 		return nil, e.continueControl(ctx, tx, o, &n)

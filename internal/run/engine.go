@@ -44,8 +44,11 @@ type Options struct {
 	// 0: 30 minutes.
 	DefaultTimeout time.Duration
 	Observer       Observer // nil: nobody
-	Now            func() time.Time
-	Logger         *slog.Logger
+	// Hint tells whoever holds an attempt in a pod that it has started or ended, fast and
+	// lossy; nil: nobody is told. It must not block.
+	Hint   func(nodeRunID int64, attempt int32)
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Engine moves runs. It is safe for concurrent use and keeps no run state.

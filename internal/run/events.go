@@ -186,3 +186,17 @@ func (e *Engine) announce(tx *postgres.Tx, n *NodeRun, a *Attempt, payload NodeP
 	}
 	return nil
 }
+
+// announceStage appends how the stages of an attempt in a pod stand.
+func (e *Engine) announceStage(tx *postgres.Tx, n *NodeRun, a *Attempt) error {
+	p := PayloadOf(n, "stage")
+	p.Stages = a.Stages
+	err := e.Log.Append(tx, event.Draft{
+		Stream: StreamOfNode(n), Type: "node:task:stage_updated", EntityKind: "task", EntityID: strconv.FormatInt(n.ID, 10),
+		Rooms: RoomsOfNode(n), RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: RuntimeOf(n, a, a.Executor), Payload: p,
+	})
+	if err != nil {
+		return fmt.Errorf("announce stage of node run %d: %w", n.ID, err)
+	}
+	return nil
+}

@@ -24,6 +24,12 @@ type FinishOptions struct {
 	// Before runs inside the transaction, after the fence has held; the caller
 	// appends what it still has buffered for the attempt.
 	Before func(ctx context.Context, tx *postgres.Tx) error
+	// Holder, if set, is the worker that must hold the attempt: one that another worker
+	// has taken over is superseded for it.
+	Holder *uuid.UUID
+	// Under runs inside the transaction, under the locks of the run, the node run and the
+	// attempt, before that ends. It may refuse the end, or fill in how the attempt went.
+	Under func(ctx context.Context, tx *postgres.Tx, n *NodeRun, a *Attempt, res *Result) error
 }
 
 // Finish commits how an attempt ended and everything that follows from it: node
@@ -63,7 +69,7 @@ func (e *Engine) finishOnce(ctx context.Context, nodeRunID int64, attempt int32,
 		return e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
 			next = nil
 			return e.onRun(ctx, tx, seen.FlowchartRunID, end.outputs, func(ctx context.Context, c *change) error {
-				if err := c.finish(ctx, nodeRunID, attempt, end, o.Before); err != nil {
+				if err := c.finish(ctx, nodeRunID, attempt, *end, o); err != nil {
 					return err
 				}
 				if o.Next == nil || len(c.fresh) == 0 || isControl(flowchart.Kind(c.fresh[0].Kind)) {
@@ -103,7 +109,7 @@ func (c *change) claimNext(ctx context.Context, worker uuid.UUID) (*Claim, error
 	return claim, nil
 }
 
-func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, end *ending, before func(context.Context, *postgres.Tx) error) error {
+func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, end ending, o FinishOptions) error {
 	n, err := c.e.q.LockNodeRun(ctx, c.tx, nodeRunID)
 	if err != nil {
 		return fmt.Errorf("lock node run %d: %w", nodeRunID, err)
@@ -111,12 +117,21 @@ func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, end
 	if n.Attempt != attempt || n.FinishedAt != nil {
 		return ErrSuperseded
 	}
+	if o.Under != nil {
+		a, err := c.e.q.LockAttempt(ctx, c.tx, dbsqlc.LockAttemptParams{NodeRunID: n.ID, Number: attempt})
+		if err != nil {
+			return fmt.Errorf("lock attempt %d of node run %d: %w", attempt, n.ID, err)
+		}
+		if err := o.Under(ctx, c.tx, &n, &a, &end.res); err != nil {
+			return err
+		}
+	}
 	res := end.res
-	if err := c.endAttempt(ctx, &n, res); err != nil {
+	if err := c.endAttempt(ctx, &n, res, o.Holder); err != nil {
 		return err
 	}
-	if before != nil {
-		if err := before(ctx, c.tx); err != nil {
+	if o.Before != nil {
+		if err := o.Before(ctx, c.tx); err != nil {
 			return err
 		}
 	}
@@ -128,10 +143,10 @@ func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, end
 		n.InputContext = res.InputContext
 	}
 	n.Usage = res.Usage
-	return c.settleNode(ctx, &n, end)
+	return c.settleNode(ctx, &n, &end)
 }
 
-func (c *change) endAttempt(ctx context.Context, n *NodeRun, res Result) error {
+func (c *change) endAttempt(ctx context.Context, n *NodeRun, res Result, holder *uuid.UUID) error {
 	failure, err := encodeFailure(res.Error)
 	if err != nil {
 		return err
@@ -146,13 +161,18 @@ func (c *change) endAttempt(ctx context.Context, n *NodeRun, res Result) error {
 	}
 	ended, err := c.e.q.FinishAttempt(ctx, c.tx, dbsqlc.FinishAttemptParams{
 		NodeRunID: n.ID, Number: n.Attempt, Status: res.Status, Error: failure, Usage: res.Usage, Stages: stages,
-		StartedAt: res.StartedAt, FirstTokenAt: res.FirstTokenAt, DispatchStatus: dispatch, ProviderDispatchID: res.ProviderDispatchID,
+		StartedAt: res.StartedAt, FirstTokenAt: res.FirstTokenAt, DispatchStatus: dispatch, ProviderDispatchID: res.ProviderDispatchID, Holder: holder,
 	})
 	if postgres.NotFound(err) {
 		return ErrSuperseded
 	}
 	if err != nil {
 		return fmt.Errorf("finish attempt %d of node run %d: %w", n.Attempt, n.ID, err)
+	}
+	if ended.Executor == InPod {
+		if err := c.endDispatch(ctx, n); err != nil {
+			return err
+		}
 	}
 	c.observeAttempt(n, EndedAttempt{
 		Number: n.Attempt, Status: res.Status, Error: res.Error, Usage: res.Usage, Worker: ended.WorkerProcessID, Executor: ended.Executor,

@@ -78,7 +78,13 @@ type Claim struct {
 	Attempt  int32
 	Worker   uuid.UUID
 	Executor string
+
+	Adopted    bool // an attempt in a pod that another worker had claimed
+	Dispatched bool // of an adopted one: it was dispatched, or is about to be, for all that is known
 }
+
+// Ref names the claimed attempt and its holder.
+func (c *Claim) Ref() Ref { return Ref{NodeRunID: c.NodeRun.ID, Attempt: c.Attempt, Worker: c.Worker} }
 
 // CodeHandedOver is the failure of an attempt whose worker stopped on purpose. It
 // is taken up by another one and not counted against the node.

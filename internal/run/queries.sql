@@ -129,9 +129,12 @@ RETURNING *;
 -- name: FinishAttempt :one
 UPDATE node_attempt
 SET status = @status, error = @error, usage = @usage, stages = @stages, started_at = coalesce(started_at, @started_at),
-    first_token_at = coalesce(first_token_at, @first_token_at), dispatch_status = @dispatch_status,
+    first_token_at = coalesce(first_token_at, @first_token_at),
+    dispatch_status = CASE WHEN executor <> 'kubernetes' THEN @dispatch_status WHEN confirmed_at IS NULL THEN 'dispatch_failed' ELSE 'dispatch_confirmed' END,
+    dispatch_uncertain = false, payload_blob = NULL, let_go_at = NULL,
     provider_dispatch_id = coalesce(sqlc.narg('provider_dispatch_id'), provider_dispatch_id), finished_at = now()
 WHERE node_run_id = @node_run_id AND number = @number AND finished_at IS NULL
+  AND (sqlc.narg('holder')::uuid IS NULL OR worker_process_id = sqlc.narg('holder'))
 RETURNING worker_process_id, executor, queued_at, claimed_at, started_at, first_token_at, finished_at;
 
 -- name: SaveNodeRun :exec
@@ -172,11 +175,11 @@ ORDER BY a.claimed_at, a.id;
 -- name: GetOpenAttempt :one
 SELECT * FROM node_attempt WHERE node_run_id = $1 AND finished_at IS NULL;
 
--- Attempts whose worker is gone: what the recovery sweep takes up.
+-- Attempts whose worker is gone: what the recovery sweep takes up. Those in pods go on without it and get a new holder.
 -- name: ListLostAttempts :many
 SELECT a.node_run_id, a.number, n.flowchart_run_id
 FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id JOIN worker_process w ON w.id = a.worker_process_id
-WHERE a.finished_at IS NULL AND (w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL)
+WHERE a.finished_at IS NULL AND a.executor <> 'kubernetes' AND (w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL)
 ORDER BY n.flowchart_run_id, a.node_run_id
 LIMIT @max_rows;
 
@@ -188,10 +191,10 @@ WHERE finished_at IS NULL AND deadline_at < now() AND status NOT IN ('cancelling
 SELECT node_run_id, number FROM node_attempt
 WHERE worker_process_id = $1 AND finished_at IS NULL AND cancel_requested_at IS NOT NULL;
 
--- Holders that did not confirm a cancel in time.
+-- Holders that did not confirm a cancel in time. A pod that has not confirmed may still run: its holder or the reconciler ends it.
 -- name: ListStuckCancels :many
 SELECT a.node_run_id, a.number, n.flowchart_run_id FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id
-WHERE a.finished_at IS NULL AND a.cancel_requested_at < now() - make_interval(secs => @grace_seconds::float8)
+WHERE a.finished_at IS NULL AND a.executor <> 'kubernetes' AND a.cancel_requested_at < now() - make_interval(secs => @grace_seconds::float8)
 ORDER BY n.flowchart_run_id, a.node_run_id LIMIT @max_rows;
 
 -- name: ListNodeRuns :many
@@ -260,3 +263,109 @@ ORDER BY u.id, a.attempt, a.name;
 SELECT f.name, coalesce(old.traceparent, '')::text AS retried_traceparent
 FROM flowchart_run r JOIN flowchart f ON f.id = r.flowchart_id LEFT JOIN flowchart_run old ON old.id = r.retry_of
 WHERE r.id = $1;
+
+-- Attempts in pods ---------------------------------------------------------------
+
+-- Gives an attempt in a pod whose holder is gone, or has let go, to a worker that lives.
+-- name: AdoptAttempt :one
+UPDATE node_attempt a SET worker_process_id = @worker_process_id, let_go_at = NULL
+WHERE a.node_run_id = @node_run_id AND a.finished_at IS NULL AND a.executor = 'kubernetes'
+  AND (a.let_go_at IS NOT NULL OR EXISTS (SELECT 1 FROM worker_process w
+       WHERE w.id = a.worker_process_id AND (w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL)))
+  AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = @worker_process_id AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
+RETURNING *;
+
+-- The fence of a holder: the attempt is open and this worker's.
+-- name: LockHeldAttempt :one
+SELECT * FROM node_attempt
+WHERE node_run_id = @node_run_id AND number = @number AND worker_process_id = @worker_process_id
+  AND finished_at IS NULL AND executor = 'kubernetes'
+FOR UPDATE;
+
+-- name: LockAttempt :one
+SELECT * FROM node_attempt WHERE node_run_id = @node_run_id AND number = @number FOR UPDATE;
+
+-- name: GetAttempt :one
+SELECT * FROM node_attempt WHERE node_run_id = @node_run_id AND number = @number;
+
+-- name: LetGoAttempt :execrows
+UPDATE node_attempt SET let_go_at = now()
+WHERE node_run_id = @node_run_id AND number = @number AND worker_process_id = @worker_process_id
+  AND finished_at IS NULL AND let_go_at IS NULL AND executor = 'kubernetes';
+
+-- A new token ends the one before it.
+-- name: BeginDispatch :one
+UPDATE node_attempt
+SET dispatch_status = 'dispatch_pending', provider_dispatch_id = @provider_dispatch_id, token_hash = @token_hash, payload_blob = @payload_blob,
+    dispatched_at = coalesce(dispatched_at, now()), submitted_at = NULL
+WHERE node_run_id = @node_run_id AND number = @number
+RETURNING *;
+
+-- name: SubmitDispatch :one
+UPDATE node_attempt SET dispatch_status = 'dispatch_submitted', submitted_at = coalesce(submitted_at, now())
+WHERE node_run_id = @node_run_id AND number = @number
+RETURNING *;
+
+-- name: SetDispatchUncertain :one
+UPDATE node_attempt SET dispatch_uncertain = @dispatch_uncertain
+WHERE node_run_id = @node_run_id AND number = @number
+RETURNING *;
+
+-- A pod may start: it is noted, and the node's own time begins.
+-- name: ConfirmDispatch :one
+UPDATE node_attempt
+SET dispatch_status = 'dispatch_confirmed', dispatch_uncertain = false, pod_uid = @pod_uid, confirmed_at = now(),
+    submitted_at = coalesce(submitted_at, now()), started_at = coalesce(started_at, now()), dispatch_note = NULL,
+    deadline_at = now() + make_interval(secs => @timeout_seconds::float8)
+WHERE node_run_id = @node_run_id AND number = @number
+RETURNING *;
+
+-- A sentence about the pod; how it ended is also told after the end.
+-- name: NoteDispatch :one
+UPDATE node_attempt SET dispatch_note = @dispatch_note
+WHERE node_run_id = @node_run_id AND number = @number AND worker_process_id = @worker_process_id AND executor = 'kubernetes'
+RETURNING *;
+
+-- What a pod reported: how far, and what became of the attempt's progress.
+-- name: SaveReport :exec
+UPDATE node_attempt
+SET event_n = @event_n, text_offset = @text_offset, stages = @stages, first_token_at = coalesce(first_token_at, @first_token_at)
+WHERE node_run_id = @node_run_id AND number = @number;
+
+-- name: FindAttemptByToken :one
+SELECT a.node_run_id, a.number, a.pod_uid, a.finished_at, a.payload_blob, n.flowchart_run_id
+FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id WHERE a.token_hash = @token_hash;
+
+-- name: GetDispatch :one
+SELECT sqlc.embed(a), n.timeout_seconds FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id
+WHERE a.node_run_id = @node_run_id AND a.number = @number AND a.executor = 'kubernetes';
+
+-- name: ListOpenDispatches :many
+SELECT sqlc.embed(a), n.timeout_seconds FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id
+WHERE a.finished_at IS NULL AND a.executor = 'kubernetes' ORDER BY a.node_run_id;
+
+-- name: SumUploads :one
+SELECT count(*)::int AS n, coalesce(sum(size), 0)::bigint AS bytes FROM attempt_upload
+WHERE node_run_id = @node_run_id AND number = @number AND name <> @name;
+
+-- name: SaveUpload :exec
+INSERT INTO attempt_upload (node_run_id, number, name, media_type, size, blob)
+VALUES (@node_run_id, @number, @name, @media_type, @size, @blob)
+ON CONFLICT (node_run_id, number, name) DO UPDATE SET media_type = excluded.media_type, size = excluded.size, blob = excluded.blob;
+
+-- name: ListUploads :many
+SELECT name, media_type, size, blob FROM attempt_upload WHERE node_run_id = @node_run_id AND number = @number;
+
+-- name: DeleteUploads :exec
+DELETE FROM attempt_upload WHERE node_run_id = @node_run_id AND number = @number;
+
+-- name: SumPodLog :one
+SELECT coalesce(max(seq), 0)::int AS seq, coalesce(sum(octet_length(text)), 0)::bigint AS bytes FROM attempt_pod_log
+WHERE node_run_id = @node_run_id AND number = @number;
+
+-- name: InsertPodLog :exec
+INSERT INTO attempt_pod_log (node_run_id, number, seq, text) VALUES (@node_run_id, @number, @seq, @text);
+
+-- name: ListPodLog :many
+SELECT seq, at, text FROM attempt_pod_log
+WHERE node_run_id = @node_run_id AND number = @number AND seq > @after ORDER BY seq LIMIT @max_rows;

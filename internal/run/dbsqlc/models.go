@@ -78,6 +78,16 @@ type NodeAttempt struct {
 	DeadlineAt         time.Time
 	CancelRequestedAt  *time.Time
 	FinishedAt         *time.Time
+	TokenHash          []byte
+	EventN             int64
+	TextOffset         int64
+	PodUid             *string
+	DispatchedAt       *time.Time
+	SubmittedAt        *time.Time
+	ConfirmedAt        *time.Time
+	LetGoAt            *time.Time
+	DispatchNote       *string
+	PayloadBlob        []byte
 }
 
 type NodeRun struct {

@@ -13,6 +13,120 @@ import (
 	"github.com/google/uuid"
 )
 
+const adoptAttempt = `-- name: AdoptAttempt :one
+
+UPDATE node_attempt a SET worker_process_id = $1, let_go_at = NULL
+WHERE a.node_run_id = $2 AND a.finished_at IS NULL AND a.executor = 'kubernetes'
+  AND (a.let_go_at IS NOT NULL OR EXISTS (SELECT 1 FROM worker_process w
+       WHERE w.id = a.worker_process_id AND (w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL)))
+  AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = $1 AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
+RETURNING id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob
+`
+
+type AdoptAttemptParams struct {
+	WorkerProcessID uuid.UUID
+	NodeRunID       int64
+}
+
+// Attempts in pods ---------------------------------------------------------------
+// Gives an attempt in a pod whose holder is gone, or has let go, to a worker that lives.
+func (q *Queries) AdoptAttempt(ctx context.Context, db DBTX, arg AdoptAttemptParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, adoptAttempt, arg.WorkerProcessID, arg.NodeRunID)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
+	)
+	return i, err
+}
+
+const beginDispatch = `-- name: BeginDispatch :one
+UPDATE node_attempt
+SET dispatch_status = 'dispatch_pending', provider_dispatch_id = $1, token_hash = $2, payload_blob = $3,
+    dispatched_at = coalesce(dispatched_at, now()), submitted_at = NULL
+WHERE node_run_id = $4 AND number = $5
+RETURNING id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob
+`
+
+type BeginDispatchParams struct {
+	ProviderDispatchID *string
+	TokenHash          []byte
+	PayloadBlob        []byte
+	NodeRunID          int64
+	Number             int32
+}
+
+// A new token ends the one before it.
+func (q *Queries) BeginDispatch(ctx context.Context, db DBTX, arg BeginDispatchParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, beginDispatch,
+		arg.ProviderDispatchID,
+		arg.TokenHash,
+		arg.PayloadBlob,
+		arg.NodeRunID,
+		arg.Number,
+	)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
+	)
+	return i, err
+}
+
 const cancelOrders = `-- name: CancelOrders :many
 SELECT node_run_id, number FROM node_attempt
 WHERE worker_process_id = $1 AND finished_at IS NULL AND cancel_requested_at IS NOT NULL
@@ -102,6 +216,65 @@ func (q *Queries) ClaimNodeRun(ctx context.Context, db DBTX, arg ClaimNodeRunPar
 		&i.FinishOrder,
 		&i.ReusedFrom,
 		&i.Traceparent,
+	)
+	return i, err
+}
+
+const confirmDispatch = `-- name: ConfirmDispatch :one
+UPDATE node_attempt
+SET dispatch_status = 'dispatch_confirmed', dispatch_uncertain = false, pod_uid = $1, confirmed_at = now(),
+    submitted_at = coalesce(submitted_at, now()), started_at = coalesce(started_at, now()), dispatch_note = NULL,
+    deadline_at = now() + make_interval(secs => $2::float8)
+WHERE node_run_id = $3 AND number = $4
+RETURNING id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob
+`
+
+type ConfirmDispatchParams struct {
+	PodUid         *string
+	TimeoutSeconds float64
+	NodeRunID      int64
+	Number         int32
+}
+
+// A pod may start: it is noted, and the node's own time begins.
+func (q *Queries) ConfirmDispatch(ctx context.Context, db DBTX, arg ConfirmDispatchParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, confirmDispatch,
+		arg.PodUid,
+		arg.TimeoutSeconds,
+		arg.NodeRunID,
+		arg.Number,
+	)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
 	)
 	return i, err
 }
@@ -219,12 +392,57 @@ func (q *Queries) CountExecutions(ctx context.Context, db DBTX, flowchartRunID *
 	return items, nil
 }
 
+const deleteUploads = `-- name: DeleteUploads :exec
+DELETE FROM attempt_upload WHERE node_run_id = $1 AND number = $2
+`
+
+type DeleteUploadsParams struct {
+	NodeRunID int64
+	Number    int32
+}
+
+func (q *Queries) DeleteUploads(ctx context.Context, db DBTX, arg DeleteUploadsParams) error {
+	_, err := db.Exec(ctx, deleteUploads, arg.NodeRunID, arg.Number)
+	return err
+}
+
+const findAttemptByToken = `-- name: FindAttemptByToken :one
+SELECT a.node_run_id, a.number, a.pod_uid, a.finished_at, a.payload_blob, n.flowchart_run_id
+FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id WHERE a.token_hash = $1
+`
+
+type FindAttemptByTokenRow struct {
+	NodeRunID      int64
+	Number         int32
+	PodUid         *string
+	FinishedAt     *time.Time
+	PayloadBlob    []byte
+	FlowchartRunID *int64
+}
+
+func (q *Queries) FindAttemptByToken(ctx context.Context, db DBTX, tokenHash []byte) (FindAttemptByTokenRow, error) {
+	row := db.QueryRow(ctx, findAttemptByToken, tokenHash)
+	var i FindAttemptByTokenRow
+	err := row.Scan(
+		&i.NodeRunID,
+		&i.Number,
+		&i.PodUid,
+		&i.FinishedAt,
+		&i.PayloadBlob,
+		&i.FlowchartRunID,
+	)
+	return i, err
+}
+
 const finishAttempt = `-- name: FinishAttempt :one
 UPDATE node_attempt
 SET status = $1, error = $2, usage = $3, stages = $4, started_at = coalesce(started_at, $5),
-    first_token_at = coalesce(first_token_at, $6), dispatch_status = $7,
+    first_token_at = coalesce(first_token_at, $6),
+    dispatch_status = CASE WHEN executor <> 'kubernetes' THEN $7 WHEN confirmed_at IS NULL THEN 'dispatch_failed' ELSE 'dispatch_confirmed' END,
+    dispatch_uncertain = false, payload_blob = NULL, let_go_at = NULL,
     provider_dispatch_id = coalesce($8, provider_dispatch_id), finished_at = now()
 WHERE node_run_id = $9 AND number = $10 AND finished_at IS NULL
+  AND ($11::uuid IS NULL OR worker_process_id = $11)
 RETURNING worker_process_id, executor, queued_at, claimed_at, started_at, first_token_at, finished_at
 `
 
@@ -239,6 +457,7 @@ type FinishAttemptParams struct {
 	ProviderDispatchID *string
 	NodeRunID          int64
 	Number             int32
+	Holder             *uuid.UUID
 }
 
 type FinishAttemptRow struct {
@@ -264,6 +483,7 @@ func (q *Queries) FinishAttempt(ctx context.Context, db DBTX, arg FinishAttemptP
 		arg.ProviderDispatchID,
 		arg.NodeRunID,
 		arg.Number,
+		arg.Holder,
 	)
 	var i FinishAttemptRow
 	err := row.Scan(
@@ -297,6 +517,52 @@ func (q *Queries) GetArtifact(ctx context.Context, db DBTX, id int64) (Artifact,
 		&i.Size,
 		&i.Blob,
 		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const getAttempt = `-- name: GetAttempt :one
+SELECT id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob FROM node_attempt WHERE node_run_id = $1 AND number = $2
+`
+
+type GetAttemptParams struct {
+	NodeRunID int64
+	Number    int32
+}
+
+func (q *Queries) GetAttempt(ctx context.Context, db DBTX, arg GetAttemptParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, getAttempt, arg.NodeRunID, arg.Number)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
 	)
 	return i, err
 }
@@ -340,6 +606,59 @@ func (q *Queries) GetCurrentVersion(ctx context.Context, db DBTX, id int64) (Get
 		&i.MaxParallelNodes,
 		&i.ProjectID,
 		&i.DeletedAt,
+	)
+	return i, err
+}
+
+const getDispatch = `-- name: GetDispatch :one
+SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, a.token_hash, a.event_n, a.text_offset, a.pod_uid, a.dispatched_at, a.submitted_at, a.confirmed_at, a.let_go_at, a.dispatch_note, a.payload_blob, n.timeout_seconds FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id
+WHERE a.node_run_id = $1 AND a.number = $2 AND a.executor = 'kubernetes'
+`
+
+type GetDispatchParams struct {
+	NodeRunID int64
+	Number    int32
+}
+
+type GetDispatchRow struct {
+	NodeAttempt    NodeAttempt
+	TimeoutSeconds float64
+}
+
+func (q *Queries) GetDispatch(ctx context.Context, db DBTX, arg GetDispatchParams) (GetDispatchRow, error) {
+	row := db.QueryRow(ctx, getDispatch, arg.NodeRunID, arg.Number)
+	var i GetDispatchRow
+	err := row.Scan(
+		&i.NodeAttempt.ID,
+		&i.NodeAttempt.NodeRunID,
+		&i.NodeAttempt.Number,
+		&i.NodeAttempt.WorkerProcessID,
+		&i.NodeAttempt.Status,
+		&i.NodeAttempt.Executor,
+		&i.NodeAttempt.ProviderDispatchID,
+		&i.NodeAttempt.DispatchStatus,
+		&i.NodeAttempt.DispatchUncertain,
+		&i.NodeAttempt.Stages,
+		&i.NodeAttempt.Error,
+		&i.NodeAttempt.Usage,
+		&i.NodeAttempt.QueuedAt,
+		&i.NodeAttempt.ClaimedAt,
+		&i.NodeAttempt.StartedAt,
+		&i.NodeAttempt.FirstTokenAt,
+		&i.NodeAttempt.DeadlineAt,
+		&i.NodeAttempt.CancelRequestedAt,
+		&i.NodeAttempt.FinishedAt,
+		&i.NodeAttempt.TokenHash,
+		&i.NodeAttempt.EventN,
+		&i.NodeAttempt.TextOffset,
+		&i.NodeAttempt.PodUid,
+		&i.NodeAttempt.DispatchedAt,
+		&i.NodeAttempt.SubmittedAt,
+		&i.NodeAttempt.ConfirmedAt,
+		&i.NodeAttempt.LetGoAt,
+		&i.NodeAttempt.DispatchNote,
+		&i.NodeAttempt.PayloadBlob,
+		&i.TimeoutSeconds,
 	)
 	return i, err
 }
@@ -425,7 +744,7 @@ func (q *Queries) GetNodeRunToEnd(ctx context.Context, db DBTX, id int64) (GetNo
 }
 
 const getOpenAttempt = `-- name: GetOpenAttempt :one
-SELECT id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at FROM node_attempt WHERE node_run_id = $1 AND finished_at IS NULL
+SELECT id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob FROM node_attempt WHERE node_run_id = $1 AND finished_at IS NULL
 `
 
 func (q *Queries) GetOpenAttempt(ctx context.Context, db DBTX, nodeRunID int64) (NodeAttempt, error) {
@@ -451,6 +770,16 @@ func (q *Queries) GetOpenAttempt(ctx context.Context, db DBTX, nodeRunID int64) 
 		&i.DeadlineAt,
 		&i.CancelRequestedAt,
 		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
 	)
 	return i, err
 }
@@ -648,7 +977,7 @@ func (q *Queries) InsertArtifact(ctx context.Context, db DBTX, arg InsertArtifac
 const insertAttempt = `-- name: InsertAttempt :one
 INSERT INTO node_attempt (node_run_id, number, worker_process_id, status, executor, queued_at, deadline_at)
 VALUES ($1, $2, $3, 'running', $4, $5, now() + make_interval(secs => $6::float8))
-RETURNING id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at
+RETURNING id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob
 `
 
 type InsertAttemptParams struct {
@@ -690,6 +1019,16 @@ func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptP
 		&i.DeadlineAt,
 		&i.CancelRequestedAt,
 		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
 	)
 	return i, err
 }
@@ -803,6 +1142,27 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		&i.Traceparent,
 	)
 	return i, err
+}
+
+const insertPodLog = `-- name: InsertPodLog :exec
+INSERT INTO attempt_pod_log (node_run_id, number, seq, text) VALUES ($1, $2, $3, $4)
+`
+
+type InsertPodLogParams struct {
+	NodeRunID int64
+	Number    int32
+	Seq       int32
+	Text      string
+}
+
+func (q *Queries) InsertPodLog(ctx context.Context, db DBTX, arg InsertPodLogParams) error {
+	_, err := db.Exec(ctx, insertPodLog,
+		arg.NodeRunID,
+		arg.Number,
+		arg.Seq,
+		arg.Text,
+	)
+	return err
 }
 
 const insertRun = `-- name: InsertRun :one
@@ -933,6 +1293,26 @@ func (q *Queries) LatestOutputs(ctx context.Context, db DBTX, arg LatestOutputsP
 	return items, nil
 }
 
+const letGoAttempt = `-- name: LetGoAttempt :execrows
+UPDATE node_attempt SET let_go_at = now()
+WHERE node_run_id = $1 AND number = $2 AND worker_process_id = $3
+  AND finished_at IS NULL AND let_go_at IS NULL AND executor = 'kubernetes'
+`
+
+type LetGoAttemptParams struct {
+	NodeRunID       int64
+	Number          int32
+	WorkerProcessID uuid.UUID
+}
+
+func (q *Queries) LetGoAttempt(ctx context.Context, db DBTX, arg LetGoAttemptParams) (int64, error) {
+	result, err := db.Exec(ctx, letGoAttempt, arg.NodeRunID, arg.Number, arg.WorkerProcessID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const listArtifacts = `-- name: ListArtifacts :many
 SELECT id, project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob, created_at FROM artifact WHERE node_run_id = $1 ORDER BY attempt, name
 `
@@ -970,7 +1350,7 @@ func (q *Queries) ListArtifacts(ctx context.Context, db DBTX, nodeRunID int64) (
 }
 
 const listAttempts = `-- name: ListAttempts :many
-SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, w.hostname, w.pid, w.version AS worker_version, w.started_at AS worker_started_at, w.stopped_at, w.tombstone_at
+SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, a.token_hash, a.event_n, a.text_offset, a.pod_uid, a.dispatched_at, a.submitted_at, a.confirmed_at, a.let_go_at, a.dispatch_note, a.payload_blob, w.hostname, w.pid, w.version AS worker_version, w.started_at AS worker_started_at, w.stopped_at, w.tombstone_at
 FROM node_attempt a JOIN worker_process w ON w.id = a.worker_process_id
 WHERE a.node_run_id = $1 ORDER BY a.number
 `
@@ -1014,6 +1394,16 @@ func (q *Queries) ListAttempts(ctx context.Context, db DBTX, nodeRunID int64) ([
 			&i.NodeAttempt.DeadlineAt,
 			&i.NodeAttempt.CancelRequestedAt,
 			&i.NodeAttempt.FinishedAt,
+			&i.NodeAttempt.TokenHash,
+			&i.NodeAttempt.EventN,
+			&i.NodeAttempt.TextOffset,
+			&i.NodeAttempt.PodUid,
+			&i.NodeAttempt.DispatchedAt,
+			&i.NodeAttempt.SubmittedAt,
+			&i.NodeAttempt.ConfirmedAt,
+			&i.NodeAttempt.LetGoAt,
+			&i.NodeAttempt.DispatchNote,
+			&i.NodeAttempt.PayloadBlob,
 			&i.Hostname,
 			&i.Pid,
 			&i.WorkerVersion,
@@ -1032,7 +1422,7 @@ func (q *Queries) ListAttempts(ctx context.Context, db DBTX, nodeRunID int64) ([
 }
 
 const listAttemptsOfRun = `-- name: ListAttemptsOfRun :many
-SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, n.flowchart_node_id, n.title, n.kind, n.execution_index, w.hostname, w.pid
+SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, a.token_hash, a.event_n, a.text_offset, a.pod_uid, a.dispatched_at, a.submitted_at, a.confirmed_at, a.let_go_at, a.dispatch_note, a.payload_blob, n.flowchart_node_id, n.title, n.kind, n.execution_index, w.hostname, w.pid
 FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id JOIN worker_process w ON w.id = a.worker_process_id
 WHERE n.flowchart_run_id = $1
 ORDER BY a.claimed_at, a.id
@@ -1077,6 +1467,16 @@ func (q *Queries) ListAttemptsOfRun(ctx context.Context, db DBTX, flowchartRunID
 			&i.NodeAttempt.DeadlineAt,
 			&i.NodeAttempt.CancelRequestedAt,
 			&i.NodeAttempt.FinishedAt,
+			&i.NodeAttempt.TokenHash,
+			&i.NodeAttempt.EventN,
+			&i.NodeAttempt.TextOffset,
+			&i.NodeAttempt.PodUid,
+			&i.NodeAttempt.DispatchedAt,
+			&i.NodeAttempt.SubmittedAt,
+			&i.NodeAttempt.ConfirmedAt,
+			&i.NodeAttempt.LetGoAt,
+			&i.NodeAttempt.DispatchNote,
+			&i.NodeAttempt.PayloadBlob,
 			&i.FlowchartNodeID,
 			&i.Title,
 			&i.Kind,
@@ -1233,7 +1633,7 @@ func (q *Queries) ListHistory(ctx context.Context, db DBTX, arg ListHistoryParam
 const listLostAttempts = `-- name: ListLostAttempts :many
 SELECT a.node_run_id, a.number, n.flowchart_run_id
 FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id JOIN worker_process w ON w.id = a.worker_process_id
-WHERE a.finished_at IS NULL AND (w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL)
+WHERE a.finished_at IS NULL AND a.executor <> 'kubernetes' AND (w.tombstone_at IS NOT NULL OR w.stopped_at IS NOT NULL)
 ORDER BY n.flowchart_run_id, a.node_run_id
 LIMIT $1
 `
@@ -1244,7 +1644,7 @@ type ListLostAttemptsRow struct {
 	FlowchartRunID *int64
 }
 
-// Attempts whose worker is gone: what the recovery sweep takes up.
+// Attempts whose worker is gone: what the recovery sweep takes up. Those in pods go on without it and get a new holder.
 func (q *Queries) ListLostAttempts(ctx context.Context, db DBTX, maxRows int32) ([]ListLostAttemptsRow, error) {
 	rows, err := db.Query(ctx, listLostAttempts, maxRows)
 	if err != nil {
@@ -1416,6 +1816,67 @@ func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID
 	return items, nil
 }
 
+const listOpenDispatches = `-- name: ListOpenDispatches :many
+SELECT a.id, a.node_run_id, a.number, a.worker_process_id, a.status, a.executor, a.provider_dispatch_id, a.dispatch_status, a.dispatch_uncertain, a.stages, a.error, a.usage, a.queued_at, a.claimed_at, a.started_at, a.first_token_at, a.deadline_at, a.cancel_requested_at, a.finished_at, a.token_hash, a.event_n, a.text_offset, a.pod_uid, a.dispatched_at, a.submitted_at, a.confirmed_at, a.let_go_at, a.dispatch_note, a.payload_blob, n.timeout_seconds FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id
+WHERE a.finished_at IS NULL AND a.executor = 'kubernetes' ORDER BY a.node_run_id
+`
+
+type ListOpenDispatchesRow struct {
+	NodeAttempt    NodeAttempt
+	TimeoutSeconds float64
+}
+
+func (q *Queries) ListOpenDispatches(ctx context.Context, db DBTX) ([]ListOpenDispatchesRow, error) {
+	rows, err := db.Query(ctx, listOpenDispatches)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListOpenDispatchesRow
+	for rows.Next() {
+		var i ListOpenDispatchesRow
+		if err := rows.Scan(
+			&i.NodeAttempt.ID,
+			&i.NodeAttempt.NodeRunID,
+			&i.NodeAttempt.Number,
+			&i.NodeAttempt.WorkerProcessID,
+			&i.NodeAttempt.Status,
+			&i.NodeAttempt.Executor,
+			&i.NodeAttempt.ProviderDispatchID,
+			&i.NodeAttempt.DispatchStatus,
+			&i.NodeAttempt.DispatchUncertain,
+			&i.NodeAttempt.Stages,
+			&i.NodeAttempt.Error,
+			&i.NodeAttempt.Usage,
+			&i.NodeAttempt.QueuedAt,
+			&i.NodeAttempt.ClaimedAt,
+			&i.NodeAttempt.StartedAt,
+			&i.NodeAttempt.FirstTokenAt,
+			&i.NodeAttempt.DeadlineAt,
+			&i.NodeAttempt.CancelRequestedAt,
+			&i.NodeAttempt.FinishedAt,
+			&i.NodeAttempt.TokenHash,
+			&i.NodeAttempt.EventN,
+			&i.NodeAttempt.TextOffset,
+			&i.NodeAttempt.PodUid,
+			&i.NodeAttempt.DispatchedAt,
+			&i.NodeAttempt.SubmittedAt,
+			&i.NodeAttempt.ConfirmedAt,
+			&i.NodeAttempt.LetGoAt,
+			&i.NodeAttempt.DispatchNote,
+			&i.NodeAttempt.PayloadBlob,
+			&i.TimeoutSeconds,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listOverdueRuns = `-- name: ListOverdueRuns :many
 SELECT id FROM flowchart_run
 WHERE finished_at IS NULL AND deadline_at < now() AND status NOT IN ('cancelling', 'paused') ORDER BY id LIMIT $1
@@ -1434,6 +1895,49 @@ func (q *Queries) ListOverdueRuns(ctx context.Context, db DBTX, maxRows int32) (
 			return nil, err
 		}
 		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listPodLog = `-- name: ListPodLog :many
+SELECT seq, at, text FROM attempt_pod_log
+WHERE node_run_id = $1 AND number = $2 AND seq > $3 ORDER BY seq LIMIT $4
+`
+
+type ListPodLogParams struct {
+	NodeRunID int64
+	Number    int32
+	After     int32
+	MaxRows   int32
+}
+
+type ListPodLogRow struct {
+	Seq  int32
+	At   time.Time
+	Text string
+}
+
+func (q *Queries) ListPodLog(ctx context.Context, db DBTX, arg ListPodLogParams) ([]ListPodLogRow, error) {
+	rows, err := db.Query(ctx, listPodLog,
+		arg.NodeRunID,
+		arg.Number,
+		arg.After,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListPodLogRow
+	for rows.Next() {
+		var i ListPodLogRow
+		if err := rows.Scan(&i.Seq, &i.At, &i.Text); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -1552,7 +2056,7 @@ func (q *Queries) ListRuns(ctx context.Context, db DBTX, arg ListRunsParams) ([]
 
 const listStuckCancels = `-- name: ListStuckCancels :many
 SELECT a.node_run_id, a.number, n.flowchart_run_id FROM node_attempt a JOIN node_run n ON n.id = a.node_run_id
-WHERE a.finished_at IS NULL AND a.cancel_requested_at < now() - make_interval(secs => $1::float8)
+WHERE a.finished_at IS NULL AND a.executor <> 'kubernetes' AND a.cancel_requested_at < now() - make_interval(secs => $1::float8)
 ORDER BY n.flowchart_run_id, a.node_run_id LIMIT $2
 `
 
@@ -1567,7 +2071,7 @@ type ListStuckCancelsRow struct {
 	FlowchartRunID *int64
 }
 
-// Holders that did not confirm a cancel in time.
+// Holders that did not confirm a cancel in time. A pod that has not confirmed may still run: its holder or the reconciler ends it.
 func (q *Queries) ListStuckCancels(ctx context.Context, db DBTX, arg ListStuckCancelsParams) ([]ListStuckCancelsRow, error) {
 	rows, err := db.Query(ctx, listStuckCancels, arg.GraceSeconds, arg.MaxRows)
 	if err != nil {
@@ -1586,6 +2090,144 @@ func (q *Queries) ListStuckCancels(ctx context.Context, db DBTX, arg ListStuckCa
 		return nil, err
 	}
 	return items, nil
+}
+
+const listUploads = `-- name: ListUploads :many
+SELECT name, media_type, size, blob FROM attempt_upload WHERE node_run_id = $1 AND number = $2
+`
+
+type ListUploadsParams struct {
+	NodeRunID int64
+	Number    int32
+}
+
+type ListUploadsRow struct {
+	Name      string
+	MediaType string
+	Size      int64
+	Blob      []byte
+}
+
+func (q *Queries) ListUploads(ctx context.Context, db DBTX, arg ListUploadsParams) ([]ListUploadsRow, error) {
+	rows, err := db.Query(ctx, listUploads, arg.NodeRunID, arg.Number)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListUploadsRow
+	for rows.Next() {
+		var i ListUploadsRow
+		if err := rows.Scan(
+			&i.Name,
+			&i.MediaType,
+			&i.Size,
+			&i.Blob,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockAttempt = `-- name: LockAttempt :one
+SELECT id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob FROM node_attempt WHERE node_run_id = $1 AND number = $2 FOR UPDATE
+`
+
+type LockAttemptParams struct {
+	NodeRunID int64
+	Number    int32
+}
+
+func (q *Queries) LockAttempt(ctx context.Context, db DBTX, arg LockAttemptParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, lockAttempt, arg.NodeRunID, arg.Number)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
+	)
+	return i, err
+}
+
+const lockHeldAttempt = `-- name: LockHeldAttempt :one
+SELECT id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob FROM node_attempt
+WHERE node_run_id = $1 AND number = $2 AND worker_process_id = $3
+  AND finished_at IS NULL AND executor = 'kubernetes'
+FOR UPDATE
+`
+
+type LockHeldAttemptParams struct {
+	NodeRunID       int64
+	Number          int32
+	WorkerProcessID uuid.UUID
+}
+
+// The fence of a holder: the attempt is open and this worker's.
+func (q *Queries) LockHeldAttempt(ctx context.Context, db DBTX, arg LockHeldAttemptParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, lockHeldAttempt, arg.NodeRunID, arg.Number, arg.WorkerProcessID)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
+	)
+	return i, err
 }
 
 const lockLiveNodeRuns = `-- name: LockLiveNodeRuns :many
@@ -1793,6 +2435,62 @@ func (q *Queries) MarkRunStarted(ctx context.Context, db DBTX, id int64) (int64,
 	return result.RowsAffected(), nil
 }
 
+const noteDispatch = `-- name: NoteDispatch :one
+UPDATE node_attempt SET dispatch_note = $1
+WHERE node_run_id = $2 AND number = $3 AND worker_process_id = $4 AND executor = 'kubernetes'
+RETURNING id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob
+`
+
+type NoteDispatchParams struct {
+	DispatchNote    *string
+	NodeRunID       int64
+	Number          int32
+	WorkerProcessID uuid.UUID
+}
+
+// A sentence about the pod; how it ended is also told after the end.
+func (q *Queries) NoteDispatch(ctx context.Context, db DBTX, arg NoteDispatchParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, noteDispatch,
+		arg.DispatchNote,
+		arg.NodeRunID,
+		arg.Number,
+		arg.WorkerProcessID,
+	)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
+	)
+	return i, err
+}
+
 const outputsOf = `-- name: OutputsOf :many
 SELECT id, output_state, output_blob, output_bytes FROM node_run WHERE id = ANY ($1::bigint[])
 `
@@ -1925,6 +2623,34 @@ func (q *Queries) SaveProgress(ctx context.Context, db DBTX, arg SaveProgressPar
 	return result.RowsAffected(), nil
 }
 
+const saveReport = `-- name: SaveReport :exec
+UPDATE node_attempt
+SET event_n = $1, text_offset = $2, stages = $3, first_token_at = coalesce(first_token_at, $4)
+WHERE node_run_id = $5 AND number = $6
+`
+
+type SaveReportParams struct {
+	EventN       int64
+	TextOffset   int64
+	Stages       json.RawMessage
+	FirstTokenAt *time.Time
+	NodeRunID    int64
+	Number       int32
+}
+
+// What a pod reported: how far, and what became of the attempt's progress.
+func (q *Queries) SaveReport(ctx context.Context, db DBTX, arg SaveReportParams) error {
+	_, err := db.Exec(ctx, saveReport,
+		arg.EventN,
+		arg.TextOffset,
+		arg.Stages,
+		arg.FirstTokenAt,
+		arg.NodeRunID,
+		arg.Number,
+	)
+	return err
+}
+
 const saveRun = `-- name: SaveRun :exec
 UPDATE flowchart_run
 SET status = $1, output = $2, output_blob = $3, output_bytes = $4, error = $5, marking = $6, node_executions = $7,
@@ -1992,6 +2718,175 @@ func (q *Queries) SaveStage(ctx context.Context, db DBTX, arg SaveStageParams) (
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const saveUpload = `-- name: SaveUpload :exec
+INSERT INTO attempt_upload (node_run_id, number, name, media_type, size, blob)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (node_run_id, number, name) DO UPDATE SET media_type = excluded.media_type, size = excluded.size, blob = excluded.blob
+`
+
+type SaveUploadParams struct {
+	NodeRunID int64
+	Number    int32
+	Name      string
+	MediaType string
+	Size      int64
+	Blob      []byte
+}
+
+func (q *Queries) SaveUpload(ctx context.Context, db DBTX, arg SaveUploadParams) error {
+	_, err := db.Exec(ctx, saveUpload,
+		arg.NodeRunID,
+		arg.Number,
+		arg.Name,
+		arg.MediaType,
+		arg.Size,
+		arg.Blob,
+	)
+	return err
+}
+
+const setDispatchUncertain = `-- name: SetDispatchUncertain :one
+UPDATE node_attempt SET dispatch_uncertain = $1
+WHERE node_run_id = $2 AND number = $3
+RETURNING id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob
+`
+
+type SetDispatchUncertainParams struct {
+	DispatchUncertain bool
+	NodeRunID         int64
+	Number            int32
+}
+
+func (q *Queries) SetDispatchUncertain(ctx context.Context, db DBTX, arg SetDispatchUncertainParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, setDispatchUncertain, arg.DispatchUncertain, arg.NodeRunID, arg.Number)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
+	)
+	return i, err
+}
+
+const submitDispatch = `-- name: SubmitDispatch :one
+UPDATE node_attempt SET dispatch_status = 'dispatch_submitted', submitted_at = coalesce(submitted_at, now())
+WHERE node_run_id = $1 AND number = $2
+RETURNING id, node_run_id, number, worker_process_id, status, executor, provider_dispatch_id, dispatch_status, dispatch_uncertain, stages, error, usage, queued_at, claimed_at, started_at, first_token_at, deadline_at, cancel_requested_at, finished_at, token_hash, event_n, text_offset, pod_uid, dispatched_at, submitted_at, confirmed_at, let_go_at, dispatch_note, payload_blob
+`
+
+type SubmitDispatchParams struct {
+	NodeRunID int64
+	Number    int32
+}
+
+func (q *Queries) SubmitDispatch(ctx context.Context, db DBTX, arg SubmitDispatchParams) (NodeAttempt, error) {
+	row := db.QueryRow(ctx, submitDispatch, arg.NodeRunID, arg.Number)
+	var i NodeAttempt
+	err := row.Scan(
+		&i.ID,
+		&i.NodeRunID,
+		&i.Number,
+		&i.WorkerProcessID,
+		&i.Status,
+		&i.Executor,
+		&i.ProviderDispatchID,
+		&i.DispatchStatus,
+		&i.DispatchUncertain,
+		&i.Stages,
+		&i.Error,
+		&i.Usage,
+		&i.QueuedAt,
+		&i.ClaimedAt,
+		&i.StartedAt,
+		&i.FirstTokenAt,
+		&i.DeadlineAt,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.TokenHash,
+		&i.EventN,
+		&i.TextOffset,
+		&i.PodUid,
+		&i.DispatchedAt,
+		&i.SubmittedAt,
+		&i.ConfirmedAt,
+		&i.LetGoAt,
+		&i.DispatchNote,
+		&i.PayloadBlob,
+	)
+	return i, err
+}
+
+const sumPodLog = `-- name: SumPodLog :one
+SELECT coalesce(max(seq), 0)::int AS seq, coalesce(sum(octet_length(text)), 0)::bigint AS bytes FROM attempt_pod_log
+WHERE node_run_id = $1 AND number = $2
+`
+
+type SumPodLogParams struct {
+	NodeRunID int64
+	Number    int32
+}
+
+type SumPodLogRow struct {
+	Seq   int32
+	Bytes int64
+}
+
+func (q *Queries) SumPodLog(ctx context.Context, db DBTX, arg SumPodLogParams) (SumPodLogRow, error) {
+	row := db.QueryRow(ctx, sumPodLog, arg.NodeRunID, arg.Number)
+	var i SumPodLogRow
+	err := row.Scan(&i.Seq, &i.Bytes)
+	return i, err
+}
+
+const sumUploads = `-- name: SumUploads :one
+SELECT count(*)::int AS n, coalesce(sum(size), 0)::bigint AS bytes FROM attempt_upload
+WHERE node_run_id = $1 AND number = $2 AND name <> $3
+`
+
+type SumUploadsParams struct {
+	NodeRunID int64
+	Number    int32
+	Name      string
+}
+
+type SumUploadsRow struct {
+	N     int32
+	Bytes int64
+}
+
+func (q *Queries) SumUploads(ctx context.Context, db DBTX, arg SumUploadsParams) (SumUploadsRow, error) {
+	row := db.QueryRow(ctx, sumUploads, arg.NodeRunID, arg.Number, arg.Name)
+	var i SumUploadsRow
+	err := row.Scan(&i.N, &i.Bytes)
+	return i, err
 }
 
 const takeNodeRunIDs = `-- name: TakeNodeRunIDs :many
