@@ -38,6 +38,7 @@ func (s *studio) measure(m *telemetry.Metrics) {
 			return map[string]uint64{"exported": t.Exported, "overflow": t.Overflow + s.observer.dropped.Load(), "failed": t.Failed}
 		})
 	if s.worker != nil {
+		s.worker.pods.measure(m)
 		m.Counter("llmctl_workers_buried_total", "Workers that this process declared dead.", func() float64 { return float64(s.worker.sweeper.Buried()) })
 	}
 	if s.realtime != nil {

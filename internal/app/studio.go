@@ -55,26 +55,27 @@ type studioOptions struct {
 // studio is what a process has of the Studio.
 type studio struct {
 	studioOptions
-	events     *event.Log
-	auth       *auth.Service
-	flowcharts *store.Store
-	catalog    *catalog.Catalog
-	providers  *providers
-	downloads  *download.Service
-	engine     *run.Engine
-	queue      *queue.Client
-	meter      *queue.Meter
-	board      *queue.Board
-	console    *riverConsole // nil: this process serves nothing
-	worker     *workSide     // nil: this process works nothing
-	schedules  *schedule.Store
-	beat       *beatSide     // nil: this process schedules nothing
-	realtime   *realtimeSide // nil: this process serves nothing
-	foreign    *foreign      // nil: no foreign servers are talked with
-	handler    http.Handler  // likewise
-	metrics    *telemetry.Metrics
-	tracer     *tracing.Tracer // nil: no traces
-	observer   *observer
+	events       *event.Log
+	auth         *auth.Service
+	flowcharts   *store.Store
+	catalog      *catalog.Catalog
+	providers    *providers
+	downloads    *download.Service
+	engine       *run.Engine
+	queue        *queue.Client
+	meter        *queue.Meter
+	board        *queue.Board
+	console      *riverConsole // nil: this process serves nothing
+	worker       *workSide     // nil: this process works nothing
+	nodeSettings *nodeSettings
+	schedules    *schedule.Store
+	beat         *beatSide     // nil: this process schedules nothing
+	realtime     *realtimeSide // nil: this process serves nothing
+	foreign      *foreign      // nil: no foreign servers are talked with
+	handler      http.Handler  // likewise
+	metrics      *telemetry.Metrics
+	tracer       *tracing.Tracer // nil: no traces
+	observer     *observer
 }
 
 // revokedTopic tells the other processes that somebody has lost a right.
@@ -111,9 +112,10 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		return nil, err
 	}
 	jobs := &lateJobs{}
+	s.nodeSettings = newNodeSettings(s)
 	s.engine = run.NewEngine(run.Options{
-		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
-		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Observer: s.observer, Now: s.now, Logger: s.log,
+		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: s.nodeSettings.executorFor,
+		Timeout: s.nodeSettings.timeout, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.meter = queue.NewMeter(s.db, s.log, s.now)
 	s.observer.names = s.engine.TraceNames
@@ -171,7 +173,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	if s.access != nil {
 		out = append(out, s.access) // ends last, when no request is left
 	}
-	out = append(out, s.bus, s.meter)
+	out = append(out, s.bus, s.meter, nodeSettingsLoop{s})
 	if s.foreign != nil {
 		out = append(out, s.foreign)
 	}
@@ -186,7 +188,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 		out = append(out, s.console)
 	}
 	if s.worker != nil {
-		out = append(out, s.queue, s.worker.sweeper)
+		out = append(out, s.worker.pods, s.queue, s.worker.sweeper)
 		if s.worker.cleanup != nil {
 			out = append(out, s.worker.cleanup)
 		}

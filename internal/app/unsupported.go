@@ -21,7 +21,6 @@ func refuseWithoutEffect(cfg *config.Config, role string) error {
 		refuse(len(bind) != 1 || strings.HasPrefix(bind[0], "unix:"), "GUNICORN_BIND", "names "+bind.String()+"; llmctl up serves on one host:port")
 		refuse(cfg.Server.Certfile != "", "GUNICORN_CERTFILE", "is set; llmctl up serves plain HTTP, put a proxy in front or use llmctl serve")
 	}
-	refuse(cfg.Executor.Provider == "kubernetes", "LLMCTL_NODE_EXECUTOR_PROVIDER", "is kubernetes; accepted are inline and process")
 	if len(faults) == 0 {
 		return nil
 	}

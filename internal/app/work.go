@@ -17,6 +17,7 @@ import (
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/node/kind"
 	"github.com/llmctl/studio/internal/queue"
+	"github.com/llmctl/studio/internal/run"
 )
 
 // workSide is what a process has that consumes queues.
@@ -24,6 +25,7 @@ type workSide struct {
 	registry *queue.Registry
 	recorder *node.Recorder
 	sweeper  *queue.Sweeper
+	pods     *podSide
 	cleanup  lifecycle.Service // of this host's workspaces; nil: it is turned off
 }
 
@@ -37,6 +39,8 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 		return nil, err
 	}
 	worker, w := uuid.New(), &workSide{recorder: node.NewRecorder(s.db, s.events, s.log)}
+	w.pods = newPodSide(s, worker)
+	executors[run.InPod] = w.pods.executor
 	if s.cfg.Worker.CleanupEnabled {
 		w.cleanup = s.workspaceCleanup(proc.RemoveAbandoned)
 	}
@@ -74,7 +78,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	if err != nil {
 		return nil, err
 	}
-	domains := []queue.Domain{notedRecovery{queue.NewNodes(s.db, s.engine), s}, downloadDomain{s.downloads}}
+	domains := []queue.Domain{notedRecovery{queue.NewNodes(s.db, s.engine), s}, downloadDomain{s.downloads}, w.pods}
 	w.sweeper = queue.NewSweeper(s.db, s.queue, domains, s.log)
 	w.sweeper.Announce(s.events)
 	return w, nil
@@ -131,11 +135,4 @@ func (s *studio) executorCommand() []string {
 		command = append(command, "--script-nodes=false")
 	}
 	return command
-}
-
-func executorFor(k string) string {
-	if kind.NeedsProcess(k) {
-		return "process"
-	}
-	return "inline"
 }

@@ -144,6 +144,7 @@ func (s *server) registerNodes() {
 		method: http.MethodGet, path: "/nodes/{id}/logs", id: "get-node-logs", tag: "nodes", permission: auth.Read,
 		summary: "Stage logs and streamed text, in order",
 	}, s.getNodeLogs)
+	s.registerPodLog()
 }
 
 func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) {

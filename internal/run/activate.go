@@ -80,7 +80,7 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 	}
 	timeout := policy.TimeoutSeconds
 	if timeout == 0 {
-		timeout = c.e.DefaultTimeout.Seconds()
+		timeout = c.e.Timeout().Seconds()
 	}
 	return dbsqlc.InsertNodeRunParams{
 		ProjectID: c.run.ProjectID, FlowchartRunID: &c.run.ID, FlowchartID: &c.run.FlowchartID,

@@ -43,7 +43,9 @@ type Options struct {
 	// DefaultTimeout is how long an attempt may take when its node does not say.
 	// 0: 30 minutes.
 	DefaultTimeout time.Duration
-	Observer       Observer // nil: nobody
+	// Timeout is DefaultTimeout where that may change; nil: it does not.
+	Timeout  func() time.Duration
+	Observer Observer // nil: nobody
 	// Hint tells whoever holds an attempt in a pod that it has started or ended, fast and
 	// lossy; nil: nobody is told. It must not block.
 	Hint   func(nodeRunID int64, attempt int32)
@@ -62,6 +64,9 @@ type Engine struct {
 func NewEngine(o Options) *Engine {
 	if o.DefaultTimeout == 0 {
 		o.DefaultTimeout = 30 * time.Minute
+	}
+	if o.Timeout == nil {
+		o.Timeout = func() time.Duration { return o.DefaultTimeout }
 	}
 	// As exact as the database keeps it: what an event says is what a query says.
 	now := o.Now

@@ -33,6 +33,7 @@ func TestFiguresOfSeveralProcessesBecomeOneDocument(t *testing.T) {
 		m.Histogram("llmctl_latency_seconds", "How late.", func() telemetry.Distribution {
 			return telemetry.Distribution{Bounds: []float64{.5, 1}, Counts: []uint64{2, 1, 4}, Sum: n}
 		})
+		m.CounterPairs("llmctl_asked_total", "Requests.", "verb", "code", func() map[string]uint64 { return map[string]uint64{"create 201": uint64(n)} })
 		m.Request("GET", "/api/flowcharts/{id}", 200, 3*time.Millisecond)
 		texts[worker] = scrape(t, m)
 	}
@@ -45,6 +46,7 @@ func TestFiguresOfSeveralProcessesBecomeOneDocument(t *testing.T) {
 	text := out.String()
 	require.Contains(t, text, `llmctl_connections{worker="1"} 3`)
 	require.Contains(t, text, `llmctl_connections{worker="2"} 5`)
+	require.Contains(t, text, `llmctl_asked_total{code="201",verb="create",worker="2"} 5`)
 	require.Contains(t, text, `llmctl_closed_total{reason="slow",worker="2"} 5`)
 	require.Contains(t, text, `llmctl_http_request_duration_seconds_count{method="GET",route="/api/flowcharts/{id}",status="200",worker="1"} 1`)
 	require.Contains(t, text, `llmctl_depth{frames="0",worker="2"} 5`)

@@ -82,6 +82,7 @@ type Options struct {
 	LiveCodePath string // of the machine, mounted into Jobs; only the environment may say so
 	ScriptNodes  bool
 	Now          func() time.Time
+	Changed      func() // called after a change was stored; nil: nobody is told
 }
 
 // Store keeps the settings.
@@ -197,6 +198,9 @@ func (s *Store) Save(ctx context.Context, tx *postgres.Tx, revision int64, chang
 	raw, err := json.Marshal(row)
 	if err != nil {
 		return out, 0, fmt.Errorf("encode node executor settings: %w", err)
+	}
+	if s.o.Changed != nil {
+		tx.AfterCommit(s.o.Changed)
 	}
 	if _, err := tx.Exec(ctx, `UPDATE setting SET value = $1, updated_at = now() WHERE section = 'node_executor' AND key = 'settings'`, raw); err != nil {
 		return out, 0, fmt.Errorf("store node executor settings: %w", err)
