@@ -3,6 +3,8 @@ package flowchart
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -18,6 +20,7 @@ type Common struct {
 	Retry          Retry
 	TimeoutSeconds float64 // 0: the caller's default
 	FanIn          FanIn
+	Pod            Pod
 }
 
 // Timeout gives TimeoutSeconds as a duration, 0 for the caller's default.
@@ -90,7 +93,8 @@ func (f *FanIn) UnmarshalJSON(data []byte) error {
 // commonFields reads the common members into c.
 func commonFields(c *Common) map[string]field {
 	c.Retry.MaxAttempts = 1
-	return map[string]field{
+	fields := podFields(&c.Pod)
+	maps.Copy(fields, map[string]field{
 		"timeout_seconds": {read: func(raw json.RawMessage, at string, f *faults) {
 			if value(raw, at, &c.TimeoutSeconds, f) {
 				within(c.TimeoutSeconds, 1, MaxTimeoutSeconds, at, f)
@@ -115,7 +119,8 @@ func commonFields(c *Common) map[string]field {
 				}},
 			}, f)
 		}},
-	}
+	})
+	return fields
 }
 
 func within(v, low, high float64, at string, f *faults) {
@@ -137,7 +142,7 @@ func DecodeCommon(config json.RawMessage) (Common, error) {
 	if !ok {
 		return c, f.error(reasonConfig, "The node's configuration is faulty")
 	}
-	for _, name := range []string{"fan_in", "retry", "timeout_seconds"} {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if raw := m[name]; !isBlank(raw) {
 			fields[name].read(raw, "config."+name, &f)
 		}

@@ -38,7 +38,7 @@ func TestASoundGraphHasNoFindings(t *testing.T) {
 	require.NotNil(t, found)
 	require.Empty(t, found)
 	for kind, config := range map[string]string{
-		"http":   `{"method":"post","url":"https://{{ input.host }}/x","headers":{"A":"{{ run.id }}"},"body":{"a":["{{ input.b }}",1]},"expect_status":201,"retry":{"max_attempts":20,"backoff_seconds":0.5},"timeout_seconds":86400,"fan_in":"any"}`,
+		"http":   `{"method":"post","url":"https://{{ input.host }}/x","headers":{"A":"{{ run.id }}"},"body":{"a":["{{ input.b }}",1]},"expect_status":201,"retry":{"max_attempts":20,"backoff_seconds":0.5},"timeout_seconds":86400,"fan_in":"any","image_class":"vllm","resources":{"cpu":"1.5","memory":"2Gi","gpu":1}}`,
 		"script": `{"script":"echo {{ input.x }}","shell":"bash","env":{"A_1":"b"},"stdin":"{{ upstream }}"}`,
 		"task":   `{"prompt":"x","system":"y","model_id":3,"params":{"temperature":0},"output_schema":{"type":"object"},"tools":[],"mcp_server_ids":[1],"fan_in":"all"}`,
 	} {
@@ -68,6 +68,14 @@ func TestFindingsOfNodes(t *testing.T) {
 		{"task", `{"retry":{"backoff_seconds":"x"}}`, "flow.invalid_config", "config.retry.backoff_seconds must be a number"},
 		{"task", `{"retry":{"delay":1}}`, "flow.invalid_config", "config.retry.delay is unknown here"},
 		{"task", `{"retry":3}`, "flow.invalid_config", "config.retry must be an object"},
+		{"task", `{"resources":{"memory":"2 GB"}}`, "flow.invalid_config", "config.resources.memory is `2 GB`; accepted is an amount of memory from 16Mi to 4Ti, such as 512Mi or 2Gi"},
+		{"task", `{"resources":{"memory":"8Mi"}}`, "flow.invalid_config", "config.resources.memory is `8Mi`; accepted is an amount of memory from 16Mi"},
+		{"task", `{"resources":{"cpu":"0.0001"}}`, "flow.invalid_config", "config.resources.cpu is `0.0001`; accepted is an amount of CPUs from 1m (a thousandth) to 256, such as 500m or 2"},
+		{"task", `{"resources":{"cpu":2}}`, "flow.invalid_config", "config.resources.cpu must be text"},
+		{"task", `{"resources":{"gpu":9}}`, "flow.invalid_config", "config.resources.gpu is 9; accepted are 0 to 8"},
+		{"task", `{"resources":{"gpu":1.5}}`, "flow.invalid_config", "config.resources.gpu must be a whole number"},
+		{"task", `{"resources":{"disk":"1Gi"}}`, "flow.invalid_config", "config.resources.disk is unknown here"},
+		{"task", `{"image_class":"gpu"}`, "flow.invalid_config", "config.image_class is `gpu`; accepted are \"frontier\" and \"vllm\""},
 		{"task", `{"timeout_seconds":0}`, "flow.invalid_config", "config.timeout_seconds must lie between 1 and 86400"},
 		{"task", `{"timeout_seconds":86401}`, "flow.invalid_config", "between 1 and 86400"},
 		{"task", `{"timeout_seconds":"1"}`, "flow.invalid_config", "config.timeout_seconds must be a number"},
