@@ -112,7 +112,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	}
 	jobs := &lateJobs{}
 	s.engine = run.NewEngine(run.Options{
-		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
+		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor(s.cfg.Executor.Provider), Hint: s.hintAttempt,
 		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.meter = queue.NewMeter(s.db, s.log, s.now)

@@ -17,6 +17,7 @@ import (
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/node/kind"
 	"github.com/llmctl/studio/internal/queue"
+	"github.com/llmctl/studio/internal/run"
 )
 
 // workSide is what a process has that consumes queues.
@@ -133,9 +134,15 @@ func (s *studio) executorCommand() []string {
 	return command
 }
 
-func executorFor(k string) string {
-	if kind.NeedsProcess(k) {
-		return "process"
+// executorFor names the executor of each kind of node.
+func executorFor(provider string) func(kind string) string {
+	return func(k string) string {
+		switch {
+		case provider == run.InPod:
+			return run.InPod
+		case kind.NeedsProcess(k):
+			return "process"
+		}
+		return "inline"
 	}
-	return "inline"
 }

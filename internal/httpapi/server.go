@@ -22,6 +22,7 @@ import (
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
@@ -42,6 +43,7 @@ type Deps struct {
 	Queues     *queue.Board
 	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
 	Downloads  *download.Service
+	Models     node.Models // the secrets that an executor's payload gets; nil: none
 	Providers  Providers
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
@@ -77,9 +79,10 @@ type Providers interface {
 }
 
 type server struct {
-	deps Deps
-	mux  *http.ServeMux
-	api  huma.API
+	deps     Deps
+	mux      *http.ServeMux
+	api      huma.API
+	executor executorSide
 }
 
 // tame sets huma's process-wide hooks, once: they are variables of that package.
@@ -107,6 +110,7 @@ func build(deps Deps) (http.Handler, huma.API) {
 	cfg.OpenAPIPath = "" // mounted behind sign-in, like every other address
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"apiKey":  {Type: "http", Scheme: "bearer", Description: "An API key from Settings"},
+		"attempt": {Type: "http", Scheme: "bearer", Description: "The token of one attempt, for executors"},
 		"session": {Type: "apiKey", In: "cookie", Name: auth.Cookie},
 	}
 	s.api = humago.New(s.mux, cfg)
@@ -135,6 +139,7 @@ func (s *server) register() {
 	s.registerSchedules()
 	s.registerSettings()
 	s.registerDoctor()
+	s.registerExecutor()
 	s.describe()
 }
 
