@@ -24,7 +24,6 @@ import (
 
 	"github.com/llmctl/studio/internal/app"
 	"github.com/llmctl/studio/internal/auth"
-	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/flowchart/store"
@@ -103,7 +102,6 @@ func (r *rig) handler(log *event.Log) http.Handler {
 	return httpapi.New(httpapi.Deps{
 		DB: r.db, Log: log, Auth: users, Flowcharts: store.New(r.db, log, time.Now), Catalog: catalog.New(r.db, log, box, secret.Fingerprint),
 		Engine: r.engine, Models: r, Schedules: schedule.NewStore(r.db, log), Queues: queue.NewBoard(r.db, client, log, time.Now),
-		Downloads: download.New(download.Options{DB: r.db, Log: log, Queue: client, DataDir: r.t.TempDir(), Now: time.Now}),
 		Ready:     func(context.Context) []string { return nil },
 		APIPrefix: "/api", WebPrefix: "/web", SocketPath: "/socket.io", Version: "dev", Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
