@@ -4,62 +4,80 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/llmctl/studio/internal/config"
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/node/kind"
 	"github.com/llmctl/studio/internal/tracing"
 )
 
-// executor is the child of the process executor: it runs one payload.
+// executor is the child of the process executor, or the one process of a pod: it runs
+// one payload.
 func (c *command) executor() *cobra.Command {
 	var keepAlive int
 	var scripts bool
 	var fence string
 	cmd := &cobra.Command{
-		Use: "executor", Short: "Run one node payload (started by workers)", Args: cobra.NoArgs, Hidden: true,
+		Use: "executor", Short: "Run one node payload (started by workers, or in a pod)", Args: cobra.NoArgs, Hidden: true,
 		Long: `Reads a payload as JSON from standard input, or from the file that
 LLMCTL_EXECUTOR_PAYLOAD_FILE names, runs it, and writes events as JSON lines to file
-descriptor 3. Exit codes: 0 succeeded, 1 failed, 2 bad payload, 124 timeout, 130 cancelled.`,
+descriptor 3. With LLMCTL_EXECUTOR_TOKEN and LLMCTL_EXECUTOR_API_URL it fetches the payload
+from the Studio's API, unless there is a file, and reports there. Exit codes: 0 succeeded,
+1 failed, 2 bad payload, 124 timeout, 130 cancelled.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			workspace, err := os.Getwd()
+			given, err := config.LoadPayload(c.edge.Environ)
 			if err != nil {
 				return err
 			}
-			handlers, err := kind.Handlers(kind.Options{ScriptNodes: scripts, Workspace: workspace})
-			if err != nil {
-				return err
+			run := func() (int, error) { return c.executorChild(cmd.Context(), given, scripts, keepAlive, fence) }
+			if given.Token != "" {
+				run = func() (int, error) { return c.executorPod(cmd.Context(), given, scripts) }
 			}
-			payload, err := c.payload()
-			if err != nil {
-				return err
-			}
-			o := executor.ChildOptions{
-				Payload: payload, Stderr: c.edge.Stderr, Runner: traced(kind.Runner(handlers)), Workspace: workspace, Now: c.edge.Now,
-				Events: executor.OpenInherited(executor.EventsFD, "events"),
-			}
-			if fence != "" {
-				if o.Fence, err = executor.ParseFence(fence); err != nil {
-					return err
-				}
-			}
-			if keepAlive > 0 {
-				o.KeepAlive = executor.OpenInherited(uintptr(keepAlive), "keep-alive")
-			}
-			if code := executor.RunChild(cmd.Context(), o); code != 0 {
+			code, err := run()
+			if err == nil && code != 0 {
 				return exitError(code)
 			}
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().IntVar(&keepAlive, "keep-alive-fd", 0, "descriptor on which the parent shows that it lives")
 	cmd.Flags().StringVar(&fence, "fence", "", "uid:gid to become, in the namespaces that the parent made")
 	cmd.Flags().BoolVar(&scripts, "script-nodes", true, "whether script nodes may run")
 	return cmd
+}
+
+// executorChild works for a parent process.
+func (c *command) executorChild(ctx context.Context, given config.Payload, scripts bool, keepAlive int, fence string) (int, error) {
+	workspace, err := os.Getwd()
+	if err != nil {
+		return 0, err
+	}
+	handlers, err := kind.Handlers(kind.Options{ScriptNodes: scripts, Workspace: workspace})
+	if err != nil {
+		return 0, err
+	}
+	o := executor.ChildOptions{
+		Payload: c.edge.Stdin, Stderr: c.edge.Stderr, Runner: traced(kind.Runner(handlers)), Workspace: workspace, Now: c.edge.Now,
+		Events: executor.OpenInherited(executor.EventsFD, "events"),
+	}
+	if given.File != "" {
+		if o.Payload, err = os.Open(given.File); err != nil {
+			return 0, err
+		}
+	}
+	if fence != "" {
+		if o.Fence, err = executor.ParseFence(fence); err != nil {
+			return 0, err
+		}
+	}
+	if keepAlive > 0 {
+		o.KeepAlive = executor.OpenInherited(uintptr(keepAlive), "keep-alive")
+	}
+	return executor.RunChild(ctx, o), nil
 }
 
 // traced makes a span of what the child did. It goes to the parent as an event: the
@@ -80,15 +98,4 @@ func traced(next executor.Runner) executor.Runner {
 		span.End()
 		return res
 	}
-}
-
-// payload is the named file, else standard input.
-func (c *command) payload() (io.Reader, error) {
-	for _, pair := range c.edge.Environ {
-		const name = "LLMCTL_EXECUTOR_PAYLOAD_FILE="
-		if len(pair) > len(name) && pair[:len(name)] == name {
-			return os.Open(pair[len(name):])
-		}
-	}
-	return c.edge.Stdin, nil
 }

@@ -28,6 +28,14 @@ func (c cancelSignals) SignalCancel(nodeRunIDs []int64) {
 	}
 }
 
+// attemptTopic tells who holds an attempt in a pod that it has started or ended; the
+// key is "<node run>/<attempt>".
+const attemptTopic = "attempt"
+
+func (s *studio) hintAttempt(nodeRunID int64, attempt int32) {
+	s.bus.Signal(attemptTopic, strconv.FormatInt(nodeRunID, 10)+"/"+strconv.Itoa(int(attempt)))
+}
+
 func cancelKey(key string) int64 {
 	id, _ := strconv.ParseInt(key, 10, 64) // 0 names no node run
 	return id

@@ -18,14 +18,6 @@ import (
 	"github.com/llmctl/studio/internal/telemetry"
 )
 
-// attemptTopic carries hints about attempts in pods to the workers that hold them.
-const attemptTopic = "attempt"
-
-// hintAttempt is run.Options.Hint.
-func (s *studio) hintAttempt(nodeRunID int64, attempt int32) {
-	s.bus.Signal(attemptTopic, fmt.Sprintf("%d/%d", nodeRunID, attempt))
-}
-
 func attemptKey(key string) (nodeRunID int64, attempt int32) {
 	id, number, _ := strings.Cut(key, "/")
 	nodeRunID, _ = strconv.ParseInt(id, 10, 64) // 0 names none

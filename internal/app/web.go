@@ -22,7 +22,7 @@ func (s *studio) buildAPI() {
 		accessLog = s.access.Middleware
 	}
 	s.handler = httpapi.New(httpapi.Deps{
-		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine, Schedules: s.schedules,
+		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine, Models: s.providers, Schedules: s.schedules,
 		Queues: s.board, River: s.console.handler(), Downloads: s.downloads,
 		Providers: s.providers, NodeExecutor: s.nodeSettings.store, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxy, Ready: s.ready,
 		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,

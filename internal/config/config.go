@@ -182,6 +182,13 @@ type Payload struct {
 	JSON       Secret `env:"LLMCTL_EXECUTOR_PAYLOAD_JSON" doc:"The payload itself. Set by the dispatcher."`
 	OutputFile string `env:"LLMCTL_EXECUTOR_OUTPUT_FILE" doc:"File for the result. Set by the dispatcher."`
 	DefaultCwd string `env:"LLMCTL_EXECUTOR_DEFAULT_CWD" auto:"a temporary workspace" doc:"Working folder of the node."`
+
+	Token          Secret `env:"LLMCTL_EXECUTOR_TOKEN" doc:"Token of the one attempt: the executor then works with the API instead of a parent process. Set by the dispatcher."`
+	TokenFile      string `env:"LLMCTL_EXECUTOR_TOKEN_FILE" doc:"File that holds that token instead."`
+	APIURL         string `env:"LLMCTL_EXECUTOR_API_URL" doc:"Address of the Studio's API as the executor reaches it, for example http://llmctl-studio-backend:5155/api. Set by the dispatcher."`
+	PodUID         string `env:"LLMCTL_EXECUTOR_POD_UID" auto:"a random one" doc:"Id of the pod, by which the API tells two of them apart. Set by the dispatcher."`
+	SecretsDir     string `env:"LLMCTL_EXECUTOR_SECRETS_DIR" doc:"Folder with the node's secrets, one file each. Set by the dispatcher."`
+	TerminationLog string `env:"LLMCTL_EXECUTOR_TERMINATION_LOG" default:"/dev/termination-log" doc:"File that gets a word about the end, if it is there."`
 }
 
 // Studio is what belongs to the installation as a whole.

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -93,4 +94,38 @@ func killDescendants(limit time.Duration) {
 			}
 		}
 	})
+}
+
+// reapEvery is the pause between two looks for orphans.
+const reapEvery = 5 * time.Second
+
+// reapOrphans buries what died below this process and that nobody waits for, until ctx
+// ends. Whoever started a process himself waits for it and is there at once; so what
+// is dead at two looks in a row is an orphan.
+func reapOrphans(ctx context.Context) {
+	ticker := time.NewTicker(reapEvery)
+	defer ticker.Stop()
+	seen := map[int]bool{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		seen = reapSeen(seen)
+	}
+}
+
+func reapSeen(seen map[int]bool) map[int]bool {
+	dead := map[int]bool{}
+	for _, p := range proctree.All() {
+		switch {
+		case !p.Zombie || p.PPID != os.Getpid():
+		case seen[p.PID]:
+			_, _ = unix.Wait4(p.PID, nil, unix.WNOHANG, nil)
+		default:
+			dead[p.PID] = true
+		}
+	}
+	return dead
 }

@@ -3,6 +3,7 @@
 package executor
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -19,3 +20,5 @@ func hungUp(io.Reader) bool { return false }
 func hardenProcess() {}
 
 func killDescendants(time.Duration) {}
+
+func reapOrphans(context.Context) {}

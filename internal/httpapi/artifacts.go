@@ -70,13 +70,13 @@ type outgoing struct {
 }
 
 // stream registers an operation that answers with content piece by piece.
-func stream(s *server, r route, mediaType string, f func(ctx context.Context, in *IDInput) (outgoing, error)) {
+func stream[I any](s *server, r route, mediaType string, f func(ctx context.Context, in *I) (outgoing, error)) {
 	op := s.operation(r)
 	op.Responses = map[string]*huma.Response{"200": {
 		Description: "OK",
 		Content:     map[string]*huma.MediaType{mediaType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}},
 	}}
-	huma.Register(s.api, op, func(ctx context.Context, in *IDInput) (*huma.StreamResponse, error) {
+	huma.Register(s.api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
 		d, err := f(ctx, in)
 		if err != nil {
 			return nil, err

@@ -40,6 +40,7 @@ type attemptView struct {
 	Error        json.RawMessage  `json:"error"`
 	Usage        json.RawMessage  `json:"usage"`
 	Stages       []node.StageView `json:"stages"`
+	Pod          *podView         `json:"pod" doc:"Of an attempt that runs in a pod"`
 }
 
 type taskView struct {
@@ -192,6 +193,7 @@ func viewAttempt(a *run.HeldAttempt, stages []node.StageView) attemptView {
 			ID: w.ID.String(), Hostname: w.Hostname, PID: w.PID, Version: w.Version,
 			StartedAt: w.StartedAt, StoppedAt: w.StoppedAt, DeclaredAt: w.TombstoneAt,
 		},
+		Pod: viewPod(&a.Attempt),
 	}
 }
 

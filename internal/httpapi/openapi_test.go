@@ -83,7 +83,7 @@ var parameter = regexp.MustCompile(`\{[a-z_]+\}`)
 func TestEveryOperationDeclaresWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	known := []string{string(auth.Open), string(auth.SignedIn), string(auth.Read), string(auth.Write), string(auth.Manage)}
+	known := []string{string(auth.Open), string(auth.SignedIn), string(auth.Read), string(auth.Write), string(auth.Manage), string(auth.Executor)}
 	operations(t, b, func(method, path string, op map[string]any) {
 		what := method + " " + path
 		require.NotEmpty(t, op["operationId"], what)
@@ -144,6 +144,8 @@ func TestAViewerMayOnlyRead(t *testing.T) {
 		switch auth.Permission(op["x-permission"].(string)) {
 		case auth.Write, auth.Manage:
 			res.problem(t, http.StatusForbidden, "forbidden", "auth.forbidden")
+		case auth.Executor:
+			res.problem(t, http.StatusUnauthorized, "unauthenticated", "executor.unknown_token")
 		case auth.Open, auth.SignedIn, auth.Read:
 			require.NotEqual(t, "auth.forbidden", res.body["reason"], "%s %s", method, path)
 		}

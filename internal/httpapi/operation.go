@@ -59,7 +59,14 @@ func (s *server) operation(r route) huma.Operation {
 		},
 		Errors: []int{http.StatusUnprocessableEntity, http.StatusInternalServerError},
 	}
-	if r.permission != auth.Open {
+	if r.permission == auth.Executor {
+		op.Security = []map[string][]string{{"attempt": {}}}
+		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusConflict)
+		op.Parameters = append(op.Parameters, &huma.Param{
+			Name: podHeader, In: "header", Required: true, Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "Which pod asks: an id that no other pod has",
+		})
+	} else if r.permission != auth.Open {
 		op.Security = []map[string][]string{{"apiKey": {}}, {"session": {}}}
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 	}
@@ -94,6 +101,10 @@ func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	}
 	if need == auth.Open {
 		next(ctx)
+		return
+	}
+	if need == auth.Executor {
+		s.authenticateExecutor(ctx, next)
 		return
 	}
 	r, _ := humaUnwrap(ctx)

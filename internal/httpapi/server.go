@@ -23,6 +23,7 @@ import (
 	"github.com/llmctl/studio/internal/executor/settings"
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
@@ -43,6 +44,7 @@ type Deps struct {
 	Queues     *queue.Board
 	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
 	Downloads  *download.Service
+	Models     node.Models // the secrets that an executor's payload gets; nil: none
 	Providers  Providers
 
 	NodeExecutor *settings.Store
@@ -80,9 +82,10 @@ type Providers interface {
 }
 
 type server struct {
-	deps Deps
-	mux  *http.ServeMux
-	api  huma.API
+	deps     Deps
+	mux      *http.ServeMux
+	api      huma.API
+	executor executorSide
 }
 
 // tame sets huma's process-wide hooks, once: they are variables of that package.
@@ -110,6 +113,7 @@ func build(deps Deps) (http.Handler, huma.API) {
 	cfg.OpenAPIPath = "" // mounted behind sign-in, like every other address
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"apiKey":  {Type: "http", Scheme: "bearer", Description: "An API key from Settings"},
+		"attempt": {Type: "http", Scheme: "bearer", Description: "The token of one attempt, for executors"},
 		"session": {Type: "apiKey", In: "cookie", Name: auth.Cookie},
 	}
 	s.api = humago.New(s.mux, cfg)
@@ -139,6 +143,7 @@ func (s *server) register() {
 	s.registerSettings()
 	s.registerNodeExecutor()
 	s.registerDoctor()
+	s.registerExecutor()
 	s.describe()
 }
 

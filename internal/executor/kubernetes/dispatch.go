@@ -39,6 +39,9 @@ func (e *Executor) Execute(ctx context.Context, p executor.Payload, _ executor.S
 		settings: &s, ref: Ref{NodeRunID: p.NodeRunID, Attempt: int32(p.Attempt), Worker: e.o.Worker}, kind: p.Kind,
 		class: w.ImageClass, resources: w.Resources, token: newToken(), secrets: p.Secrets, timeout: timeoutOf(p, &s),
 	}
+	if err := o.check(); err != nil {
+		return executor.Failure("bad_payload", "The node cannot be dispatched: "+err.Error()+".", false)
+	}
 	c, err := e.cluster(&s, identityKey(s.Identity))
 	if err != nil {
 		return executor.Failure(CodeDispatch, "The cluster cannot be reached with the settings of the node executor: "+explain(err), false)

@@ -4,7 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +48,8 @@ const (
 	workspace       = "/workspace"
 	secretsDir      = "/run/llmctl/secrets" //nolint:gosec // a path
 	tokenKey        = "token"               //nolint:gosec // a name
+	readyKey        = "ready"
+	secretPrefix    = "secret."
 	deadlineMargin  = 2 * time.Minute
 	terminationPath = "/dev/termination-log"
 )
@@ -137,7 +142,7 @@ func (o *order) podSpec() corev1.PodSpec {
 		Volumes: []corev1.Volume{
 			{Name: "workspace", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 			{Name: "secrets", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
-				SecretName: o.name(), DefaultMode: new(int32(0o440)),
+				SecretName: o.name(), DefaultMode: new(int32(0o440)), Items: o.mounted(),
 			}}},
 		},
 	}
@@ -227,8 +232,9 @@ func (o *order) requirements() corev1.ResourceRequirements {
 // Job.
 func (o *order) secret(job *batchv1.Job) *corev1.Secret {
 	data := map[string][]byte{tokenKey: []byte(o.token)}
+	data[readyKey] = nil
 	for name, value := range o.secrets {
-		data[name] = []byte(value)
+		data[secretPrefix+name] = []byte(value)
 	}
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
@@ -239,6 +245,30 @@ func (o *order) secret(job *batchv1.Job) *corev1.Secret {
 		},
 		Immutable: new(true), Type: corev1.SecretTypeOpaque, Data: data,
 	}
+}
+
+// mounted are the Secret's keys that become files: the node's secrets, but not the
+// token, which goes into the environment, where nothing else that runs in the pod sees
+// it. One key is always there, so that the pod waits for the Secret by its mount, which
+// is tried again sooner than anything else.
+func (o *order) mounted() []corev1.KeyToPath {
+	out := []corev1.KeyToPath{{Key: readyKey, Path: "." + readyKey}}
+	for _, name := range slices.Sorted(maps.Keys(o.secrets)) {
+		out = append(out, corev1.KeyToPath{Key: secretPrefix + name, Path: name})
+	}
+	return out
+}
+
+// secretName is what a secret of a node may be called, since it becomes a file.
+var secretName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+func (o *order) check() error {
+	for name := range o.secrets {
+		if !secretName.MatchString(name) {
+			return fmt.Errorf("its secret %q has a name that cannot be a file's", name)
+		}
+	}
+	return nil
 }
 
 // timeoutOf is how long an attempt may run after its start.
