@@ -12,10 +12,15 @@ import (
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/executor/uplink"
 	"github.com/llmctl/studio/internal/node/kind"
+	"github.com/llmctl/studio/internal/secret"
 )
 
 // executorPod works for the Studio's API, as the one process of a pod.
 func (c *command) executorPod(ctx context.Context, given config.Payload, scripts bool) (int, error) {
+	// What the node starts must not read the token out of this process.
+	if err := secret.HideMemory(); err != nil {
+		return 0, err
+	}
 	secrets, err := given.Secrets()
 	if err != nil {
 		return 0, err
