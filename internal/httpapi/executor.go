@@ -72,15 +72,23 @@ func (s *server) registerExecutor() {
 		"application/json", func(ctx context.Context, _ *struct{}) (outgoing, error) { return s.executorPayload(ctx) })
 	events := executorRoute(http.MethodPost, "/events", "post-executor-events", "Report events; a 2xx means that they are stored for good")
 	events.body = node.MaxBatchBytes
-	handle(s, events, s.executorEvents)
+	handleRaw(s, events, s.executorEvents)
 	upload := executorRoute(http.MethodPut, "/artifacts/{name}", "put-executor-artifact", "Send a file ahead of the result that refers to it")
 	upload.body = executor.MaxArtifactBytes
-	handle(s, upload, s.executorUpload)
+	handleRaw(s, upload, s.executorUpload)
 	stream(s, executorRoute(http.MethodGet, "/files/{id}", "get-executor-file", "The content of an artifact of the same run"),
 		"application/octet-stream", func(ctx context.Context, in *IDInput) (outgoing, error) {
 			a, content, err := s.deps.Engine.OpenArtifactOf(ctx, reporter(ctx), in.ID)
 			return outgoing{content: content, mediaType: a.MediaType}, err
 		})
+}
+
+// handleRaw registers an operation whose body is taken as it is, also when it is empty.
+func handleRaw[I, O any](s *server, r route, f func(ctx context.Context, in *I) (*O, error)) {
+	op := s.operation(r)
+	op.RequestBody = &huma.RequestBody{}
+	huma.Register(s.api, op, f)
+	op.RequestBody.Required = false // which the library takes for granted
 }
 
 func executorRoute(method, path, id, summary string) route {

@@ -31,20 +31,15 @@ func (r *Runner) remote(ctx context.Context, claim *run.Claim) {
 	}
 	began := r.o.Now()
 	res := r.follow(attempt, claim)
-	cause := context.Cause(attempt)
 	switch {
+	case attempt.Err() != nil && !errors.Is(context.Cause(attempt), executor.ErrCancelled):
+		r.letGo(ctx, claim) // or the worker ends
 	case res.Settled:
-	case attempt.Err() != nil && !errors.Is(cause, executor.ErrCancelled): // let go, or the worker ends
+		r.count(&claim.NodeRun, began, run.Succeeded, nil) // how it ended is counted where that is stored
 	default:
 		r.end(ctx, claim, res)
-		r.count(&claim.NodeRun, began, statusOf(res), nil)
-		return
+		r.count(&claim.NodeRun, began, resultOf(res, nil).Status, nil)
 	}
-	if res.Settled {
-		r.count(&claim.NodeRun, began, run.Succeeded, nil) // how it ended is counted where that is stored
-		return
-	}
-	r.letGo(ctx, claim)
 }
 
 // follow has an attempt dispatched, or takes over one that was.
@@ -99,8 +94,6 @@ func endedOr(ctx context.Context, res executor.Result) executor.Result {
 func failed(f *run.Failure) executor.Result {
 	return executor.Failure(f.Code, f.Message, f.Retryable)
 }
-
-func statusOf(res executor.Result) run.Status { return resultOf(res, nil).Status }
 
 // dispatchedPayload is what an attempt was dispatched with, and the secrets that are
 // not kept with it.
