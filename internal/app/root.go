@@ -77,8 +77,14 @@ func (c *command) version() *cobra.Command {
 	}
 }
 
-// buildVersion is the module's version, or the revision it was built from.
+// version is what a builder of images or packages calls this build; the linker sets it.
+var version string //nolint:gochecknoglobals // -X sets variables only
+
+// buildVersion is that, else the module's version, or the revision it was built from.
 func buildVersion() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
