@@ -77,8 +77,9 @@ func (c *command) version() *cobra.Command {
 	}
 }
 
-// version is what a builder of images or packages calls this build; the linker sets it.
-var version string //nolint:gochecknoglobals // -X sets variables only
+// version is what a builder of images or packages calls this build: the linker sets it,
+// nothing else does.
+var version string
 
 // buildVersion is that, else the module's version, or the revision it was built from.
 func buildVersion() string {

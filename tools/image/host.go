@@ -75,13 +75,14 @@ func libraries(program string) ([]string, error) {
 
 // hostCommand packs programs of this machine: databases and such for tests.
 func hostCommand(ctx context.Context, args []string, at time.Time, out io.Writer) error {
-	var ref, file, entrypoint, user string
+	var ref, file, entrypoint, user, stop string
 	var binaries, trees, files, environ many
 	f := flags("host")
 	f.StringVar(&ref, "ref", "", "name and tag of the image")
 	f.StringVar(&file, "o", "image.tar", "file to write")
 	f.StringVar(&entrypoint, "entrypoint", "", "what it starts, separated by spaces")
 	f.StringVar(&user, "user", user, "numeric user and group")
+	f.StringVar(&stop, "stop-signal", "", "what ends it; SIGTERM when empty")
 	f.Var(&binaries, "program", "a program with its libraries, or a shared object; may be repeated")
 	f.Var(&trees, "tree", "a folder, taken whole; may be repeated")
 	f.Var(&files, "file", "SOURCE=TARGET[=MODE]; may be repeated")
@@ -105,7 +106,7 @@ func hostCommand(ctx context.Context, args []string, at time.Time, out io.Writer
 	if err != nil {
 		return err
 	}
-	c := v1.Config{User: user, Env: append([]string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, environ...), Entrypoint: strings.Fields(entrypoint)}
+	c := v1.Config{User: user, Env: append([]string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, environ...), Entrypoint: strings.Fields(entrypoint), StopSignal: stop}
 	i, err := compose([]v1.Layer{l}, c, at)
 	if err != nil {
 		return err
