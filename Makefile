@@ -45,6 +45,16 @@ fuzz: ## Fuzz every target, FUZZ_SECONDS=60 each; tests fuzz some of them for a 
 test-kubernetes: deps-test build ## Tests that need a cluster; brings up the rig in K8S_RIG and takes it down again
 	@tools/test-kubernetes.sh
 
+.PHONY: images images-push images-dockerfile
+images: build ## Pack all images into bin/images-TAG.tar, without a container engine; TAG=1.0.0
+	@cd tools/image && go build -o ../../bin/image .
+	bin/image pack -tag "$(TAG)" -o bin/images-$(TAG).tar $(IMAGES)
+images-push: build ## Push all images; TAG=1.0.0 REPOSITORY=registry/path
+	@cd tools/image && go build -o ../../bin/image .
+	bin/image push -tag "$(TAG)" -repository "$(REPOSITORY)" $(IMAGES)
+images-dockerfile: ## Write docker/Dockerfile from the images' catalogue
+	cd tools/image && go run . dockerfile -root ../..
+
 .PHONY: check
 check: bin/golangci-lint bin/sqlc ## Format, generated files, lint, vet
 	bin/golangci-lint fmt --diff ./...

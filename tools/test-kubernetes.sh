@@ -37,7 +37,7 @@ finish() {
 		"$rig/rig.sh" down "$dir" || echo "the rig could not be taken down: $dir" >&2
 		[ -z "$made" ] || rm -rf "$dir"
 	fi
-	rm -f "$log"
+	rm -f "$log" "$log.image"
 	exit "$code"
 }
 trap finish EXIT
@@ -98,9 +98,17 @@ fi
 packages=${PACKAGES:-$(grep -rlE --include='*_test.go' '"github.com/llmctl/studio/internal/testkit/kubetest"' internal test bench | xargs -n1 dirname | sort -u | sed 's|^|./|')}
 [ -n "$packages" ] || fail "no test needs a cluster"
 failed=0
+# How images are packed is a module of its own, and needs no cluster.
+if [ -z "${PACKAGES:-}${RUN:-}" ]; then
+	group env -C tools/image go test ./... -v >"$log.image" 2>&1 || failed=1
+	grep -E '^(ok|FAIL)|^ *--- FAIL|_test\.go:[0-9]+:' "$log.image" || true
+else
+	: >"$log.image"
+fi
 # One package after the other: they share the cluster, and some of them harm it.
 group bin/llmctl db with-test -- go test -race -p 1 -timeout 30m -v -run "${RUN:-.}" $packages >"$log" 2>&1 || failed=1
 child=
+cat "$log.image" >>"$log"
 grep -E '^(ok|FAIL|panic:|---? FAIL|\?)|^ +--- (FAIL|SKIP)|^--- SKIP|_test\.go:[0-9]+:|DATA RACE' "$log" | grep -v 'no test files' || true
 if [ "$failed" = 1 ]; then
 	echo "----- the end of the output -----"

@@ -77,8 +77,15 @@ func (c *command) version() *cobra.Command {
 	}
 }
 
-// buildVersion is the module's version, or the revision it was built from.
+// version is what a builder of images or packages calls this build: the linker sets it,
+// nothing else does.
+var version string
+
+// buildVersion is that, else the module's version, or the revision it was built from.
 func buildVersion() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -1,0 +1,59 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llmctl/studio/internal/testkit/kubetest"
+)
+
+// executors selects the pods and Jobs of nodes.
+const executors = "app.kubernetes.io/name=llmctl-executor"
+
+// inPods rolls the base's own provider out and runs nodes as Jobs.
+func (s *studio) inPods(r release, chart int64) {
+	if _, err := os.Stat(root + "/internal/executor/kubernetes"); err != nil {
+		s.t.Skip("this release has no Kubernetes executor")
+	}
+	config := map[string]string{}
+	for name, value := range r.config {
+		config[name] = value
+	}
+	delete(config, "LLMCTL_NODE_EXECUTOR_PROVIDER")
+	r.config = config
+	s.apply(r)
+	s.cluster.Kubectl(s.t, "", "--namespace="+namespace, "rollout", "restart", "deployment/llmctl-studio-backend", "deployment/llmctl-celery-worker")
+	s.deployed()
+	const runs = 6
+	var ids []int64
+	for range runs {
+		ids = append(ids, s.start(chart))
+	}
+	for _, id := range ids {
+		got := s.ended(id)
+		require.Equal(s.t, "succeeded", got.FlowchartRun.Status, "%+v", got)
+	}
+	require.Len(s.t, s.jobs(), runs, "a Job for each node, and none twice")
+	kubetest.Eventually(s.t, patience, "the end of the nodes' pods", func(context.Context) error {
+		var left []error
+		for _, job := range s.jobs() {
+			if job.Status.Active > 0 {
+				left = append(left, fmt.Errorf("%s runs", job.Name))
+			}
+		}
+		return errors.Join(left...)
+	})
+}
+
+func (s *studio) jobs() []batchv1.Job {
+	s.t.Helper()
+	list, err := s.cluster.Client.BatchV1().Jobs(namespace).List(s.t.Context(), metav1.ListOptions{LabelSelector: executors})
+	require.NoError(s.t, err)
+	return list.Items
+}
