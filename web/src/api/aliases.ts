@@ -2,6 +2,7 @@
 // page knows beyond the document.
 
 import type { components } from "./generated/schema";
+import type * as P from "./pending";
 
 type Schemas = components["schemas"];
 
@@ -88,3 +89,23 @@ export type RetriedItem = Schemas["RetriedView"];
 export type RetriedList = Schemas["RetryDeadOutputBody"];
 export type WorkerList = Schemas["WorkersOutputBody"];
 export type WorkerSlot = Schemas["SlotView"];
+
+export type Thread = P.ThreadView;
+export type Complexity = Thread["response_complexity"];
+export type Turn = P.TurnView;
+export type TurnStatus = Turn["status"];
+export type Message = P.MessageView;
+export type MessagePart = P.Part;
+export type Citation = P.Citation;
+export type CompactionPart = P.CompactionPart;
+export type AttachmentPart = P.AttachmentPart;
+export type LiveTurn = P.Live;
+export type ChatUsage = P.UsageView;
+export type ChatContext = P.ContextView;
+export type ChatActivity = P.Activity;
+
+export type ChatSettings = P.ChatSettingsView;
+export type ToolCall = P.ToolCallView;
+export type McpServer = P.MCPServerView;
+export type McpTest = P.MCPTest;
+export type McpTool = P.MCPTool;
