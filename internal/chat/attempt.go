@@ -99,10 +99,10 @@ func (s *Service) whyNot(ctx context.Context, q postgres.Querier, t *Turn) error
 // outcome is how an attempt ended, and what it brought.
 type outcome struct {
 	status     string // of the attempt
-	failure    *Failure
+	failure    *TurnError
 	text       string
-	parts      []Placed
-	lead       []Part // that stand before the text: what was folded, what was cited
+	parts      []PlacedPart
+	lead       []MessagePart // that stand before the text: what was folded, what was cited
 	finish     llm.FinishReason
 	usage      llm.Usage
 	estimated  bool
@@ -186,7 +186,7 @@ func (s *Service) endAttempt(ctx context.Context, tx *postgres.Tx, t *Turn, o *o
 	return nil
 }
 
-func encodeFailure(f *Failure) (json.RawMessage, error) {
+func encodeFailure(f *TurnError) (json.RawMessage, error) {
 	if f == nil {
 		return nil, nil
 	}
@@ -215,7 +215,7 @@ func decide(t *Turn, o outcome) settlement {
 		to.status = Queued
 		if to.lost >= maxLost {
 			to.status, to.reason = Failed, CodeWorkerLost
-			to.outcome.failure = &Failure{Code: CodeWorkerLost, Message: fmt.Sprintf(
+			to.outcome.failure = &TurnError{Code: CodeWorkerLost, Message: fmt.Sprintf(
 				"%d workers died while they worked on this answer, so it is not tried again by itself. Look at their logs, then regenerate it.", to.lost)}
 		}
 	default:
@@ -328,8 +328,8 @@ func (s *Service) answerWith(ctx context.Context, tx *postgres.Tx, t *Turn, to s
 			status = messageFailed
 		}
 	}
-	parts := append(append([]Part{}, lead...), assemble(text, placed)...)
-	return s.fill(ctx, tx, t.AssistantMessageID, status, parts, estimate(text))
+	parts := append(append([]MessagePart{}, lead...), assemble(text, placed)...)
+	return s.fill(ctx, tx, t.AssistantMessageID, status, parts, partTokens(parts))
 }
 
 // account adds what a turn used to its thread and to the day.

@@ -13,8 +13,8 @@ import (
 type checkpoint struct {
 	State json.RawMessage `json:"state"` // the Answerer's own
 	Text  string          `json:"text"`
-	Parts []Placed        `json:"parts"`
-	Lead  []Part          `json:"lead"`
+	Parts []PlacedPart    `json:"parts"`
+	Lead  []MessagePart   `json:"lead"`
 }
 
 func encodeCheckpoint(c checkpoint) (json.RawMessage, error) {

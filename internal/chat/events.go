@@ -85,10 +85,10 @@ func (s *Service) announceTurn(tx *postgres.Tx, t *Turn, thread *Thread, message
 }
 
 // lastSequence is how far a stream is in the snapshot of q.
-func (s *Service) lastSequence(ctx context.Context, q postgres.Querier, stream string) (AsOf, error) {
+func (s *Service) lastSequence(ctx context.Context, q postgres.Querier, stream string) (StreamPosition, error) {
 	n, err := s.q.LastSequence(ctx, q, stream)
 	if err != nil {
-		return AsOf{}, fmt.Errorf("read head of %s: %w", stream, err)
+		return StreamPosition{}, fmt.Errorf("read head of %s: %w", stream, err)
 	}
-	return AsOf{Stream: stream, Sequence: n}, nil
+	return StreamPosition{Stream: stream, Sequence: n}, nil
 }

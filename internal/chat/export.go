@@ -97,7 +97,7 @@ func (s *Service) exportMarkdown(ctx context.Context, tx *postgres.Tx, t *Thread
 	})
 }
 
-func markdownOf(parts []Part) string {
+func markdownOf(parts []MessagePart) string {
 	var b strings.Builder
 	for _, p := range parts {
 		switch {

@@ -16,19 +16,19 @@ const (
 	PartCompaction = "compaction"
 )
 
-// Part is a piece of a message; the member that its type names is set.
-type Part struct {
-	Type       string          `json:"type" enum:"text,tool_call,tool_result,attachment,citation,compaction"`
-	Text       string          `json:"text,omitempty"`
-	ToolCall   *ToolCall       `json:"tool_call,omitempty"`
-	ToolResult *ToolResult     `json:"tool_result,omitempty"`
-	Attachment *AttachmentPart `json:"attachment,omitempty"`
-	Citation   *Citation       `json:"citation,omitempty"`
-	Compaction *CompactionPart `json:"compaction,omitempty"`
+// MessagePart is a piece of a message; the member that its type names is set.
+type MessagePart struct {
+	Type       string             `json:"type" enum:"text,tool_call,tool_result,attachment,citation,compaction"`
+	Text       string             `json:"text,omitempty"`
+	ToolCall   *MessageToolCall   `json:"tool_call,omitempty"`
+	ToolResult *MessageToolResult `json:"tool_result,omitempty"`
+	Attachment *AttachmentPart    `json:"attachment,omitempty"`
+	Citation   *MessageCitation   `json:"citation,omitempty"`
+	Compaction *CompactionPart    `json:"compaction,omitempty"`
 }
 
-// ToolCall is a call that the model asked for.
-type ToolCall struct {
+// MessageToolCall is a call that the model asked for.
+type MessageToolCall struct {
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
 	Server    string          `json:"server,omitempty" doc:"The MCP server that has the tool; empty: built in"`
@@ -39,8 +39,8 @@ type ToolCall struct {
 	Signature []byte `json:"signature,omitempty"`
 }
 
-// ToolResult answers the call with the same id.
-type ToolResult struct {
+// MessageToolResult answers the call with the same id.
+type MessageToolResult struct {
 	CallID     string `json:"call_id"`
 	Name       string `json:"name"`
 	Content    string `json:"content"`
@@ -60,8 +60,8 @@ type AttachmentPart struct {
 	Pages     int32  `json:"pages,omitempty"`
 }
 
-// Citation is a passage that was given to the model.
-type Citation struct {
+// MessageCitation is a passage that was given to the model.
+type MessageCitation struct {
 	Number   int     `json:"number" doc:"As the answer refers to it: [1]"`
 	SourceID int64   `json:"source_id"`
 	Path     string  `json:"path"`
@@ -82,28 +82,28 @@ type CompactionPart struct {
 	Reason           string `json:"reason,omitempty" doc:"Why the model did not write the summary"`
 }
 
-// Placed is a part that came after so many characters of text.
-type Placed struct {
-	Offset int64 `json:"offset" doc:"Characters of text before it"`
-	Part   Part  `json:"part"`
+// PlacedPart is a part that came after so many characters of text.
+type PlacedPart struct {
+	Offset int64       `json:"offset" doc:"Characters of text before it"`
+	Part   MessagePart `json:"part"`
 }
 
 // assemble puts parts where they came in the text. The text parts together are the
 // text.
-func assemble(text string, placed []Placed) []Part {
-	out := []Part{}
+func assemble(text string, placed []PlacedPart) []MessagePart {
+	out := []MessagePart{}
 	at := int64(0)
 	for _, p := range placed {
 		var before string
 		before, text = cut(text, p.Offset-at)
 		at += int64(utf8.RuneCountInString(before))
 		if before != "" {
-			out = append(out, Part{Type: PartText, Text: before})
+			out = append(out, MessagePart{Type: PartText, Text: before})
 		}
 		out = append(out, p.Part)
 	}
 	if text != "" {
-		out = append(out, Part{Type: PartText, Text: text})
+		out = append(out, MessagePart{Type: PartText, Text: text})
 	}
 	return out
 }
@@ -123,7 +123,7 @@ func cut(s string, n int64) (before, after string) {
 }
 
 // textOf joins the text parts.
-func textOf(parts []Part) string {
+func textOf(parts []MessagePart) string {
 	var b strings.Builder
 	for _, p := range parts {
 		if p.Type == PartText {

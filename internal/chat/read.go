@@ -129,8 +129,8 @@ type Detail struct {
 	Thread     Thread
 	Page       Page
 	Unfinished []Turn
-	Live       *Live
-	AsOf       AsOf
+	Live       *LiveAnswer
+	AsOf       StreamPosition
 	Prices     string // their currency
 }
 
@@ -170,8 +170,8 @@ func (s *Service) Get(ctx context.Context, id int64, limit int32) (Detail, error
 }
 
 // live reads what a turn's attempt has streamed so far.
-func (s *Service) live(ctx context.Context, q postgres.Querier, t *Turn) (*Live, error) {
-	l := &Live{TurnID: t.ID, MessageID: t.AssistantMessageID, Attempt: t.Attempt}
+func (s *Service) live(ctx context.Context, q postgres.Querier, t *Turn) (*LiveAnswer, error) {
+	l := &LiveAnswer{TurnID: t.ID, MessageID: t.AssistantMessageID, Attempt: t.Attempt}
 	var err error
 	if l.AsOf, err = s.lastSequence(ctx, q, TurnStream(t.ID)); err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (s *Service) live(ctx context.Context, q postgres.Querier, t *Turn) (*Live,
 }
 
 // streamed is what an attempt has announced.
-func (s *Service) streamed(ctx context.Context, q postgres.Querier, turnID int64, attempt int32) (string, []Placed, error) {
+func (s *Service) streamed(ctx context.Context, q postgres.Querier, turnID int64, attempt int32) (string, []PlacedPart, error) {
 	stream := TurnStream(turnID)
 	text, err := s.q.StreamedText(ctx, q, dbsqlc.StreamedTextParams{Stream: stream, Attempt: attempt})
 	if err != nil {
@@ -191,9 +191,9 @@ func (s *Service) streamed(ctx context.Context, q postgres.Querier, turnID int64
 	if err != nil {
 		return "", nil, fmt.Errorf("read parts of turn %d: %w", turnID, err)
 	}
-	parts := make([]Placed, 0, len(rows))
+	parts := make([]PlacedPart, 0, len(rows))
 	for _, r := range rows {
-		p := Placed{Offset: r.At}
+		p := PlacedPart{Offset: r.At}
 		if err := json.Unmarshal(r.Part, &p.Part); err != nil {
 			return "", nil, fmt.Errorf("read parts of turn %d: %w", turnID, err)
 		}
@@ -205,8 +205,8 @@ func (s *Service) streamed(ctx context.Context, q postgres.Querier, turnID int64
 // TurnDetail is a turn with its attempts and what it streams.
 type TurnDetail struct {
 	Turn     Turn
-	Attempts []AttemptView
-	Live     *Live // nil: it has ended, or not begun
+	Attempts []TurnAttemptView
+	Live     *LiveAnswer // nil: it has ended, or not begun
 }
 
 // GetTurn gives a turn of a thread. Errors: not_found.
@@ -228,7 +228,7 @@ func (s *Service) GetTurn(ctx context.Context, threadID, id int64) (TurnDetail, 
 		if err != nil {
 			return fmt.Errorf("load attempts of turn %d: %w", id, err)
 		}
-		d.Attempts = make([]AttemptView, len(rows))
+		d.Attempts = make([]TurnAttemptView, len(rows))
 		for i := range rows {
 			d.Attempts[i] = viewAttempt(&rows[i])
 		}

@@ -18,8 +18,8 @@ type SnippetPiece struct {
 	Hit  bool   `json:"hit" doc:"It is what was looked for"`
 }
 
-// Hit is a message that was found.
-type Hit struct {
+// MessageHit is a message that was found.
+type MessageHit struct {
 	MessageID    int64          `json:"message_id"`
 	ThreadID     int64          `json:"thread_id"`
 	ThreadTitle  string         `json:"thread_title"`
@@ -60,7 +60,7 @@ SELECT h.id, h.thread_id, h.title, h.status, h.role, h.depth, h.created_at,
 FROM hits h, q ORDER BY h.id DESC`
 
 // Search finds messages, the newest first. Error: invalid.
-func (s *Service) Search(ctx context.Context, q SearchQuery) ([]Hit, error) {
+func (s *Service) Search(ctx context.Context, q SearchQuery) ([]MessageHit, error) {
 	q.Text = strings.TrimSpace(q.Text)
 	if n := utf8.RuneCountInString(q.Text); n == 0 || n > 500 {
 		return nil, errs.E(errs.Invalid, "search.query", "The search needs 1 to 500 characters.",
@@ -70,8 +70,8 @@ func (s *Service) Search(ctx context.Context, q SearchQuery) ([]Hit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("search messages: %w", err)
 	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Hit, error) {
-		var h Hit
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (MessageHit, error) {
+		var h MessageHit
 		var headline string
 		err := row.Scan(&h.MessageID, &h.ThreadID, &h.ThreadTitle, &h.ThreadStatus, &h.Role, &h.Depth, &h.CreatedAt, &headline)
 		h.Snippet = pieces(headline)

@@ -16,26 +16,26 @@ const Section = "chat_runtime"
 
 // Settings are what people decide for all threads.
 type Settings struct {
-	OnBusy             string  `json:"on_busy" enum:"queue,refuse" doc:"What becomes of a message while another one is being answered"`
-	MaxQueuedTurns     int     `json:"max_queued_turns" doc:"That may wait in a thread, 1 to 100; more are refused"`
-	HistoryPercent     int     `json:"history_percent" doc:"Of the model's window, for the conversation, 10 to 90"`
-	RetrievalPercent   int     `json:"retrieval_percent" doc:"For retrieved passages, 0 to 80; the rest is for tools"`
-	TriggerPercent     int     `json:"trigger_percent" doc:"Of the history's budget, at which older messages are folded, 70 to 100"`
-	TargetPercent      int     `json:"target_percent" doc:"To which they are folded, 40 to 99 and below the trigger"`
-	PreserveTurns      int     `json:"preserve_recent_turns" doc:"That are not folded if they fit, 1 to 20"`
-	RetrievalTopK      int     `json:"retrieval_top_k" doc:"Passages at most, 1 to 50"`
-	DefaultWindow      int     `json:"default_context_window_tokens" doc:"Of models that do not say, 1024 to 2000000"`
-	SummaryChars       int     `json:"summary_max_chars" doc:"Of a summary, 200 to 10000"`
-	DefaultModelID     *int64  `json:"default_model_id" doc:"Of threads that name none; null: the newest"`
-	DefaultComplexity  string  `json:"default_response_complexity" enum:"low,medium,high,extra_high"`
-	TurnTimeoutSeconds int     `json:"turn_timeout_seconds" doc:"Of one attempt, 10 to 7200"`
-	UndoSeconds        int     `json:"delete_undo_seconds" doc:"For which a deleted thread can be restored, 0 to 86400"`
-	Currency           string  `json:"currency" doc:"Of the prices, three letters"`
-	Prices             []Price `json:"prices" doc:"Of models; without one the cost of a turn is unknown"`
+	OnBusy             string       `json:"on_busy" enum:"queue,refuse" doc:"What becomes of a message while another one is being answered"`
+	MaxQueuedTurns     int          `json:"max_queued_turns" doc:"That may wait in a thread, 1 to 100; more are refused"`
+	HistoryPercent     int          `json:"history_percent" doc:"Of the model's window, for the conversation, 10 to 90"`
+	RetrievalPercent   int          `json:"retrieval_percent" doc:"For retrieved passages, 0 to 80; the rest is for tools"`
+	TriggerPercent     int          `json:"trigger_percent" doc:"Of the history's budget, at which older messages are folded, 70 to 100"`
+	TargetPercent      int          `json:"target_percent" doc:"To which they are folded, 40 to 99 and below the trigger"`
+	PreserveTurns      int          `json:"preserve_recent_turns" doc:"That are not folded if they fit, 1 to 20"`
+	RetrievalTopK      int          `json:"retrieval_top_k" doc:"Passages at most, 1 to 50"`
+	DefaultWindow      int          `json:"default_context_window_tokens" doc:"Of models that do not say, 1024 to 2000000"`
+	SummaryChars       int          `json:"summary_max_chars" doc:"Of a summary, 200 to 10000"`
+	DefaultModelID     *int64       `json:"default_model_id" doc:"Of threads that name none; null: the newest"`
+	DefaultComplexity  string       `json:"default_response_complexity" enum:"low,medium,high,extra_high"`
+	TurnTimeoutSeconds int          `json:"turn_timeout_seconds" doc:"Of one attempt, 10 to 7200"`
+	UndoSeconds        int          `json:"delete_undo_seconds" doc:"For which a deleted thread can be restored, 0 to 86400"`
+	Currency           string       `json:"currency" doc:"Of the prices, three letters"`
+	Prices             []ModelPrice `json:"prices" doc:"Of models; without one the cost of a turn is unknown"`
 }
 
-// Price is what a million tokens of a model cost.
-type Price struct {
+// ModelPrice is what a million tokens of a model cost.
+type ModelPrice struct {
 	ModelID int64   `json:"model_id"`
 	Input   float64 `json:"input" doc:"For a million input tokens"`
 	Cached  float64 `json:"cached_input" doc:"For a million input tokens that the provider had in its cache"`
@@ -47,7 +47,7 @@ func Defaults() Settings {
 	return Settings{
 		OnBusy: "queue", MaxQueuedTurns: 5, HistoryPercent: 60, RetrievalPercent: 25, TriggerPercent: 100, TargetPercent: 85, PreserveTurns: 4,
 		RetrievalTopK: 5, DefaultWindow: 16000, SummaryChars: 2400, DefaultComplexity: "medium", TurnTimeoutSeconds: 900, UndoSeconds: 60,
-		Currency: "USD", Prices: []Price{},
+		Currency: "USD", Prices: []ModelPrice{},
 	}
 }
 
@@ -59,7 +59,7 @@ func (s *Settings) Cost(modelID *int64, input, cached, output int64) *int64 {
 	if modelID == nil {
 		return nil
 	}
-	i := slices.IndexFunc(s.Prices, func(p Price) bool { return p.ModelID == *modelID })
+	i := slices.IndexFunc(s.Prices, func(p ModelPrice) bool { return p.ModelID == *modelID })
 	if i < 0 {
 		return nil
 	}
@@ -212,6 +212,6 @@ func (s *Settings) checkModels(ctx context.Context, q postgres.Querier) error {
 		return errs.E(errs.Invalid, "setting.invalid", "The settings cannot be used.",
 			errs.Detail{Location: "body.default_model_id", Message: fmt.Sprintf("there is no model %d", *s.DefaultModelID)})
 	}
-	s.Prices = slices.DeleteFunc(s.Prices, func(p Price) bool { return !slices.Contains(there, p.ModelID) })
+	s.Prices = slices.DeleteFunc(s.Prices, func(p ModelPrice) bool { return !slices.Contains(there, p.ModelID) })
 	return nil
 }

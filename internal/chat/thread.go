@@ -360,4 +360,6 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Listed, error) {
 	return rows, nil
 }
 
-func escapeLike(s string) string { return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s) }
+func escapeLike(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
+}

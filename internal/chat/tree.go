@@ -149,7 +149,7 @@ func (s *Service) place(ctx context.Context, tx *postgres.Tx, threadID int64, pa
 // newMessage is a message to be added.
 type newMessage struct {
 	role, status string
-	parts        []Part
+	parts        []MessagePart
 	tokens       int
 }
 
@@ -163,7 +163,7 @@ func (s *Service) add(ctx context.Context, tx *postgres.Tx, threadID int64, pare
 		return nil, fmt.Errorf("grow branch %d: %w", b.ID, err)
 	}
 	if n.parts == nil {
-		n.parts = []Part{}
+		n.parts = []MessagePart{}
 	}
 	raw, err := json.Marshal(n.parts)
 	if err != nil {
@@ -183,7 +183,7 @@ func (s *Service) add(ctx context.Context, tx *postgres.Tx, threadID int64, pare
 }
 
 // fill writes what a pending message has become.
-func (s *Service) fill(ctx context.Context, tx *postgres.Tx, id int64, status string, parts []Part, tokens int) (*Message, error) {
+func (s *Service) fill(ctx context.Context, tx *postgres.Tx, id int64, status string, parts []MessagePart, tokens int) (*Message, error) {
 	raw, err := json.Marshal(parts)
 	if err != nil {
 		return nil, fmt.Errorf("encode message %d: %w", id, err)

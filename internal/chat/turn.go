@@ -210,8 +210,8 @@ func (s *Service) follow(ctx context.Context, tx *postgres.Tx, t *Thread, p Post
 }
 
 // partsOf makes the parts of a message of the user.
-func (s *Service) partsOf(ctx context.Context, tx *postgres.Tx, threadID int64, model *Model, p Post) ([]Part, int, error) {
-	parts, tokens := []Part{}, 0
+func (s *Service) partsOf(ctx context.Context, tx *postgres.Tx, threadID int64, model *Model, p Post) ([]MessagePart, int, error) {
+	parts, tokens := []MessagePart{}, 0
 	if len(p.AttachmentIDs) > 0 {
 		rows, err := s.q.ListAttachments(ctx, tx, dbsqlc.ListAttachmentsParams{Ids: p.AttachmentIDs, ThreadID: threadID})
 		if err != nil {
@@ -227,12 +227,12 @@ func (s *Service) partsOf(ctx context.Context, tx *postgres.Tx, threadID int64, 
 				return nil, 0, errs.E(errs.Invalid, "turn.no_images", fmt.Sprintf("The model %s does not take images. Choose another model for this thread, or send the message without them.", model.Name),
 					errs.Detail{Location: "body.attachment_ids", Message: fmt.Sprintf("file %d is an image", id)})
 			}
-			parts = append(parts, Part{Type: PartAttachment, Attachment: viewAttachmentPart(&rows[i])})
+			parts = append(parts, MessagePart{Type: PartAttachment, Attachment: viewAttachmentPart(&rows[i])})
 			tokens += int(rows[i].Tokens)
 		}
 	}
 	if p.Message != "" {
-		parts = append(parts, Part{Type: PartText, Text: p.Message})
+		parts = append(parts, MessagePart{Type: PartText, Text: p.Message})
 		tokens += estimate(p.Message)
 	}
 	return parts, tokens, nil

@@ -7,8 +7,8 @@ import (
 	"github.com/llmctl/studio/internal/chat/dbsqlc"
 )
 
-// Usage is what was used, and what it cost.
-type Usage struct {
+// TurnUsage is what was used, and what it cost.
+type TurnUsage struct {
 	InputTokens  int64  `json:"input_tokens"`
 	OutputTokens int64  `json:"output_tokens"`
 	CachedTokens int64  `json:"cached_tokens" doc:"Of the input tokens"`
@@ -28,7 +28,7 @@ type ThreadView struct {
 	SourceIDs          []int64    `json:"source_ids"`
 	MessageCount       int32      `json:"message_count" doc:"Of all branches"`
 	TurnCount          int32      `json:"turn_count" doc:"That have ended"`
-	Usage              Usage      `json:"usage" doc:"Of all turns that have ended"`
+	Usage              TurnUsage  `json:"usage" doc:"Of all turns that have ended"`
 	Busy               bool       `json:"busy" doc:"A turn has not ended yet"`
 	CreatedAt          time.Time  `json:"created_at"`
 	UpdatedAt          time.Time  `json:"updated_at"`
@@ -43,7 +43,7 @@ func ViewThread(t *Thread, busy bool) ThreadView {
 	return ThreadView{
 		ID: t.ID, Title: t.Title, TitleSource: t.TitleSource, Status: t.Status, ModelID: t.ModelID, ResponseComplexity: t.ResponseComplexity,
 		MCPServerIDs: notNil(t.McpServerIds), SourceIDs: notNil(t.SourceIds), MessageCount: t.MessageCount, TurnCount: t.TurnCount,
-		Usage: Usage{InputTokens: t.InputTokens, OutputTokens: t.OutputTokens, CachedTokens: t.CachedTokens, CostMicros: &t.CostMicros},
+		Usage: TurnUsage{InputTokens: t.InputTokens, OutputTokens: t.OutputTokens, CachedTokens: t.CachedTokens, CostMicros: &t.CostMicros},
 		Busy:  busy, CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, LastActivityAt: t.LastActivityAt, ArchivedAt: t.ArchivedAt,
 		Deleted: t.DeleteRequestedAt != nil, UndoUntil: t.PurgeAt,
 	}
@@ -56,15 +56,15 @@ func notNil(ids []int64) []int64 {
 	return ids
 }
 
-// Failure is why a turn failed.
-type Failure struct {
+// TurnError is why a turn failed.
+type TurnError struct {
 	Code      string `json:"code"`
 	Message   string `json:"message" doc:"What happened, why, and what to do"`
 	Retryable bool   `json:"retryable"`
 }
 
-// Order is what was asked of a turn.
-type Order struct {
+// TurnOrder is what was asked of a turn.
+type TurnOrder struct {
 	Asked       string     `json:"asked" enum:"cancel"`
 	AskedAt     time.Time  `json:"asked_at"`
 	Confirmed   bool       `json:"confirmed"`
@@ -85,11 +85,11 @@ type TurnView struct {
 	ModelName          string       `json:"model_name"`
 	ResponseComplexity string       `json:"response_complexity" enum:"low,medium,high,extra_high"`
 	ReasonCode         string       `json:"reason_code" doc:"Of one that failed or was cut short"`
-	Error              *Failure     `json:"error"`
+	Error              *TurnError   `json:"error"`
 	FinishReason       string       `json:"finish_reason" doc:"stop, length, tool_calls, content_filter or other"`
-	Usage              Usage        `json:"usage"`
+	Usage              TurnUsage    `json:"usage"`
 	Context            *ContextView `json:"context" doc:"What the model's window was filled with"`
-	Order              *Order       `json:"order"`
+	Order              *TurnOrder   `json:"order"`
 	CreatedAt          time.Time    `json:"created_at"`
 	StartedAt          *time.Time   `json:"started_at"`
 	FirstTokenAt       *time.Time   `json:"first_token_at"`
@@ -102,13 +102,13 @@ func ViewTurn(t *Turn) TurnView {
 		ID: t.ID, ThreadID: t.ThreadID, Kind: t.Kind, Status: t.Status, Phase: t.Phase, Attempt: t.Attempt, UserMessageID: t.UserMessageID,
 		AssistantMessageID: t.AssistantMessageID, ModelID: t.ModelID, ModelName: t.ModelName, ResponseComplexity: t.ResponseComplexity,
 		ReasonCode: t.ReasonCode, FinishReason: t.FinishReason,
-		Usage: Usage{
+		Usage: TurnUsage{
 			InputTokens: t.InputTokens, OutputTokens: t.OutputTokens, CachedTokens: t.CachedTokens, Estimated: t.TokensEstimated, CostMicros: t.CostMicros,
 		},
 		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, FirstTokenAt: t.FirstTokenAt, FinishedAt: t.FinishedAt,
 	}
 	if t.CancelRequestedAt != nil {
-		v.Order = &Order{Asked: "cancel", AskedAt: *t.CancelRequestedAt, Confirmed: t.Status == Cancelled, ConfirmedAt: t.FinishedAt}
+		v.Order = &TurnOrder{Asked: "cancel", AskedAt: *t.CancelRequestedAt, Confirmed: t.Status == Cancelled, ConfirmedAt: t.FinishedAt}
 	}
 	v.Error = failureIn(t.Error)
 	if len(t.Context) > 0 {
@@ -120,34 +120,34 @@ func ViewTurn(t *Turn) TurnView {
 	return v
 }
 
-func failureIn(raw json.RawMessage) *Failure {
+func failureIn(raw json.RawMessage) *TurnError {
 	if len(raw) == 0 {
 		return nil
 	}
-	f := &Failure{}
+	f := &TurnError{}
 	if json.Unmarshal(raw, f) != nil {
 		return nil
 	}
 	return f
 }
 
-// AttemptView is an attempt of a turn.
-type AttemptView struct {
+// TurnAttemptView is an attempt of a turn.
+type TurnAttemptView struct {
 	Number     int32      `json:"number"`
 	Worker     string     `json:"worker"`
 	Status     string     `json:"status" enum:"running,succeeded,failed,cancelled,suspended,handed_over,lost"`
-	Error      *Failure   `json:"error"`
-	Usage      Usage      `json:"usage"`
+	Error      *TurnError `json:"error"`
+	Usage      TurnUsage  `json:"usage"`
 	Characters int64      `json:"characters" doc:"That it streamed"`
 	ClaimedAt  time.Time  `json:"claimed_at"`
 	FinishedAt *time.Time `json:"finished_at"`
 }
 
-func viewAttempt(r *dbsqlc.ListTurnAttemptsRow) AttemptView {
+func viewAttempt(r *dbsqlc.ListTurnAttemptsRow) TurnAttemptView {
 	a := &r.TurnAttempt
-	return AttemptView{
+	return TurnAttemptView{
 		Number: a.Number, Worker: r.Hostname, Status: a.Status, Error: failureIn(a.Error), Characters: a.Characters,
-		Usage: Usage{
+		Usage: TurnUsage{
 			InputTokens: a.InputTokens, OutputTokens: a.OutputTokens, CachedTokens: a.CachedTokens, Estimated: a.TokensEstimated,
 		},
 		ClaimedAt: a.ClaimedAt, FinishedAt: a.FinishedAt,
@@ -162,26 +162,26 @@ type Siblings struct {
 
 // MessageView is a message as answers and events show it.
 type MessageView struct {
-	ID         int64      `json:"id"`
-	ThreadID   int64      `json:"thread_id"`
-	ParentID   *int64     `json:"parent_id" doc:"The message before it; null: it begins the conversation"`
-	TurnID     *int64     `json:"turn_id"`
-	Role       string     `json:"role" enum:"user,assistant"`
-	Status     string     `json:"status" enum:"pending,complete,partial,failed" doc:"pending: its turn has not ended; partial: cut short"`
-	Content    string     `json:"content" doc:"The text"`
-	Parts      []Part     `json:"parts" doc:"The text with what stands between it"`
-	Tokens     int32      `json:"tokens" doc:"An estimate"`
-	Depth      int32      `json:"depth" doc:"Place in the conversation; 1 is the first"`
-	Siblings   *Siblings  `json:"siblings" doc:"Other versions of it; null: there are none"`
-	CreatedAt  time.Time  `json:"created_at"`
-	FinishedAt *time.Time `json:"finished_at"`
+	ID         int64         `json:"id"`
+	ThreadID   int64         `json:"thread_id"`
+	ParentID   *int64        `json:"parent_id" doc:"The message before it; null: it begins the conversation"`
+	TurnID     *int64        `json:"turn_id"`
+	Role       string        `json:"role" enum:"user,assistant"`
+	Status     string        `json:"status" enum:"pending,complete,partial,failed" doc:"pending: its turn has not ended; partial: cut short"`
+	Content    string        `json:"content" doc:"The text"`
+	Parts      []MessagePart `json:"parts" doc:"The text with what stands between it"`
+	Tokens     int32         `json:"tokens" doc:"An estimate"`
+	Depth      int32         `json:"depth" doc:"Place in the conversation; 1 is the first"`
+	Siblings   *Siblings     `json:"siblings" doc:"Other versions of it; null: there are none"`
+	CreatedAt  time.Time     `json:"created_at"`
+	FinishedAt *time.Time    `json:"finished_at"`
 }
 
 // ViewMessage shows a message.
 func ViewMessage(m *Message) MessageView {
 	v := MessageView{
 		ID: m.ID, ThreadID: m.ThreadID, ParentID: m.ParentID, TurnID: m.TurnID, Role: m.Role, Status: m.Status, Content: m.Content,
-		Parts: []Part{}, Tokens: m.Tokens, Depth: m.Depth, CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt,
+		Parts: []MessagePart{}, Tokens: m.Tokens, Depth: m.Depth, CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt,
 	}
 	_ = json.Unmarshal(m.Parts, &v.Parts) // ours
 	for i := range v.Parts {
@@ -192,18 +192,18 @@ func ViewMessage(m *Message) MessageView {
 	return v
 }
 
-// AsOf is how far a stream is known.
-type AsOf struct {
+// StreamPosition is how far a stream is known.
+type StreamPosition struct {
 	Stream   string `json:"stream"`
 	Sequence int64  `json:"sequence"`
 }
 
-// Live is the answer that is being written, so far.
-type Live struct {
-	TurnID    int64    `json:"turn_id"`
-	MessageID int64    `json:"message_id"`
-	Attempt   int32    `json:"attempt"`
-	Text      string   `json:"text" doc:"Of this attempt so far; the next piece has its length in characters as its offset"`
-	Parts     []Placed `json:"parts"`
-	AsOf      AsOf     `json:"as_of" doc:"Of the turn's own stream"`
+// LiveAnswer is the answer that is being written, so far.
+type LiveAnswer struct {
+	TurnID    int64          `json:"turn_id"`
+	MessageID int64          `json:"message_id"`
+	Attempt   int32          `json:"attempt"`
+	Text      string         `json:"text" doc:"Of this attempt so far; the next piece has its length in characters as its offset"`
+	Parts     []PlacedPart   `json:"parts"`
+	AsOf      StreamPosition `json:"as_of" doc:"Of the turn's own stream"`
 }

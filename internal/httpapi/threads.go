@@ -55,12 +55,12 @@ type threadDetailOutput struct {
 	ETag string `header:"ETag"`
 	Body struct {
 		chat.ThreadView
-		Messages   []chat.MessageView `json:"messages" doc:"The end of the conversation that is shown, in order"`
-		NextCursor *string            `json:"next_cursor" doc:"Of older messages; null: there are none"`
-		Turns      []chat.TurnView    `json:"turns" doc:"That have not ended, the first one first"`
-		Live       *chat.Live         `json:"live" doc:"The answer that is being written, so far"`
-		Currency   string             `json:"currency" doc:"Of the costs"`
-		AsOf       chat.AsOf          `json:"as_of" doc:"Of the thread's stream"`
+		Messages   []chat.MessageView  `json:"messages" doc:"The end of the conversation that is shown, in order"`
+		NextCursor *string             `json:"next_cursor" doc:"Of older messages; null: there are none"`
+		Turns      []chat.TurnView     `json:"turns" doc:"That have not ended, the first one first"`
+		Live       *chat.LiveAnswer    `json:"live" doc:"The answer that is being written, so far"`
+		Currency   string              `json:"currency" doc:"Of the costs"`
+		AsOf       chat.StreamPosition `json:"as_of" doc:"Of the thread's stream"`
 	}
 }
 
@@ -195,7 +195,7 @@ func (s *server) listThreads(ctx context.Context, in *listThreadsInput) (*pageOu
 	for i := range rows {
 		if int32(i) == in.Limit {
 			last := &rows[i-1].Thread
-			out.Body.NextCursor = new(activityCursor(last.LastActivityAt, last.ID))
+			out.Body.NextCursor = new(placeCursor(last.LastActivityAt, last.ID))
 			break
 		}
 		out.Body.Items = append(out.Body.Items, chat.ViewThread(&rows[i].Thread, rows[i].Busy))
@@ -203,11 +203,7 @@ func (s *server) listThreads(ctx context.Context, in *listThreadsInput) (*pageOu
 	return out, nil
 }
 
-// activityCursor names a place in a list that is in the order of time and id.
-func activityCursor(at time.Time, id int64) string {
-	return "t" + strconv.FormatInt(at.UnixMicro(), 36) + "." + strconv.FormatInt(id, 36)
-}
-
+// readActivityCursor reads what placeCursor wrote.
 func readActivityCursor(cursor string) (time.Time, int64, bool) {
 	when, which, found := strings.Cut(strings.TrimPrefix(cursor, "t"), ".")
 	micros, err := strconv.ParseInt(when, 36, 64)

@@ -63,7 +63,7 @@ func (s *server) registerThreadMessages() {
 	handle(s, route{
 		method: http.MethodGet, path: "/threads/search", id: "search-threads", tag: "threads", permission: auth.Read,
 		summary: "Messages with these words, newest first",
-	}, func(ctx context.Context, in *searchThreadsInput) (*pageOutput[chat.Hit], error) {
+	}, func(ctx context.Context, in *searchThreadsInput) (*pageOutput[chat.MessageHit], error) {
 		before, err := in.before()
 		if err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (s *server) registerThreadMessages() {
 		if err != nil {
 			return nil, err
 		}
-		return paged(rows, in.Limit, func(h chat.Hit) int64 { return h.MessageID }, func(h chat.Hit) chat.Hit { return h }), nil
+		return paged(rows, in.Limit, func(h chat.MessageHit) int64 { return h.MessageID }, func(h chat.MessageHit) chat.MessageHit { return h }), nil
 	})
 	s.registerThreadExport()
 }
@@ -210,7 +210,7 @@ func (s *server) registerThreadReports() {
 	handle(s, route{
 		method: http.MethodGet, path: "/chat/activity", id: "list-chat-activity", tag: "threads", permission: auth.Read,
 		summary: "What happened in threads, newest first",
-	}, func(ctx context.Context, in *listActivityInput) (*pageOutput[chat.Activity], error) {
+	}, func(ctx context.Context, in *listActivityInput) (*pageOutput[chat.ChatActivity], error) {
 		before, err := in.before()
 		if err != nil {
 			return nil, err
@@ -223,7 +223,7 @@ func (s *server) registerThreadReports() {
 		if err != nil {
 			return nil, err
 		}
-		return paged(rows, in.Limit, func(a chat.Activity) int64 { return a.ID }, func(a chat.Activity) chat.Activity { return a }), nil
+		return paged(rows, in.Limit, func(a chat.ChatActivity) int64 { return a.ID }, func(a chat.ChatActivity) chat.ChatActivity { return a }), nil
 	})
 }
 
@@ -267,22 +267,22 @@ type chatSettingsOutput struct {
 type updateChatSettingsInput struct {
 	IfMatch string `header:"If-Match"`
 	Body    struct {
-		OnBusy             *string         `json:"on_busy,omitempty" enum:"queue,refuse"`
-		MaxQueuedTurns     *int            `json:"max_queued_turns,omitempty"`
-		HistoryPercent     *int            `json:"history_percent,omitempty"`
-		RetrievalPercent   *int            `json:"retrieval_percent,omitempty"`
-		TriggerPercent     *int            `json:"trigger_percent,omitempty"`
-		TargetPercent      *int            `json:"target_percent,omitempty"`
-		PreserveTurns      *int            `json:"preserve_recent_turns,omitempty"`
-		RetrievalTopK      *int            `json:"retrieval_top_k,omitempty"`
-		DefaultWindow      *int            `json:"default_context_window_tokens,omitempty"`
-		SummaryChars       *int            `json:"summary_max_chars,omitempty"`
-		DefaultModelID     optional[int64] `json:"default_model_id,omitzero"`
-		DefaultComplexity  *string         `json:"default_response_complexity,omitempty" enum:"low,medium,high,extra_high"`
-		TurnTimeoutSeconds *int            `json:"turn_timeout_seconds,omitempty"`
-		UndoSeconds        *int            `json:"delete_undo_seconds,omitempty"`
-		Currency           *string         `json:"currency,omitempty" maxLength:"3"`
-		Prices             *[]chat.Price   `json:"prices,omitempty" doc:"The whole table"`
+		OnBusy             *string            `json:"on_busy,omitempty" enum:"queue,refuse"`
+		MaxQueuedTurns     *int               `json:"max_queued_turns,omitempty"`
+		HistoryPercent     *int               `json:"history_percent,omitempty"`
+		RetrievalPercent   *int               `json:"retrieval_percent,omitempty"`
+		TriggerPercent     *int               `json:"trigger_percent,omitempty"`
+		TargetPercent      *int               `json:"target_percent,omitempty"`
+		PreserveTurns      *int               `json:"preserve_recent_turns,omitempty"`
+		RetrievalTopK      *int               `json:"retrieval_top_k,omitempty"`
+		DefaultWindow      *int               `json:"default_context_window_tokens,omitempty"`
+		SummaryChars       *int               `json:"summary_max_chars,omitempty"`
+		DefaultModelID     optional[int64]    `json:"default_model_id,omitzero"`
+		DefaultComplexity  *string            `json:"default_response_complexity,omitempty" enum:"low,medium,high,extra_high"`
+		TurnTimeoutSeconds *int               `json:"turn_timeout_seconds,omitempty"`
+		UndoSeconds        *int               `json:"delete_undo_seconds,omitempty"`
+		Currency           *string            `json:"currency,omitempty" maxLength:"3"`
+		Prices             *[]chat.ModelPrice `json:"prices,omitempty" doc:"The whole table"`
 	}
 }
 
@@ -329,4 +329,3 @@ func (s *server) updateChatSettings(ctx context.Context, in *updateChatSettingsI
 		return &chatSettingsOutput{ETag: etag(now), Body: viewChatSettings(v)}, nil
 	})
 }
-

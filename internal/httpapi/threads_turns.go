@@ -55,9 +55,9 @@ type turnOutput struct {
 
 type turnDetailOutput struct {
 	Body struct {
-		Turn     chat.TurnView      `json:"turn"`
-		Attempts []chat.AttemptView `json:"attempts" doc:"The newest first, at most 50"`
-		Live     *chat.Live         `json:"live" doc:"What it has streamed so far; null: it has ended, or not begun"`
+		Turn     chat.TurnView          `json:"turn"`
+		Attempts []chat.TurnAttemptView `json:"attempts" doc:"The newest first, at most 50"`
+		Live     *chat.LiveAnswer       `json:"live" doc:"What it has streamed so far; null: it has ended, or not begun"`
 	}
 }
 
@@ -111,7 +111,7 @@ func selectors() []string {
 func (s *server) refuseSelectors(ctx huma.Context, next func(huma.Context)) {
 	r, w := humaUnwrap(ctx)
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxInputBody+1))
-	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(raw), failing{err}))
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(raw), cutBody{err}))
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) == nil {
 		p := &Problem{
@@ -140,11 +140,11 @@ func writeSelectorProblem(ctx huma.Context, p *Problem) {
 	_ = json.NewEncoder(ctx.BodyWriter()).Encode(p) //nolint:errchkjson // the client may be gone
 }
 
-// failing gives the error with which a body ended, once it is read.
-type failing struct{ err error }
+// cutBody gives the error with which a body ended, once it is read.
+type cutBody struct{ err error }
 
 // Read implements io.Reader.
-func (f failing) Read([]byte) (int, error) {
+func (f cutBody) Read([]byte) (int, error) {
 	if f.err == nil {
 		return 0, io.EOF
 	}
