@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
@@ -140,6 +141,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		Version: "dev", Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: time.Now,
 	}
 	d.Downloads = download.New(download.Options{DB: b.db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now})
+	d.Threads = chat.New(chat.Options{DB: b.db, Log: log, Queue: noTurns{}, Models: catalogModels{d.Catalog}, Now: time.Now})
 	for _, o := range options {
 		o(b, &d)
 	}

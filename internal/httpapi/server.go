@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
@@ -42,6 +43,7 @@ type Deps struct {
 	Queues     *queue.Board
 	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
 	Downloads  *download.Service
+	Threads    *chat.Service
 	Providers  Providers
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
@@ -130,6 +132,7 @@ func (s *server) register() {
 	s.registerNodes()
 	s.registerArtifacts()
 	s.registerDownloads()
+	s.registerThreads()
 	s.registerEvents()
 	s.registerOperations()
 	s.registerSchedules()
