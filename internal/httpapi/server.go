@@ -43,6 +43,7 @@ type Deps struct {
 	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
 	Downloads  *download.Service
 	Providers  Providers
+	MCP        MCPDeps
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
 	Page       fs.FS         // the built page; nil or without index.html: not built
@@ -135,6 +136,9 @@ func (s *server) register() {
 	s.registerSchedules()
 	s.registerSettings()
 	s.registerDoctor()
+	s.registerMCP()
+	s.registerToolCalls()
+	s.registerIntegrations()
 	s.describe()
 }
 
