@@ -62,6 +62,7 @@ type studio struct {
 	providers  *providers
 	downloads  *download.Service
 	engine     *run.Engine
+	mcp        *mcpSide
 	queue      *queue.Client
 	meter      *queue.Meter
 	board      *queue.Board
@@ -110,9 +111,13 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	if s.downloads, err = newDownloads(s); err != nil {
 		return nil, err
 	}
+	if s.mcp, err = newMCPSide(s); err != nil {
+		return nil, err
+	}
 	jobs := &lateJobs{}
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
+		InWorker: inWorker, Waits: s.mcp.waits, Ended: s.mcp.ended,
 		DefaultTimeout: s.cfg.Executor.ExecutionTimeout, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.meter = queue.NewMeter(s.db, s.log, s.now)
@@ -134,6 +139,9 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	}
 	s.board = queue.NewBoard(s.db, s.queue, s.events, s.now)
 	if o.sides.web {
+		if err = s.mcp.sync(ctx); err != nil {
+			return nil, err
+		}
 		if s.realtime, err = newRealtime(s); err != nil {
 			return nil, err
 		}
@@ -171,7 +179,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	if s.access != nil {
 		out = append(out, s.access) // ends last, when no request is left
 	}
-	out = append(out, s.bus, s.meter)
+	out = append(out, s.bus, s.meter, s.mcp.pool)
 	if s.foreign != nil {
 		out = append(out, s.foreign)
 	}

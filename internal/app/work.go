@@ -96,7 +96,7 @@ func (s *studio) register(ctx context.Context) error {
 // executors by name, and the one whose workspaces lie on this host.
 func (s *studio) executors(client *http.Client) (map[string]executor.Executor, *process.Executor, error) {
 	handlers, err := kind.Handlers(kind.Options{
-		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow,
+		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow, Tools: nodeTools{s.mcp},
 		Observe: observed.Options{Called: s.observer.called, Content: s.cfg.Telemetry.CaptureContent, Now: s.now},
 	})
 	if err != nil {

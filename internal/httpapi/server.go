@@ -45,6 +45,7 @@ type Deps struct {
 	Downloads  *download.Service
 	Threads    *chat.Service
 	Providers  Providers
+	MCP        MCPDeps
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
 	Page       fs.FS         // the built page; nil or without index.html: not built
@@ -138,6 +139,9 @@ func (s *server) register() {
 	s.registerSchedules()
 	s.registerSettings()
 	s.registerDoctor()
+	s.registerMCP()
+	s.registerToolCalls()
+	s.registerIntegrations()
 	s.describe()
 }
 

@@ -39,6 +39,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Calls that wait for a person */
+        get: operations["list-approvals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/artifacts/{id}/content": {
         parameters: {
             query?: never;
@@ -623,6 +640,128 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/mcp-servers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** MCP servers */
+        get: operations["list-mcp-servers"];
+        put?: never;
+        /** Add an MCP server */
+        post: operations["create-mcp-server"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An MCP server */
+        get: operations["get-mcp-server"];
+        put?: never;
+        post?: never;
+        /** Delete a custom MCP server */
+        delete: operations["delete-mcp-server"];
+        options?: never;
+        head?: never;
+        /** Change an MCP server */
+        patch: operations["update-mcp-server"];
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}/oauth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forget the server's authorization */
+        delete: operations["forget-mcp-oauth"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}/oauth/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin an authorization: find the server's authorization server and become a client there */
+        post: operations["start-mcp-oauth"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Connect to the server and list its tools */
+        post: operations["test-mcp-server"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tools that the server offers, with their schemas */
+        get: operations["list-mcp-tools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/oauth/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where authorization servers send the browser back to; leads on to the page */
+        get: operations["end-mcp-oauth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/models": {
         parameters: {
             query?: never;
@@ -1193,6 +1332,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/settings/integrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Other systems that are configured; they decide which integrated MCP servers there are */
+        get: operations["list-integrations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/settings/integrations/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Configure another system; its integrated MCP server appears or goes */
+        patch: operations["update-integration"];
+        trace?: never;
+    };
     "/api/settings/retention": {
         parameters: {
             query?: never;
@@ -1209,6 +1382,74 @@ export interface paths {
         head?: never;
         /** Change how many days things are kept; null means for ever */
         patch: operations["update-retention-settings"];
+        trace?: never;
+    };
+    "/api/tool-calls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Calls of tools, newest first */
+        get: operations["list-tool-calls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tool-calls/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A call with its whole result */
+        get: operations["get-tool-call"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tool-calls/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a call that waits be made; its node or turn goes on when nothing of it waits any more */
+        post: operations["approve-tool-call"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tool-calls/{id}/deny": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse a call that waits; the model is told so */
+        post: operations["deny-tool-call"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/users": {
@@ -1383,7 +1624,7 @@ export interface components {
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
-            status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded";
+            status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded" | "suspended";
             usage: components["schemas"]["Usage"] | null;
             worker: components["schemas"]["HolderView"];
             worker_id: string;
@@ -1537,6 +1778,40 @@ export interface components {
             /** @description Shown only now; it is stored hashed */
             key: string;
         };
+        CreateMCPServerInputBody: {
+            /** @description true: allowed_tools is dropped */
+            allow_all_tools?: boolean;
+            /** @description Only these are offered; ends allow_all_tools */
+            allowed_tools?: string[];
+            /** @enum {string} */
+            approval?: "never" | "writes" | "always";
+            approval_tools?: string[];
+            /** @description {"url", "transport"?} or {"command", "args"?}, with "headers" or "env", which are kept secret; or {"mcp_servers": {"<key>": {...}}} with one entry */
+            config?: {
+                [key: string]: unknown;
+            };
+            enabled?: boolean;
+            /** @description Write-only; null removes one, others stay */
+            env?: {
+                [key: string]: string | null;
+            };
+            /** @description Write-only; null removes one, others stay */
+            headers?: {
+                [key: string]: string | null;
+            };
+            name?: string;
+            /** @description Of a client that was registered by hand; empty: the Studio registers itself */
+            oauth_client_id?: string;
+            /** @description Write-only; empty removes it */
+            oauth_client_secret?: string;
+            /** @description Letters, digits, _ and -; taken from config if that names one */
+            server_key?: string;
+            /**
+             * Format: double
+             * @description Of one call; default 60, at most 3600
+             */
+            timeout_seconds?: number;
+        };
         CreateModelInputBody: {
             /** @description Defaults for params: temperature, max_tokens, ... */
             config?: {
@@ -1639,6 +1914,10 @@ export interface components {
              */
             retried_by: number | null;
             target: components["schemas"]["TargetView"] | null;
+        };
+        DecideInputBody: {
+            /** @description Kept with the call; with a denial the model is told it */
+            note?: string;
         };
         DeleteDownloadOutputBody: {
             /**
@@ -1971,6 +2250,26 @@ export interface components {
             stopped_at: string | null;
             version: string;
         };
+        IntegrationsOutputBody: {
+            items: components["schemas"]["IntegrationView"][];
+        };
+        IntegrationView: {
+            /** @description The members that can be set */
+            accepted: string[];
+            config: {
+                [key: string]: string;
+            };
+            configured: boolean;
+            key: string;
+            /** @description What it would need to be configured */
+            missing: string[];
+            name: string;
+            /** Format: int64 */
+            revision: number;
+            secrets: components["schemas"]["SecretView"][];
+            /** Format: date-time */
+            updated_at: string | null;
+        };
         JobFailure: {
             code: string;
             /** @description What happened, why, and what to do */
@@ -2132,6 +2431,125 @@ export interface components {
             /** @enum {string} */
             type: "log" | "delta";
         };
+        MCPConfigView: {
+            args?: string[];
+            command?: string;
+            url?: string;
+        };
+        MCPOAuthView: {
+            /** Format: date-time */
+            authorized_at: string | null;
+            client_id?: string;
+            connected: boolean;
+            /**
+             * Format: date-time
+             * @description Of the access token, which is refreshed by itself if there is a refresh token
+             */
+            expires_at: string | null;
+            issuer?: string;
+            refreshes: boolean;
+            scopes: string[];
+        };
+        MCPSecretView: {
+            fingerprint: string;
+            /** @enum {string} */
+            kind: "header" | "env" | "oauth_client_secret";
+            name: string;
+            /** Format: date-time */
+            set_at: string;
+        };
+        MCPServerView: {
+            allow_all_tools: boolean;
+            /** @description Unless all are allowed: only these are offered */
+            allowed_tools: string[];
+            /**
+             * @description Which calls wait for a person; writes: those of tools that do not say that they only read
+             * @enum {string}
+             */
+            approval: "never" | "writes" | "always";
+            /** @description Calls of these wait whatever approval says */
+            approval_tools: string[];
+            config: components["schemas"]["MCPConfigView"];
+            /** Format: date-time */
+            created_at: string;
+            enabled: boolean;
+            /** Format: int64 */
+            id: number;
+            /** @description What an integrated server serves */
+            integrations: string[];
+            last_test: components["schemas"]["MCPTest"] | null;
+            name: string;
+            oauth: components["schemas"]["MCPOAuthView"];
+            oauth_client_id: string;
+            secrets: components["schemas"]["MCPSecretView"][];
+            /** @description What the names of its tools begin with */
+            server_key: string;
+            /**
+             * @description integrated: the Studio manages it
+             * @enum {string}
+             */
+            server_type: "custom" | "integrated";
+            /**
+             * Format: double
+             * @description Of one call of a tool
+             */
+            timeout_seconds: number;
+            /** @enum {string} */
+            transport: "streamable-http" | "sse" | "stdio";
+            /** Format: date-time */
+            updated_at: string;
+            /** @description For people; they stop nothing */
+            warnings: string[];
+        };
+        MCPTest: {
+            instructions?: string;
+            /** @description Of a failure: unauthorized, unreachable, blocked, timeout, protocol, not_allowed, failed */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description From the connection to the answer of initialize
+             */
+            latency_ms: number;
+            /**
+             * Format: int64
+             * @description How long the list of tools took
+             */
+            list_ms: number;
+            /** @description A sentence: what works, or what went wrong */
+            message: string;
+            /** @description The server asks for an authorization; POST .../oauth/start begins it */
+            needs_oauth: boolean;
+            ok: boolean;
+            protocol_version?: string;
+            server_name?: string;
+            server_version?: string;
+            /** Format: date-time */
+            tested_at: string;
+            /** Format: int64 */
+            tools: number;
+        };
+        MCPTool: {
+            /** @description On the server's list of allowed tools, or there is no such list */
+            allowed: boolean;
+            description: string;
+            destructive: boolean;
+            idempotent: boolean;
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** @description How models call it */
+            model_name: string;
+            name: string;
+            needs_approval: boolean;
+            open_world: boolean;
+            output_schema?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Why it cannot be offered to models */
+            problem?: string;
+            read_only: boolean;
+            title?: string;
+        };
         MeOutputBody: {
             setup_required: boolean;
             user: components["schemas"]["UserView"];
@@ -2255,6 +2673,14 @@ export interface components {
             items: components["schemas"]["LogItem"][];
             next_cursor: string | null;
         };
+        PageMCPServerView: {
+            items: components["schemas"]["MCPServerView"][];
+            next_cursor: string | null;
+        };
+        PageMCPTool: {
+            items: components["schemas"]["MCPTool"][];
+            next_cursor: string | null;
+        };
         PageModelView: {
             items: components["schemas"]["ModelView"][];
             next_cursor: string | null;
@@ -2273,6 +2699,10 @@ export interface components {
         };
         PageScheduleFiringView: {
             items: components["schemas"]["ScheduleFiringView"][];
+            next_cursor: string | null;
+        };
+        PageToolCallView: {
+            items: components["schemas"]["ToolCallView"][];
             next_cursor: string | null;
         };
         PageVersionItemView: {
@@ -3031,6 +3461,12 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        SecretView: {
+            fingerprint: string;
+            name: string;
+            /** Format: date-time */
+            set_at: string;
+        };
         Seen: {
             api_prefix: string;
             /** @description Who the server takes the client to be */
@@ -3106,6 +3542,10 @@ export interface components {
             /** Format: date-time */
             started_at: string | null;
             status: string;
+        };
+        StartOAuthOutputBody: {
+            /** @description Open it in the browser; it leads back here */
+            authorization_url: string;
         };
         StartRunInputBody: {
             /** @description An object; checked against the start node's input_schema */
@@ -3257,7 +3697,7 @@ export interface components {
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
-            status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded";
+            status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded" | "suspended";
             title: string;
             usage: components["schemas"]["Usage"] | null;
             worker: string;
@@ -3279,6 +3719,70 @@ export interface components {
             p95_seconds: number | null;
             /** Format: double */
             p99_seconds: number | null;
+        };
+        ToolCallView: {
+            approval_required: boolean;
+            /** @description JSON as the model wrote it, which need not be valid */
+            arguments: string;
+            /** Format: int32 */
+            attempt: number;
+            /** @description The provider's */
+            call_id: string;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description The number of the answer that asked for it
+             */
+            cycle: number;
+            /** Format: date-time */
+            decided_at: string | null;
+            /** @description E-mail of who approved or denied it */
+            decided_by: string;
+            decision_note: string;
+            /** Format: int64 */
+            duration_ms: number | null;
+            /** @description Of a call that did not succeed: unknown_tool, invalid_arguments, timeout, denied, outcome_unknown, cancelled, tool_error, server_error */
+            error: string;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            flowchart_id: number | null;
+            flowchart_node_id: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int64
+             * @description null: a built-in tool, an unknown one, or the server was deleted
+             */
+            mcp_server_id: number | null;
+            /** @description As the model wrote it */
+            name: string;
+            /** Format: int64 */
+            owner_id: number;
+            /** @enum {string} */
+            owner_kind: "node_run" | "turn";
+            owner_title: string;
+            /**
+             * Format: int32
+             * @description Within that answer
+             */
+            position: number;
+            /** @description The tool says that it only reads or may be called again */
+            repeatable: boolean;
+            /** @description In lists at most 4 KiB of it */
+            result: string | null;
+            /** Format: int64 */
+            result_bytes: number;
+            result_cut: boolean;
+            server_key: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "pending" | "waiting" | "approved" | "running" | "succeeded" | "failed" | "denied" | "unknown" | "cancelled";
+            tool: string;
         };
         TransferPlan: {
             /**
@@ -3322,6 +3826,53 @@ export interface components {
             /** @description Folder below models in the data folder */
             target: string;
         };
+        UpdatedMCPServerOutputBody: {
+            allow_all_tools: boolean;
+            /** @description Unless all are allowed: only these are offered */
+            allowed_tools: string[];
+            /**
+             * @description Which calls wait for a person; writes: those of tools that do not say that they only read
+             * @enum {string}
+             */
+            approval: "never" | "writes" | "always";
+            /** @description Calls of these wait whatever approval says */
+            approval_tools: string[];
+            config: components["schemas"]["MCPConfigView"];
+            /** Format: date-time */
+            created_at: string;
+            enabled: boolean;
+            /** Format: int64 */
+            id: number;
+            /** @description What an integrated server serves */
+            integrations: string[];
+            last_test: components["schemas"]["MCPTest"] | null;
+            name: string;
+            /** @description For people */
+            notice?: string;
+            oauth: components["schemas"]["MCPOAuthView"];
+            oauth_client_id: string;
+            secrets: components["schemas"]["MCPSecretView"][];
+            /** @description The server moved to another origin or command without new secrets, so the stored ones were removed */
+            secrets_removed: boolean;
+            /** @description What the names of its tools begin with */
+            server_key: string;
+            /**
+             * @description integrated: the Studio manages it
+             * @enum {string}
+             */
+            server_type: "custom" | "integrated";
+            /**
+             * Format: double
+             * @description Of one call of a tool
+             */
+            timeout_seconds: number;
+            /** @enum {string} */
+            transport: "streamable-http" | "sse" | "stdio";
+            /** Format: date-time */
+            updated_at: string;
+            /** @description For people; they stop nothing */
+            warnings: string[];
+        };
         UpdatedProviderOutputBody: {
             api_key_fingerprint: string;
             /** @description base_url moved to another origin without a new key, so the stored one was removed */
@@ -3352,6 +3903,39 @@ export interface components {
             /** Format: int32 */
             max_runtime_minutes?: number | null;
             name?: string;
+        };
+        UpdateMCPServerInputBody: {
+            /** @description true: allowed_tools is dropped */
+            allow_all_tools?: boolean;
+            /** @description Only these are offered; ends allow_all_tools */
+            allowed_tools?: string[];
+            /** @enum {string} */
+            approval?: "never" | "writes" | "always";
+            approval_tools?: string[];
+            /** @description {"url", "transport"?} or {"command", "args"?}, with "headers" or "env", which are kept secret; or {"mcp_servers": {"<key>": {...}}} with one entry */
+            config?: {
+                [key: string]: unknown;
+            };
+            enabled?: boolean;
+            /** @description Write-only; null removes one, others stay */
+            env?: {
+                [key: string]: string | null;
+            };
+            /** @description Write-only; null removes one, others stay */
+            headers?: {
+                [key: string]: string | null;
+            };
+            name?: string;
+            /** @description Of a client that was registered by hand; empty: the Studio registers itself */
+            oauth_client_id?: string;
+            /** @description Write-only; empty removes it */
+            oauth_client_secret?: string;
+            server_key?: string;
+            /**
+             * Format: double
+             * @description Of one call; default 60, at most 3600
+             */
+            timeout_seconds?: number;
         };
         UpdateModelInputBody: {
             config?: {
@@ -3705,6 +4289,67 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-approvals": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageToolCallView"];
+                };
             };
             /** @description Unauthorized */
             401: {
@@ -6083,6 +6728,601 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOutputBody"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-mcp-servers": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageMCPServerView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateMCPServerInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MCPServerView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MCPServerView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateMCPServerInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdatedMCPServerOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "forget-mcp-oauth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "start-mcp-oauth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartOAuthOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MCPTest"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-mcp-tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageMCPTool"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "end-mcp-oauth": {
+        parameters: {
+            query?: {
+                code?: string;
+                error?: string;
+                error_description?: string;
+                iss?: string;
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description See Other */
+            303: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Unprocessable Entity */
@@ -8623,6 +9863,129 @@ export interface operations {
             };
         };
     };
+    "list-integrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntegrationsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-integration": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntegrationView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-retention-settings": {
         parameters: {
             query?: never;
@@ -8703,6 +10066,253 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetentionView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-tool-calls": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                mcp_server_id?: number;
+                owner_id?: number;
+                owner_kind?: "node_run" | "turn";
+                status?: ("pending" | "waiting" | "approved" | "running" | "succeeded" | "failed" | "denied" | "unknown" | "cancelled")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageToolCallView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-tool-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolCallView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "approve-tool-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DecideInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolCallView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "deny-tool-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DecideInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolCallView"];
                 };
             };
             /** @description Unauthorized */
