@@ -2,7 +2,6 @@
 // page knows beyond the document.
 
 import type { components } from "./generated/schema";
-import type * as P from "./pending";
 
 type Schemas = components["schemas"];
 
@@ -90,22 +89,31 @@ export type RetriedList = Schemas["RetryDeadOutputBody"];
 export type WorkerList = Schemas["WorkersOutputBody"];
 export type WorkerSlot = Schemas["SlotView"];
 
-export type Thread = P.ThreadView;
+export type Thread = Schemas["ThreadView"];
 export type Complexity = Thread["response_complexity"];
-export type Turn = P.TurnView;
+type TurnView = Schemas["TurnView"];
+/** Members that a turn may not have are null. */
+export type Turn = Omit<TurnView, "error" | "context" | "order"> & {
+  error: TurnView["error"] | null;
+  context: TurnView["context"] | null;
+  order: TurnView["order"] | null;
+};
 export type TurnStatus = Turn["status"];
-export type Message = P.MessageView;
-export type MessagePart = P.Part;
-export type Citation = P.Citation;
-export type CompactionPart = P.CompactionPart;
-export type AttachmentPart = P.AttachmentPart;
-export type LiveTurn = P.Live;
-export type ChatUsage = P.UsageView;
-export type ChatContext = P.ContextView;
-export type ChatActivity = P.Activity;
+/** Null where there is one version only. */
+export type Message = Omit<Schemas["MessageView"], "siblings"> & {
+  siblings: Schemas["MessageView"]["siblings"] | null;
+};
+export type MessagePart = Message["parts"][number];
+export type Citation = Schemas["MessageCitation"];
+export type CompactionPart = Schemas["CompactionPart"];
+export type AttachmentPart = Schemas["AttachmentPart"];
+export type LiveTurn = Schemas["LiveAnswer"];
+export type ChatUsage = Turn["usage"];
+export type ChatContext = Schemas["ContextView"];
+export type ChatActivity = Schemas["ChatActivity"];
+export type ChatSettings = Schemas["ChatSettingsView"];
 
-export type ChatSettings = P.ChatSettingsView;
-export type ToolCall = P.ToolCallView;
-export type McpServer = P.MCPServerView;
-export type McpTest = P.MCPTest;
-export type McpTool = P.MCPTool;
+export type McpServer = Schemas["MCPServerView"];
+export type McpTest = Schemas["MCPTest"];
+export type McpTool = Schemas["MCPTool"];
+export type ToolCall = Schemas["ToolCallView"];

@@ -141,7 +141,8 @@ function readJson(text: string): unknown {
   }
 }
 
-const gone = (detail: string): ApiError => new ApiError(0, "unavailable", "network.unreachable", detail, [], "");
+const gone = (detail: string): ApiError =>
+  new ApiError(0, "unavailable", "network.unreachable", detail, [], "");
 
 /** Sends a file and tells how far it is, which fetch cannot. */
 export function upload<T>(

@@ -14,10 +14,10 @@ import type {
 import { downloadKeys } from "../features/downloads/api";
 import { downloadOf, reduceDownload } from "../features/downloads/model";
 import { flowchartKeys } from "../features/flowcharts/api";
+import { mcpKeys } from "../features/mcp/api";
 import { modelKeys } from "../features/models/api";
 import { fetchLogs, runKeys } from "../features/runs/api";
 import { logItemOf, mergeLogs, mergeRun, reduceRun, runOf } from "../features/runs/model";
-import { mcpKeys } from "../features/mcp/api";
 import { scheduleKeys } from "../features/schedules/keys";
 import { threadKeys } from "../features/threads/api";
 import { toolKeys } from "../features/tools/api";

@@ -45,7 +45,9 @@ export class ThreadPatcher {
   }
 
   private reduce(id: number, e: Envelope): void {
-    const conversations = this.cache.getQueriesData<ConversationData>({ queryKey: threadKeys.conversation(id) });
+    const conversations = this.cache.getQueriesData<ConversationData>({
+      queryKey: threadKeys.conversation(id),
+    });
     for (const [key, known] of conversations) {
       if (!known) continue;
       const { next, refetch } = reduceConversation(known, e);

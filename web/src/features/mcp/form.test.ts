@@ -8,7 +8,9 @@ describe("a new server", () => {
       { key: 1, name: " Authorization ", value: "Bearer x", stored: false },
       { key: 2, name: "", value: "lost", stored: false },
     ];
-    expect(draftOf({ ...emptyForm, name: " Files ", serverKey: "files", url: " https://h/mcp ", pairs })).toEqual({
+    expect(
+      draftOf({ ...emptyForm, name: " Files ", serverKey: "files", url: " https://h/mcp ", pairs }),
+    ).toEqual({
       name: "Files",
       server_key: "files",
       enabled: true,
@@ -18,7 +20,9 @@ describe("a new server", () => {
       headers: { Authorization: "Bearer x" },
     });
     const command = { ...emptyForm, name: "Local", transport: "stdio" as const, command: 'npx -y "a b"' };
-    expect(draftOf({ ...command, pairs: [{ key: 1, name: "TOKEN", value: "t", stored: false }] })).toMatchObject({
+    expect(
+      draftOf({ ...command, pairs: [{ key: 1, name: "TOKEN", value: "t", stored: false }] }),
+    ).toMatchObject({
       config: { command: "npx", args: ["-y", "a b"] },
       env: { TOKEN: "t" },
     });

@@ -53,7 +53,9 @@ export function formOf(server: McpServer): ServerForm {
     serverKey: server.server_key,
     transport: server.transport,
     url: server.config.url ?? "",
-    command: lineOf([server.config.command ?? "", ...(server.config.args ?? [])].filter((w, i) => i > 0 || w)),
+    command: lineOf(
+      [server.config.command ?? "", ...(server.config.args ?? [])].filter((w, i) => i > 0 || w),
+    ),
     pairs: server.secrets
       .filter((s) => s.kind === kind)
       .map((s, i) => ({ key: i + 1, name: s.name, value: "", stored: true })),
@@ -87,7 +89,8 @@ const common = (form: ServerForm) => {
     enabled: form.enabled,
     timeout_seconds: Number(form.timeout),
     approval: form.approval,
-    ...(Object.keys(secrets).length > 0 && (form.transport === "stdio" ? { env: secrets } : { headers: secrets })),
+    ...(Object.keys(secrets).length > 0 &&
+      (form.transport === "stdio" ? { env: secrets } : { headers: secrets })),
     ...(form.clientSecret !== "" && { oauth_client_secret: form.clientSecret }),
   };
 };
@@ -117,17 +120,21 @@ export function changeOf(form: ServerForm, server: McpServer): ServerChange {
 }
 
 /** What is wrong, before anybody is asked; by field. */
-export function faultsOf(form: ServerForm): Partial<Record<"name" | "serverKey" | "url" | "command" | "timeout", string>> {
+export function faultsOf(
+  form: ServerForm,
+): Partial<Record<"name" | "serverKey" | "url" | "command" | "timeout", string>> {
   const timeout = Number(form.timeout);
   return {
     ...(form.name.trim() === "" && { name: "It needs a name." }),
     ...(!/^[A-Za-z0-9_-]{0,64}$/.test(form.serverKey.trim()) && {
       serverKey: "Letters, digits, _ and -, at most 64 of them.",
     }),
-    ...(form.transport !== "stdio" && !/^https?:\/\/\S+$/.test(form.url.trim()) && {
-      url: "An address that begins with http:// or https://.",
-    }),
-    ...(form.transport === "stdio" && wordsOf(form.command).length === 0 && { command: "The program to start." }),
+    ...(form.transport !== "stdio" &&
+      !/^https?:\/\/\S+$/.test(form.url.trim()) && {
+        url: "An address that begins with http:// or https://.",
+      }),
+    ...(form.transport === "stdio" &&
+      wordsOf(form.command).length === 0 && { command: "The program to start." }),
     ...(!(timeout > 0 && timeout <= 3600) && { timeout: "More than 0 and at most 3600 seconds." }),
   };
 }

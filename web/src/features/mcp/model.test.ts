@@ -36,9 +36,10 @@ describe("a server's state", () => {
 describe("the allow list", () => {
   const tools = [{ name: "a" }, { name: "b" }];
   it("begins with all, and keeps what is not offered at the moment", () => {
-    expect(toggleAllowed(null, tools, "a")).toEqual(["b"]);
-    expect(toggleAllowed(["b", "gone"], tools, "a")).toEqual(["a", "b", "gone"]);
-    expect(toggleAllowed(["a"], tools, "a")).toEqual([]);
+    const only = (...allowed_tools: string[]) => ({ allow_all_tools: false, allowed_tools });
+    expect(toggleAllowed({ allow_all_tools: true, allowed_tools: [] }, tools, "a")).toEqual(["b"]);
+    expect(toggleAllowed(only("b", "gone"), tools, "a")).toEqual(["a", "b", "gone"]);
+    expect(toggleAllowed(only("a"), tools, "a")).toEqual([]);
   });
 });
 

@@ -75,22 +75,22 @@ export const addressOfServer = (server: Pick<McpServer, "transport" | "config">)
     ? [server.config.command, ...(server.config.args ?? [])].filter(Boolean).join(" ")
     : (server.config.url ?? "");
 
-/** The list of allowed tools after one is switched; null is all. */
+type Allowing = Pick<McpServer, "allow_all_tools" | "allowed_tools">;
+
+export const allows = (server: Allowing, tool: string): boolean =>
+  server.allow_all_tools || server.allowed_tools.includes(tool);
+
+/** The list of allowed tools after one is switched. What is not offered at the moment stays on it. */
 export function toggleAllowed(
-  allowed: string[] | null,
+  server: Allowing,
   tools: readonly Pick<McpTool, "name">[],
   name: string,
-): string[] | null {
-  const names = tools.map((t) => t.name);
-  const now = new Set(allowed ?? names);
-  if (now.has(name)) now.delete(name);
-  else now.add(name);
-  // What the server does not offer at the moment stays on the list.
-  return names.length > 0 && allowed === null && names.every((n) => now.has(n)) ? null : [...now].sort();
+): string[] {
+  return toggleIn(server.allow_all_tools ? tools.map((t) => t.name) : server.allowed_tools, name);
 }
 
 export const toggleIn = (list: readonly string[], name: string): string[] =>
-  list.includes(name) ? list.filter((n) => n !== name) : [...list, name].sort();
+  (list.includes(name) ? list.filter((n) => n !== name) : [...list, name]).toSorted();
 
 /** A command line as its words; quotes hold words together. */
 export function wordsOf(line: string): string[] {

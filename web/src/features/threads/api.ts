@@ -1,5 +1,13 @@
 import { infiniteQueryOptions, type QueryClient, queryOptions } from "@tanstack/react-query";
-import type { AttachmentPart, ChatSettings, Message, Page, Thread, Turn } from "../../api/aliases";
+import type {
+  AttachmentPart,
+  ChatSettings,
+  Message,
+  MessagePart,
+  Page,
+  Thread,
+  Turn,
+} from "../../api/aliases";
 import { addressOf, api, idempotencyKey, result, upload, withEtag } from "../../api/client";
 import type { components } from "../../api/generated/schema";
 import type { ActivityClass } from "./activity";
@@ -80,7 +88,15 @@ async function loadConversation(id: number, around: number, signal: AbortSignal)
   // Those that had not ended in the snapshot are shown as they were then: their events follow.
   const known = new Set(open.map((t) => t.id));
   const turns = [...ended.turns.filter((t) => !known.has(t.id)), ...open].sort((a, b) => a.id - b.id);
-  return { thread, currency, ...place, turns, turnsCursor: ended.turnsCursor, live: live ? [live] : [], as_of };
+  return {
+    thread,
+    currency,
+    ...place,
+    turns,
+    turnsCursor: ended.turnsCursor,
+    live: live ? [live] : [],
+    as_of,
+  };
 }
 
 /** around: a message that is looked at; 0: the newest. */
@@ -250,7 +266,7 @@ export function chunkOf(e: { sequence: number; payload: { [key: string]: unknown
     attempt,
     offset,
     text: typeof text === "string" ? text : "",
-    ...(typeof part === "object" && part !== null && { part: part as Schemas["Part"] }),
+    ...(typeof part === "object" && part !== null && { part: part as MessagePart }),
     sequence: e.sequence,
   };
 }

@@ -2,7 +2,16 @@ import { describe, expect, it } from "vitest";
 import type { Envelope, Message } from "../../api/aliases";
 import { envelope } from "../../test/realtime";
 import { message, thread, turn } from "../../test/threads";
-import { type ConversationData, extend, type Loaded, mergeTurns, place, prepend, reduceConversation, reload } from "./conversation";
+import {
+  type ConversationData,
+  extend,
+  type Loaded,
+  mergeTurns,
+  place,
+  prepend,
+  reduceConversation,
+  reload,
+} from "./conversation";
 
 const stream = "thread:1";
 const data = (from: Partial<ConversationData>): ConversationData => ({
@@ -48,7 +57,14 @@ describe("events of a thread", () => {
 
   it("append a question with the place of its answer, and fill that in", () => {
     const question = message({ id: 13, depth: 3, parent_id: 12 });
-    const answer = message({ id: 14, depth: 4, parent_id: 13, role: "assistant", status: "pending", turn_id: 7 });
+    const answer = message({
+      id: 14,
+      depth: 4,
+      parent_id: 13,
+      role: "assistant",
+      status: "pending",
+      turn_id: 7,
+    });
     const begun = reduceConversation(
       data({ messages: chain(1, 2) }),
       event(6, "thread:turn:updated", {
@@ -128,7 +144,10 @@ describe("messages", () => {
 it("leaves what comes at the end to be loaded while an older place is looked at", () => {
   const looking = data({ messages: chain(1, 10), newer: "a" });
   const news = [message({ id: 100, depth: 91, parent_id: 99 })];
-  const step = reduceConversation(looking, event(6, "thread:turn:updated", { turn: turn({ id: 9 }), messages: news }));
+  const step = reduceConversation(
+    looking,
+    event(6, "thread:turn:updated", { turn: turn({ id: 9 }), messages: news }),
+  );
   expect(step).toMatchObject({ refetch: false, next: { messages: looking.messages } });
   expect(ids(extend(looking, page(chain(8, 20))))).toHaveLength(20);
 });

@@ -2,7 +2,14 @@
 // order and without a gap, the turns that belong to them, and how events change
 // both. Pure.
 
-import { type Envelope, isObject, type LiveTurn, type Message, type Thread, type Turn } from "../../api/aliases";
+import {
+  type Envelope,
+  isObject,
+  type LiveTurn,
+  type Message,
+  type Thread,
+  type Turn,
+} from "../../api/aliases";
 import { isFinalTurn } from "./model";
 
 export interface ConversationData {
@@ -110,7 +117,8 @@ const isTurn = (value: unknown): value is Turn =>
 const isMessage = (value: unknown): value is Message =>
   isObject(value) && typeof value.id === "number" && Array.isArray(value.parts);
 
-export const threadOf = (e: Envelope): Thread | null => (isThread(e.payload.thread) ? e.payload.thread : null);
+export const threadOf = (e: Envelope): Thread | null =>
+  isThread(e.payload.thread) ? e.payload.thread : null;
 
 // After these, other messages are shown.
 const turning = new Set(["branch", "cleared", "restored"]);
@@ -126,7 +134,11 @@ export function reduceConversation(known: ConversationData, e: Envelope): Step {
     return { next: base, refetch: turning.has(String(e.payload.change)) };
   const turn = e.payload.turn;
   if (!isTurn(turn)) return { next: base, refetch: false };
-  return reduceTurn(base, turn, Array.isArray(e.payload.messages) ? e.payload.messages.filter(isMessage) : []);
+  return reduceTurn(
+    base,
+    turn,
+    Array.isArray(e.payload.messages) ? e.payload.messages.filter(isMessage) : [],
+  );
 }
 
 function reduceTurn(base: ConversationData, turn: Turn, news: Message[]): Step {

@@ -13,7 +13,10 @@ it("sends only what differs", () => {
   const form = formOf(saved);
   expect(changeOf(form, saved)).toEqual({});
   const numbers = { ...form.numbers, history_percent: 50 };
-  expect(changeOf({ ...form, numbers, model: 7 }, saved)).toEqual({ history_percent: 50, default_model_id: 7 });
+  expect(changeOf({ ...form, numbers, model: 7 }, saved)).toEqual({
+    history_percent: 50,
+    default_model_id: 7,
+  });
 });
 
 it("sends the price table whole, without rows that name no model", () => {
@@ -32,7 +35,11 @@ it("tells what does not fit together", () => {
   });
   expect(faultOf(fieldOf("history_percent"), of({ history_percent: 91 }))).toContain("10 to 90");
   expect(faultOf(fieldOf("history_percent"), of({ history_percent: "" }))).not.toBeNull();
-  expect(faultOf(fieldOf("retrieval_percent"), of({ history_percent: 80, retrieval_percent: 16 }))).toContain("95 %");
-  expect(faultOf(fieldOf("target_percent"), of({ target_percent: 90, trigger_percent: 90 }))).toContain("below");
+  expect(faultOf(fieldOf("retrieval_percent"), of({ history_percent: 80, retrieval_percent: 16 }))).toContain(
+    "95 %",
+  );
+  expect(faultOf(fieldOf("target_percent"), of({ target_percent: 90, trigger_percent: 90 }))).toContain(
+    "below",
+  );
   expect(faulty(form)).toBe(false);
 });

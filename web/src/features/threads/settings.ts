@@ -174,7 +174,9 @@ export function faultOf(field: Field, form: SettingsForm): string | null {
 export const faulty = (form: SettingsForm): boolean =>
   allFields.some((f) => faultOf(f, form) !== null) ||
   !/^[A-Z]{3}$/.test(form.currency) ||
-  form.prices.some((p) => p.model === null || [p.input, p.cached, p.output].some((v) => v === "" || Number(v) < 0));
+  form.prices.some(
+    (p) => p.model === null || [p.input, p.cached, p.output].some((v) => v === "" || Number(v) < 0),
+  );
 
 /** What the server found wrong with a field. */
 export function serverFault(error: unknown, field: string): string | null {

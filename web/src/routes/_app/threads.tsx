@@ -9,21 +9,21 @@ const ThreadKeys = lazy(async () => ({
 }));
 
 export interface ThreadsSearch {
-  /** The rail's list. */
-  status?: RailStatus;
+  /** The rail's list, where it is not that of the active ones. */
+  list?: "archived";
   /** What is searched for. */
   q?: string;
   /** The message that is looked at. */
   m?: number;
   /** What belongs to the thread is shown. */
-  about?: boolean;
+  about?: true;
 }
 
 export const Route = createFileRoute("/_app/threads")({
   validateSearch: (search): ThreadsSearch => {
     const m = Number(search.m);
     return {
-      ...(search.status === "archived" && { status: "archived" }),
+      ...(search.list === "archived" && { list: "archived" }),
       ...(typeof search.q === "string" && search.q !== "" && { q: search.q.slice(0, 200) }),
       ...(Number.isInteger(m) && m > 0 && { m }),
       ...(search.about === true && { about: true }),
@@ -33,7 +33,8 @@ export const Route = createFileRoute("/_app/threads")({
 });
 
 function Threads() {
-  const { status = "active", q = "" } = Route.useSearch();
+  const { list, q = "" } = Route.useSearch();
+  const status: RailStatus = list ?? "active";
   const { threadId } = useParams({ strict: false });
   const navigate = useNavigate();
   const narrow = useMediaQuery("(max-width: 1023px)", false, { getInitialValueInEffect: false });
@@ -53,11 +54,10 @@ function Threads() {
       onSearch={(next) =>
         void navigate({
           to: ".",
-          search: (s: ThreadsSearch) => {
-            const { status: _, q: __, ...rest } = s;
+          search: ({ list: _, q: __, ...rest }) => {
             const which = next.status ?? status;
             const words = next.q ?? q;
-            return { ...rest, ...(which === "archived" && { status: which }), ...(words && { q: words }) };
+            return { ...rest, ...(which === "archived" && { list: which }), ...(words && { q: words }) };
           },
           replace: true,
         })

@@ -10,7 +10,12 @@ export function ApprovalsBadge({ small }: { small: boolean }) {
   if (n === 0) return null;
   const text = pages.at(-1)?.next_cursor ? `${n}+` : String(n);
   return (
-    <span className={classes.badge} data-small={small || undefined} role="status" aria-label={`${text} waiting`}>
+    <span
+      className={classes.badge}
+      data-small={small || undefined}
+      role="status"
+      aria-label={`${text} waiting`}
+    >
       {!small && text}
     </span>
   );

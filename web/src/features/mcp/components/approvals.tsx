@@ -13,7 +13,8 @@ import { ToolCard } from "../../tools/tool-card";
 import classes from "./mcp.module.css";
 
 function Owner({ call }: { call: ToolCall }) {
-  if (call.owner_kind === "turn") return <span>In a thread: {call.owner_title || `turn ${call.owner_id}`}</span>;
+  if (call.owner_kind === "turn")
+    return <span>In a thread: {call.owner_title || `turn ${call.owner_id}`}</span>;
   const title = call.owner_title || call.flowchart_node_id || `node run ${call.owner_id}`;
   if (call.flowchart_run_id === null) return <span>{title}</span>;
   return (
@@ -83,8 +84,8 @@ export function Approvals() {
   if (calls.length === 0)
     return (
       <Empty icon={IconUserCheck} title="Nothing waits for you">
-        Tools of an MCP server can be set to ask first. Their calls wait here, with what the model wants to do, until
-        somebody approves or denies them. Waiting costs nothing: no worker is held.
+        Tools of an MCP server can be set to ask first. Their calls wait here, with what the model wants to
+        do, until somebody approves or denies them. Waiting costs nothing: no worker is held.
       </Empty>
     );
   return (

@@ -51,8 +51,8 @@ export function ServerActions({ server, onGone }: { server: McpServer; onGone: (
               await refresh();
             }}
           >
-            “{server.name}” and its secrets are deleted. Threads and task nodes that use it go on without its tools.
-            This cannot be undone.
+            “{server.name}” and its secrets are deleted. Threads and task nodes that use it go on without its
+            tools. This cannot be undone.
           </Confirm>
         )}
       </Suspense>

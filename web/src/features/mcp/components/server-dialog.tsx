@@ -184,8 +184,8 @@ function Authorization({ form, onChange }: PairsProps) {
       <summary>Authorization (OAuth)</summary>
       <Stack gap="sm" mt="xs">
         <p className={classes.quiet}>
-          Servers that ask for a sign-in get one with “Connect” on their page; the Studio registers itself. Only
-          where the server does not allow that, enter the client that you registered by hand.
+          Servers that ask for a sign-in get one with “Connect” on their page; the Studio registers itself.
+          Only where the server does not allow that, enter the client that you registered by hand.
         </p>
         <Group grow>
           <TextInput
@@ -246,8 +246,8 @@ export function ServerDialog({ server, onClose, onSaved }: Props) {
           {save.error && <ErrorNotice error={save.error} />}
           {integrated ? (
             <p className={classes.quiet}>
-              The Studio manages this server: its name and address follow from the integrations. How its tools may be
-              called is yours to choose.
+              The Studio manages this server: its name and address follow from the integrations. How its tools
+              may be called is yours to choose.
             </p>
           ) : (
             <>

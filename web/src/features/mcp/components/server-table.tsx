@@ -60,7 +60,11 @@ export function ServerTable({ servers, testing, onTest }: Props) {
         {servers.map((server) => (
           <tr key={server.id} className={table.row}>
             <td className={table.clip} style={{ width: "45%" }}>
-              <Link className={table.link} to="/mcp-servers/$serverId" params={{ serverId: String(server.id) }}>
+              <Link
+                className={table.link}
+                to="/mcp-servers/$serverId"
+                params={{ serverId: String(server.id) }}
+              >
                 {server.name}
               </Link>
               <span className={classes.marks}>
@@ -107,4 +111,4 @@ export function ServerTable({ servers, testing, onTest }: Props) {
 }
 
 const toolsOf = (server: McpServer, tools: number): string =>
-  server.allowed_tools === null ? String(tools) : `${server.allowed_tools.length} of ${tools}`;
+  server.allow_all_tools ? String(tools) : `${server.allowed_tools.length} of ${tools}`;

@@ -52,10 +52,7 @@ function OAuth({ server, manages }: { server: McpServer; manages: boolean }) {
             </>
           )}
           {!oauth.refreshes && oauth.expires_at && (
-            <small>
-              {" "}
-              until {new Date(oauth.expires_at).toLocaleString()}; then sign in again
-            </small>
+            <small> until {new Date(oauth.expires_at).toLocaleString()}; then sign in again</small>
           )}
         </span>
       ) : (
@@ -131,11 +128,7 @@ function Tools({ server, manages }: { server: McpServer; manages: boolean }) {
   if (tools.isPending) return <Lines n={4} height={48} />;
   if (tools.data.length === 0) return <p className={classes.quiet}>The server offers no tools.</p>;
   return (
-    <ToolList
-      server={shown}
-      tools={tools.data}
-      onChange={manages ? (change) => save.mutate(change) : null}
-    />
+    <ToolList server={shown} tools={tools.data} onChange={manages ? (change) => save.mutate(change) : null} />
   );
 }
 

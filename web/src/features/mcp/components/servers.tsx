@@ -66,8 +66,8 @@ export function Servers({ manages, adding, onAdd, onOpen }: Props) {
       {servers.isPending && <Lines n={5} />}
       {servers.data?.length === 0 && (
         <Empty icon={IconPlug} title="No MCP servers yet" action={add || undefined}>
-          Servers of the Model Context Protocol give models tools: files, tickets, databases. Add one, test it, then
-          choose it for a thread or a task node.
+          Servers of the Model Context Protocol give models tools: files, tickets, databases. Add one, test
+          it, then choose it for a thread or a task node.
         </Empty>
       )}
       {servers.data && servers.data.length > 0 && (

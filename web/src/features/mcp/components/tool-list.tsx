@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { McpServer, McpTool } from "../../../api/aliases";
 import { Switch, TextInput } from "../../../ui/inputs";
 import { JsonView } from "../../../ui/json-view";
-import { parametersOf, toggleAllowed, toggleIn } from "../model";
+import { allows, parametersOf, toggleAllowed, toggleIn } from "../model";
 import classes from "./mcp.module.css";
 
 function Traits({ tool }: { tool: McpTool }) {
@@ -52,16 +52,18 @@ function Parameters({ schema }: { schema: unknown }) {
   );
 }
 
+export type ToolChange = Partial<Pick<McpServer, "allow_all_tools" | "allowed_tools" | "approval_tools">>;
+
 interface RowProps {
   tool: McpTool;
   server: McpServer;
   tools: McpTool[];
-  onChange: ((change: { allowed_tools?: string[] | null; approval_tools?: string[] }) => void) | null;
+  onChange: ((change: ToolChange) => void) | null;
 }
 
 function ToolRow({ tool, server, tools, onChange }: RowProps) {
   const [open, setOpen] = useState(false);
-  const allowed = server.allowed_tools === null || server.allowed_tools.includes(tool.name);
+  const allowed = allows(server, tool.name);
   const asks = server.approval_tools.includes(tool.name);
   return (
     <li className={classes.tool} data-off={!allowed || undefined}>
@@ -86,9 +88,7 @@ function ToolRow({ tool, server, tools, onChange }: RowProps) {
           aria-label={`Models may call ${tool.name}`}
           checked={allowed}
           disabled={!onChange}
-          onChange={() =>
-            onChange?.({ allowed_tools: toggleAllowed(server.allowed_tools, tools, tool.name) })
-          }
+          onChange={() => onChange?.({ allowed_tools: toggleAllowed(server, tools, tool.name) })}
         />
       </div>
       {tool.problem && <p className={classes.problem}>{tool.problem}</p>}
@@ -96,7 +96,7 @@ function ToolRow({ tool, server, tools, onChange }: RowProps) {
       {open && (
         <div className={classes.toolBody}>
           <Parameters schema={tool.input_schema} />
-          {tool.output_schema !== undefined && (
+          {tool.output_schema && (
             <section>
               <h4>Result</h4>
               <JsonView value={tool.output_schema} empty="Anything." />
@@ -121,6 +121,14 @@ export function ToolList({ server, tools, onChange }: Omit<RowProps, "tool">) {
   );
   return (
     <>
+      {!server.allow_all_tools && onChange && (
+        <p className={classes.only}>
+          Only the allowed ones are offered, also when the server gets new ones.
+          <Button variant="default" onClick={() => onChange({ allow_all_tools: true })}>
+            Allow all
+          </Button>
+        </p>
+      )}
       {tools.length >= searchFrom && (
         <TextInput
           className={classes.toolSearch}

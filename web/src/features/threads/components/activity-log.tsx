@@ -123,7 +123,11 @@ export function ActivityLog({ filter, onFilter }: Props) {
       )}
       {list.hasNextPage && (
         <div className={table.more}>
-          <Button variant="default" loading={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
+          <Button
+            variant="default"
+            loading={list.isFetchingNextPage}
+            onClick={() => void list.fetchNextPage()}
+          >
             Show more
           </Button>
         </div>

@@ -6,8 +6,8 @@ import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { NumberInput, Select, TextInput } from "../../../ui/inputs";
 import { notify } from "../../../ui/notices";
 import { Section } from "../../../ui/page";
-import settings from "../../settings/settings.module.css";
 import { modelsQuery } from "../../models/api";
+import settings from "../../settings/settings.module.css";
 import { type LoadedSettings, saveSettings, settingsQuery, threadKeys } from "../api";
 import { complexities } from "../model";
 import {
@@ -57,7 +57,13 @@ interface PartProps {
   onChange: (change: Partial<SettingsForm>) => void;
 }
 
-function NumberLines({ fields, form, error, disabled, onChange }: PartProps & { fields: typeof budgetFields }) {
+function NumberLines({
+  fields,
+  form,
+  error,
+  disabled,
+  onChange,
+}: PartProps & { fields: typeof budgetFields }) {
   return fields.map((field) => {
     const fault = faultOf(field, form) ?? serverFault(error, field.name);
     return (
@@ -145,8 +151,8 @@ function Prices({ form, error, disabled, onChange }: PartProps) {
         <div>
           Prices
           <small>
-            For a million tokens. Without a price the cost of a turn is unknown; a change counts from the next turn
-            on.
+            For a million tokens. Without a price the cost of a turn is unknown; a change counts from the next
+            turn on.
           </small>
           {serverFault(error, "prices") && (
             <small role="alert" className={settings.fault}>

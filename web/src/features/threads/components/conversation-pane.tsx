@@ -4,9 +4,9 @@ import { IconMessages } from "@tabler/icons-react";
 import { useMutation } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Message, Turn } from "../../../api/aliases";
-import { decideCall } from "../../tools/api";
-import { notifyError } from "../../../ui/notices";
 import { Empty, ErrorNotice } from "../../../ui/feedback";
+import { notifyError } from "../../../ui/notices";
+import { decideCall } from "../../tools/api";
 import { attachmentAddress, discardAttachment, liveTexts, uploadAttachment } from "../api";
 import { type Conversation, ConversationContext } from "../context";
 import { type ConversationData, openTurns, turnsByAnswer } from "../conversation";
@@ -83,7 +83,8 @@ function useMessageKeys(data: ConversationData, conversation: Conversation): voi
       "r",
       () => {
         const answer = last("assistant");
-        if (answer && answer.status !== "pending" && conversation.locked === null) conversation.regenerate(answer);
+        if (answer && answer.status !== "pending" && conversation.locked === null)
+          conversation.regenerate(answer);
       },
     ],
     ["[", () => version(-1)],
@@ -119,8 +120,8 @@ export function ConversationPane({ data, around, onNewest, onContext }: Props) {
         {data.messages.length === 0 ? (
           <div className={classes.empty}>
             <Empty icon={IconMessages} title="Nothing is said yet">
-              Write below. The answer goes on when you leave the page or lose the network, and is here when you
-              come back.
+              Write below. The answer goes on when you leave the page or lose the network, and is here when
+              you come back.
             </Empty>
           </div>
         ) : (
@@ -132,13 +133,7 @@ export function ConversationPane({ data, around, onNewest, onContext }: Props) {
             live={first?.status === "running"}
             onStart={() => loadOlder()}
             startAt={around > 0 ? data.messages.findIndex((m) => m.id === around) : undefined}
-            head={
-              <Ends
-                busy={older.isPending}
-                error={older.error}
-                onRetry={() => loadOlder(true)}
-              />
-            }
+            head={<Ends busy={older.isPending} error={older.error} onRetry={() => loadOlder(true)} />}
           >
             {(m) => <MessageView message={m} turn={turns.get(m.id) ?? null} />}
           </Transcript>
@@ -146,11 +141,7 @@ export function ConversationPane({ data, around, onNewest, onContext }: Props) {
         {data.newer !== null && (
           <div className={classes.past}>
             <span>You look at an older place of this thread.</span>
-            <Button
-              variant="default"
-              loading={newer.isPending}
-              onClick={loadNewer}
-            >
+            <Button variant="default" loading={newer.isPending} onClick={loadNewer}>
               Show what follows
             </Button>
             <Button onClick={onNewest}>Go to the newest</Button>

@@ -9,7 +9,7 @@ import { modelsQuery } from "../../models/api";
 import { createThread, postTurn, settingsQuery, threadKeys } from "../api";
 import { keepDraft, useDraft } from "../draft";
 import { handOver } from "../handoff";
-import { type Choices, ChoiceFields } from "./choice-fields";
+import { ChoiceFields, type Choices } from "./choice-fields";
 import { Composer } from "./composer";
 import classes from "./start.module.css";
 
@@ -37,7 +37,11 @@ function useBegin(choices: Choices) {
     },
     onSuccess: (thread) => {
       void cache.invalidateQueries({ queryKey: threadKeys.lists });
-      void navigate({ to: "/threads/$threadId", params: { threadId: String(thread.id) }, search: (s) => s });
+      void navigate({
+        to: "/threads/$threadId",
+        params: { threadId: String(thread.id) },
+        search: ({ m: _, ...s }) => s,
+      });
     },
   });
 }
@@ -67,9 +71,9 @@ export function Start() {
         <IconMessages size={30} stroke={1.4} aria-hidden />
         <h2>Begin a thread</h2>
         <p>
-          A conversation that keeps going: answers are written on the server, so you can reload, change the device
-          or lose the network and go on at the very letter. Edit a message or regenerate an answer to try another
-          way; all versions stay.
+          A conversation that keeps going: answers are written on the server, so you can reload, change the
+          device or lose the network and go on at the very letter. Edit a message or regenerate an answer to
+          try another way; all versions stay.
         </p>
         {noModel ? (
           <LinkButton to="/models">Add a model first</LinkButton>

@@ -73,7 +73,7 @@ function Row({ thread, actions }: RowProps) {
       <Link
         to="/threads/$threadId"
         params={{ threadId: String(thread.id) }}
-        search={(s) => s}
+        search={({ m: _, ...s }) => s}
         activeProps={{ "data-active": true, "aria-current": "page" }}
         className={classes.link}
       >
@@ -99,7 +99,11 @@ function Row({ thread, actions }: RowProps) {
           </ActionIcon>
         </Tooltip>
         <Tooltip label="Delete">
-          <ActionIcon size="sm" aria-label={`Delete ${thread.title}`} onClick={() => actions.remove.mutate(thread)}>
+          <ActionIcon
+            size="sm"
+            aria-label={`Delete ${thread.title}`}
+            onClick={() => actions.remove.mutate(thread)}
+          >
             <IconTrash size={14} />
           </ActionIcon>
         </Tooltip>
@@ -135,7 +139,11 @@ function Listed({ status, q, actions }: ListedProps) {
       ))}
       {list.hasNextPage && (
         <li className={classes.more}>
-          <Button variant="default" loading={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
+          <Button
+            variant="default"
+            loading={list.isFetchingNextPage}
+            onClick={() => void list.fetchNextPage()}
+          >
             Show more
           </Button>
         </li>
@@ -177,7 +185,11 @@ function Found({ q }: { q: string }) {
       ))}
       {found.hasNextPage && (
         <li className={classes.more}>
-          <Button variant="default" loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>
+          <Button
+            variant="default"
+            loading={found.isFetchingNextPage}
+            onClick={() => void found.fetchNextPage()}
+          >
             Show more
           </Button>
         </li>
@@ -217,12 +229,7 @@ export function ThreadRail({ status, q, onSearch, onGone, field, whole }: Props)
           }}
         />
         <Tooltip label="New thread (N)">
-          <LinkButton
-            to="/threads"
-            search={(s) => s}
-            px={8}
-            aria-label="New thread"
-          >
+          <LinkButton to="/threads" search={({ m: _, ...s }) => s} px={8} aria-label="New thread">
             <IconMessagePlus size={16} />
           </LinkButton>
         </Tooltip>

@@ -28,7 +28,10 @@ function McpServerPage() {
       actions={
         server.data &&
         manages && (
-          <ServerActions server={server.data} onGone={() => void navigate({ to: "/mcp-servers", replace: true })} />
+          <ServerActions
+            server={server.data}
+            onGone={() => void navigate({ to: "/mcp-servers", replace: true })}
+          />
         )
       }
     >

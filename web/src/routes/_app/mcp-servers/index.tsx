@@ -5,7 +5,7 @@ import { notify } from "../../../ui/notices";
 import { PageFrame } from "../../../ui/page";
 
 interface Search {
-  new?: boolean;
+  new?: true;
   /** An authorization ended well, of this server. */
   connected?: number;
   /** Or not. */

@@ -32,7 +32,10 @@ function ThreadPage() {
     if (gone === id) void navigate({ to: "/threads", search: {} });
   });
   const toggle = (open: boolean) =>
-    void navigate({ search: ({ about: _, ...s }) => ({ ...s, ...(open && { about: true }) }), replace: true });
+    void navigate({
+      search: ({ about: _, ...s }) => ({ ...s, ...(open && { about: true }) }),
+      replace: true,
+    });
   useHotkeys([["i", () => toggle(!about)]]);
   const title = data?.thread.title ?? `Thread ${id}`;
   const cost = data?.thread.usage.cost_micros;
