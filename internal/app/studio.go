@@ -9,6 +9,7 @@ import (
 	"github.com/llmctl/studio/internal/app/lifecycle"
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/bus"
+	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/config"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/event"
@@ -61,6 +62,7 @@ type studio struct {
 	catalog    *catalog.Catalog
 	providers  *providers
 	downloads  *download.Service
+	chat       *chat.Service
 	engine     *run.Engine
 	mcp        *mcpSide
 	queue      *queue.Client
@@ -114,6 +116,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	if s.mcp, err = newMCPSide(s); err != nil {
 		return nil, err
 	}
+	s.chat = newChat(s)
 	jobs := &lateJobs{}
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: executorFor,
@@ -187,7 +190,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 		out = append(out, s.place.registry)
 	}
 	if s.worker != nil {
-		out = append(out, s.worker.recorder, s.worker.registry)
+		out = append(out, s.worker.recorder, s.worker.chat.recorder, s.worker.registry)
 	}
 	if s.realtime != nil {
 		out = append(out, s.realtime.services()...)
