@@ -30,6 +30,7 @@ export function ChoiceFields({
     <>
       <Select
         size="xs"
+        inputWrapperOrder={["label", "input", "description", "error"]}
         label="Model"
         placeholder={standard ? `Default: ${standard}` : "Default: the newest"}
         clearable
@@ -41,6 +42,7 @@ export function ChoiceFields({
       />
       <Select
         size="xs"
+        inputWrapperOrder={["label", "input", "description", "error"]}
         label="Answers"
         description={complexities.find((c) => c.value === value.response_complexity)?.hint}
         placeholder="Default"
@@ -55,6 +57,7 @@ export function ChoiceFields({
       />
       <MultiSelect
         size="xs"
+        inputWrapperOrder={["label", "input", "description", "error"]}
         label="MCP servers"
         description="Whose tools the model may call."
         placeholder={value.mcp_server_ids.length === 0 ? "None" : ""}

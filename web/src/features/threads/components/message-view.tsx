@@ -112,6 +112,7 @@ function Reply({ message, turn }: { message: Message; turn: Turn | null }) {
       {message.status !== "pending" && (
         <div className={classes.bar}>
           <Versions message={message} />
+          {turn && <TurnFacts turn={turn} />}
           <span className={classes.tools}>
             {message.content && <CopyButton text={message.content} label="Copy the answer" />}
             <Tooltip label={locked ?? "Regenerate: another answer beside this one"}>
@@ -125,7 +126,6 @@ function Reply({ message, turn }: { message: Message; turn: Turn | null }) {
               </ActionIcon>
             </Tooltip>
           </span>
-          {turn && <TurnFacts turn={turn} />}
         </div>
       )}
     </>

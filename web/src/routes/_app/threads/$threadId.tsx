@@ -46,16 +46,23 @@ function ThreadPage() {
       crumbs={[{ label: "Threads", to: "/threads" }, { label: title }]}
       actions={
         data && (
-          <Tooltip label="Choices, context, usage and export (I)">
-            <Button
-              variant="default"
-              aria-pressed={about}
-              leftSection={<IconLayoutSidebarRight size={15} />}
-              onClick={() => toggle(!about)}
-            >
-              {typeof cost === "number" && cost > 0 ? money(cost, data.currency) : "About"}
-            </Button>
-          </Tooltip>
+          <>
+            {typeof cost === "number" && cost > 0 && (
+              <Tooltip label="What the answers of this thread cost so far">
+                <span className={classes.cost}>{money(cost, data.currency)}</span>
+              </Tooltip>
+            )}
+            <Tooltip label="Choices, context, usage and export (I)">
+              <Button
+                variant="default"
+                aria-pressed={about}
+                leftSection={<IconLayoutSidebarRight size={15} />}
+                onClick={() => toggle(!about)}
+              >
+                About
+              </Button>
+            </Tooltip>
+          </>
         )
       }
     >
