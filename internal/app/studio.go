@@ -9,6 +9,7 @@ import (
 	"github.com/llmctl/studio/internal/app/lifecycle"
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/bus"
+	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/config"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/event"
@@ -76,6 +77,8 @@ type studio struct {
 	metrics      *telemetry.Metrics
 	tracer       *tracing.Tracer // nil: no traces
 	observer     *observer
+	chat         *chat.Service
+	mcp          *mcpSide
 }
 
 // revokedTopic tells the other processes that somebody has lost a right.
@@ -111,10 +114,15 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	if s.downloads, err = newDownloads(s); err != nil {
 		return nil, err
 	}
+	if s.mcp, err = newMCPSide(s); err != nil {
+		return nil, err
+	}
+	s.chat = newChat(s)
 	jobs := &lateJobs{}
 	s.nodeSettings = newNodeSettings(s)
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: s.nodeSettings.executorFor,
+		InWorker: inWorker, Waits: s.mcp.waits, Ended: s.mcp.ended,
 		Timeout: s.nodeSettings.timeout, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.meter = queue.NewMeter(s.db, s.log, s.now)
@@ -136,6 +144,9 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	}
 	s.board = queue.NewBoard(s.db, s.queue, s.events, s.now)
 	if o.sides.web {
+		if err = s.mcp.sync(ctx); err != nil {
+			return nil, err
+		}
 		if s.realtime, err = newRealtime(s); err != nil {
 			return nil, err
 		}
@@ -173,7 +184,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	if s.access != nil {
 		out = append(out, s.access) // ends last, when no request is left
 	}
-	out = append(out, s.bus, s.meter, nodeSettingsLoop{s})
+	out = append(out, s.bus, s.meter, s.mcp.pool, nodeSettingsLoop{s})
 	if s.foreign != nil {
 		out = append(out, s.foreign)
 	}
@@ -181,7 +192,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 		out = append(out, s.place.registry)
 	}
 	if s.worker != nil {
-		out = append(out, s.worker.recorder, s.worker.registry)
+		out = append(out, s.worker.recorder, s.worker.chat.recorder, s.worker.registry)
 	}
 	if s.realtime != nil {
 		out = append(out, s.realtime.services()...)

@@ -24,6 +24,7 @@ import (
 type workSide struct {
 	registry *queue.Registry
 	recorder *node.Recorder
+	chat     *chatSide
 	sweeper  *queue.Sweeper
 	pods     *podSide
 	cleanup  lifecycle.Service // of this host's workspaces; nil: it is turned off
@@ -53,11 +54,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	w.registry = queue.NewRegistry(queue.RegistryOptions{
 		DB: s.db, Logger: s.log, ID: worker, Owner: s.owner, Host: s.cfg.Worker.Hostname, Version: buildVersion(),
 		Slots: s.cfg.Worker.Concurrency, Queues: s.cfg.Worker.Queues, Now: s.now,
-		Orders: func(held []queue.Held) {
-			for _, h := range held {
-				runner.Cancel(h.NodeRunID)
-			}
-		},
+		Orders:   w.stop(runner),
 		Draining: func(draining bool) { s.queue.SetDraining(draining) }, Events: s.events,
 		Dead: func() {
 			s.log.Error("this worker was declared dead: it stood still, or could not reach the database; others have its work")
@@ -66,19 +63,23 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 			}
 		},
 	})
+	w.chat = newChatSide(s, worker, client, func() bool { return w.registry.Fresh() })
 	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
 	s.queue, err = queue.NewClient(queue.Options{
 		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency,
-		Worker: worker, Fresh: w.registry.Fresh, Meter: s.meter,
+		ChatSlots: s.cfg.Studio.ChatConcurrency, Worker: worker, Fresh: w.registry.Fresh, Meter: s.meter,
 		Handlers: []queue.Handler{
 			{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain},
 			downloadHandler(s, worker, func() bool { return w.registry.Fresh() }),
+			w.chat.handler(),
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	domains := []queue.Domain{notedRecovery{queue.NewNodes(s.db, s.engine), s}, downloadDomain{s.downloads}, w.pods}
+	domains := []queue.Domain{
+		notedRecovery{queue.NewNodes(s.db, s.engine), s}, downloadDomain{s.downloads}, chatDomain{s.chat}, w.pods,
+	}
 	w.sweeper = queue.NewSweeper(s.db, s.queue, domains, s.log)
 	w.sweeper.Announce(s.events)
 	return w, nil
@@ -100,7 +101,7 @@ func (s *studio) register(ctx context.Context) error {
 // executors by name, and the one whose workspaces lie on this host.
 func (s *studio) executors(client *http.Client) (map[string]executor.Executor, *process.Executor, error) {
 	handlers, err := kind.Handlers(kind.Options{
-		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow,
+		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow, Tools: nodeTools{s.mcp},
 		Observe: observed.Options{Called: s.observer.called, Content: s.cfg.Telemetry.CaptureContent, Now: s.now},
 	})
 	if err != nil {

@@ -77,7 +77,11 @@ func filled(ctx context.Context, q querier) ([]string, error) {
 	var full []string
 	for _, name := range names {
 		var one bool
-		if err := q.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+pgx.Identifier{name}.Sanitize()+")").Scan(&one); err != nil {
+		where := ""
+		if name == "mcp_server" {
+			where = " WHERE server_type = 'custom'" // integrated ones are there from the first start on
+		}
+		if err := q.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+pgx.Identifier{name}.Sanitize()+where+")").Scan(&one); err != nil {
 			return nil, fmt.Errorf("look at table %s: %w", name, err)
 		}
 		if one {

@@ -41,6 +41,11 @@ func (l *loading) derive() {
 			c.Server.Workers = min(max(l.opts.CPUs, 1), defaultWorkers)
 		}
 	})
+	l.setDerived("LLMCTL_STUDIO_MCP_SERVER_ALLOW", func() {
+		if l.opts.Role == RoleUp {
+			c.Studio.MCPAllow = List{"localhost", "127.0.0.0/8", "::1/128"}
+		}
+	})
 	l.setDerived("LLMCTL_STUDIO_SCRIPT_NODES", func() { c.Studio.ScriptNodes = l.opts.Role == RoleUp })
 	l.setDerived("LLMCTL_STUDIO_MCP_REQUIRED_ENDPOINTS", func() {
 		c.MCP.RequiredEndpoints = List{"http://llmctl-mcp." + c.MCP.Namespace + ".svc.cluster.local:9020/mcp"}

@@ -238,19 +238,24 @@ func (l *loading) ruleNodes() {
 		l.problem("LLMCTL_NODE_EXECUTOR_WORKSPACE_IDENTITY_KEY", "a letter or digit, then at most 127 of letters, digits and _ . -")
 	}
 	l.ruleKubernetes()
-	for _, item := range l.cfg.Studio.HTTPNodeAllow {
-		if strings.Contains(item, "/") {
-			if _, err := netip.ParsePrefix(item); err != nil {
-				l.problem("LLMCTL_STUDIO_HTTP_NODE_ALLOW", "host names, addresses and networks such as 10.0.0.0/8, comma separated")
-				break
-			}
-		}
-	}
+	l.ruleNetworks("LLMCTL_STUDIO_HTTP_NODE_ALLOW", l.cfg.Studio.HTTPNodeAllow)
+	l.ruleNetworks("LLMCTL_STUDIO_MCP_SERVER_ALLOW", l.cfg.Studio.MCPAllow)
 	for name, address := range map[string]string{"HF_ENDPOINT": l.cfg.Hub.Endpoint} {
 		l.ruleHTTP(name, address)
 	}
 	for _, address := range l.cfg.MCP.RequiredEndpoints {
 		l.ruleHTTP("LLMCTL_STUDIO_MCP_REQUIRED_ENDPOINTS", address)
+	}
+}
+
+func (l *loading) ruleNetworks(name string, items List) {
+	for _, item := range items {
+		if strings.Contains(item, "/") {
+			if _, err := netip.ParsePrefix(item); err != nil {
+				l.problem(name, "host names, addresses and networks such as 10.0.0.0/8, comma separated")
+				return
+			}
+		}
 	}
 }
 

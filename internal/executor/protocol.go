@@ -130,7 +130,7 @@ type Event struct {
 type ToolEvent struct {
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
-	Status    string          `json:"status"` // called, succeeded, failed
+	Status    string          `json:"status"` // pending, waiting, approved, running, succeeded, failed, denied, unknown, cancelled
 	Arguments json.RawMessage `json:"arguments,omitempty"`
 	Result    string          `json:"result,omitempty"`
 }
@@ -152,6 +152,9 @@ const (
 	Failed    Status = "failed"
 	Cancelled Status = "cancelled"
 	TimedOut  Status = "timeout"
+	// Suspended: the node waits for a person, and another attempt goes on then. Only
+	// attempts inside a worker can end so.
+	Suspended Status = "suspended"
 )
 
 // Result is the one outcome of an attempt.

@@ -43,8 +43,14 @@ func (v *validator) checkTask(n Node) (Common, faults) {
 		v.addf(n.ID, "flow.unknown_model", "There is no model %d.", c.ModelID)
 	}
 	v.checkSchema(n, "output_schema", c.OutputSchema)
+	if c.MaxCycles < 0 || c.MaxCycles > maxToolCycles {
+		v.addf(n.ID, reasonConfig, "config.max_cycles is %d; accepted are 1 to %d.", c.MaxCycles, maxToolCycles)
+	}
 	return c.Common, f
 }
+
+// maxToolCycles is how many answers of a task's model may ask for tools at most.
+const maxToolCycles = 64
 
 // names reports whether a member is already known to be faulty.
 func (f faults) names(location string) bool {

@@ -25,8 +25,9 @@ type TaskConfig struct {
 	ModelID      int64
 	Params       json.RawMessage // an object, or empty
 	OutputSchema json.RawMessage // JSON Schema of the answer, or empty
-	Tools        json.RawMessage // a list, or empty
+	Tools        []string        // names of built-in tools
 	MCPServerIDs []int64
+	MaxCycles    int // answers that may ask for tools; 0: the handler's default
 }
 
 // DecisionConfig is the config of a decision node.
@@ -118,8 +119,9 @@ func decodeTask(config json.RawMessage) (c TaskConfig, f faults) {
 		"prompt": {into: &c.Prompt}, "system": {into: &c.System}, "model_id": {into: &c.ModelID},
 		"params":         {read: shaped('{', "an object", &c.Params)},
 		"output_schema":  {into: &c.OutputSchema},
-		"tools":          {read: shaped('[', "a list", &c.Tools)},
+		"tools":          {into: &c.Tools},
 		"mcp_server_ids": {into: &c.MCPServerIDs},
+		"max_cycles":     {into: &c.MaxCycles},
 	})
 	return c, f
 }

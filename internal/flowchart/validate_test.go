@@ -305,7 +305,7 @@ func TestDecodeConfigs(t *testing.T) {
 	require.Equal(t, flowchart.TaskConfig{
 		Common: flowchart.Common{Retry: flowchart.Retry{MaxAttempts: 3, BackoffSeconds: 1.5}, TimeoutSeconds: 90, FanIn: flowchart.FanInOf(2)},
 		Prompt: "p", System: "s", ModelID: 4, Params: json.RawMessage(`{"a":1}`), OutputSchema: json.RawMessage(`{"b":2}`),
-		Tools: json.RawMessage(`["x"]`), MCPServerIDs: []int64{5},
+		Tools: []string{"x"}, MCPServerIDs: []int64{5},
 	}, task)
 	require.Equal(t, 90*time.Second, task.Timeout())
 	require.Equal(t, 1500*time.Millisecond, task.Retry.Backoff())

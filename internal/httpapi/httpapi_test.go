@@ -17,12 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/httpapi"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	"github.com/llmctl/studio/internal/llm/toolloop/calls"
+	"github.com/llmctl/studio/internal/mcp/servers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
@@ -140,6 +143,11 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		Version: "dev", Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: time.Now,
 	}
 	d.Downloads = download.New(download.Options{DB: b.db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now})
+	d.Threads = chat.New(chat.Options{DB: b.db, Log: log, Queue: noTurns{}, Models: catalogModels{d.Catalog}, Now: time.Now})
+	d.MCP = httpapi.MCPDeps{
+		Servers: servers.New(servers.Options{DB: b.db, Log: log, Seal: box, Fingerprint: secret.Fingerprint, Now: time.Now}),
+		Calls:   calls.NewStore(b.db), Client: fakeMCP{},
+	}
 	for _, o := range options {
 		o(b, &d)
 	}

@@ -18,7 +18,7 @@ type Problem struct { //nolint:errname // the name of the standard (RFC 9457)
 	Title         string        `json:"title" doc:"The status in words"`
 	Status        int           `json:"status" doc:"HTTP status"`
 	Detail        string        `json:"detail" doc:"What happened, why, and what to do, for people"`
-	Code          string        `json:"code" enum:"invalid,unauthenticated,forbidden,not_found,conflict,precondition,rate_limited,too_large,unavailable,timeout,internal" doc:"Kind of the error, a closed set"`
+	Code          string        `json:"code" enum:"invalid,unauthenticated,forbidden,not_found,conflict,precondition,rate_limited,too_large,unavailable,timeout,internal,CHAT_SESSION_SCOPE_SELECTOR_OVERRIDE" doc:"Kind of the error, a closed set"`
 	Reason        string        `json:"reason" doc:"Which error, a stable dotted word"`
 	Errors        []errs.Detail `json:"errors" doc:"Faulty places of the request"`
 	RequestID     string        `json:"request_id"`

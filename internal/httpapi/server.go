@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
@@ -53,6 +54,8 @@ type Deps struct {
 	Page         fs.FS         // the built page; nil or without index.html: not built
 	NoPage       bool          // the page is served elsewhere; what asks for it here is told so
 	Proxy        *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
+	Threads      *chat.Service
+	MCP          MCPDeps
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
 
@@ -137,6 +140,7 @@ func (s *server) register() {
 	s.registerNodes()
 	s.registerArtifacts()
 	s.registerDownloads()
+	s.registerThreads()
 	s.registerEvents()
 	s.registerOperations()
 	s.registerSchedules()
@@ -144,6 +148,9 @@ func (s *server) register() {
 	s.registerNodeExecutor()
 	s.registerDoctor()
 	s.registerExecutor()
+	s.registerMCP()
+	s.registerToolCalls()
+	s.registerIntegrations()
 	s.describe()
 }
 

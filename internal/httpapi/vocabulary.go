@@ -43,6 +43,9 @@ func vocabulary() []member {
 		{[]string{"Envelope"}, "runtime", object(true)},
 		{[]string{"ModelView"}, "config", object(true)},
 		{[]string{"ModelView"}, "provider_kind", providerKind},
+		{[]string{"MCPServerView", "UpdatedMCPServerOutputBody"}, "last_test", nullable[MCPTest]},
+		{[]string{"MCPTool"}, "input_schema", object(false)},
+		{[]string{"MCPTool"}, "output_schema", object(true)},
 	}
 }
 

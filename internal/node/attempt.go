@@ -137,8 +137,8 @@ type taken struct {
 	dispatchID *string
 }
 
-// take hands over what is buffered; ok is false when nothing changed.
-func (a *attempt) take() (t taken, ok bool, err error) {
+// Take hands over what is buffered; ok is false when nothing changed.
+func (a *attempt) Take() (t taken, ok bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.pending) == 0 && !a.stageDirty && a.input == nil {
@@ -161,7 +161,7 @@ func (a *attempt) take() (t taken, ok bool, err error) {
 	return t, true, nil
 }
 
-// takeLast is take for the transaction that ends the attempt: it waits for a
+// takeLast is Take for the transaction that ends the attempt: it waits for a
 // flush that is under way, so that no text comes after the end.
 func (a *attempt) takeLast() (taken, bool, error) {
 	a.mu.Lock()
@@ -169,20 +169,19 @@ func (a *attempt) takeLast() (taken, bool, error) {
 		a.room.Wait()
 	}
 	a.mu.Unlock()
-	return a.take()
+	return a.Take()
 }
 
-// written ends a flush.
-func (t taken) written() {
-	t.a.mu.Lock()
-	defer t.a.mu.Unlock()
-	t.a.inFlight = false
-	t.a.room.Broadcast()
+// Written ends a flush.
+func (a *attempt) Written() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inFlight = false
+	a.room.Broadcast()
 }
 
-// giveBack puts what a failed flush had taken in front again.
-func (t taken) giveBack() {
-	a := t.a
+// GiveBack puts what a failed flush had taken in front again.
+func (a *attempt) GiveBack(t taken) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.inFlight = false

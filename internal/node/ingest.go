@@ -156,7 +156,7 @@ func (in *Ingest) apply(n *run.NodeRun, row *run.Attempt, events []executor.Even
 			applyOne(a, e, clamp(e.TS, row.ClaimedAt, in.now()))
 		}
 	}
-	t, _, err := a.take()
+	t, _, err := a.Take()
 	if err != nil {
 		return run.Report{}, err
 	}

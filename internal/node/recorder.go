@@ -7,112 +7,47 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/llmctl/studio/internal/event"
+	"github.com/llmctl/studio/internal/event/grouped"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/run/dbsqlc"
 )
 
-// flushEvery is how long text waits for company.
-const flushEvery = 50 * time.Millisecond
-
 // Recorder writes what the attempts of this process report, grouped.
 type Recorder struct {
-	db    *postgres.DB
+	group *grouped.Group[*attempt, taken]
 	log   *event.Log
-	slog  *slog.Logger
 	q     *dbsqlc.Queries
-	mu    sync.Mutex
-	dirty map[*attempt]struct{}
-	wake  chan struct{}
 }
 
 // NewRecorder makes a recorder; Run flushes.
 func NewRecorder(db *postgres.DB, log *event.Log, logger *slog.Logger) *Recorder {
-	return &Recorder{db: db, log: log, slog: logger, q: dbsqlc.New(), dirty: map[*attempt]struct{}{}, wake: make(chan struct{}, 1)}
+	r := &Recorder{log: log, q: dbsqlc.New()}
+	r.group = grouped.New[*attempt](grouped.Options[taken]{Name: "node recorder", DB: db, Write: r.writeAll, Logger: logger})
+	return r
 }
 
 // Name names the service.
-func (r *Recorder) Name() string { return "node recorder" }
-
-// touched notes that an attempt has something to write.
-func (r *Recorder) touched(a *attempt) {
-	r.mu.Lock()
-	r.dirty[a] = struct{}{}
-	r.mu.Unlock()
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *Recorder) Name() string { return r.group.Name() }
 
 // Run flushes until ctx ends. It sleeps while nothing is reported.
-func (r *Recorder) Run(ctx context.Context, ready func()) error {
-	ready()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.wake:
-		}
-		timer := time.NewTimer(flushEvery)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-		if err := r.flush(ctx); err != nil && ctx.Err() == nil {
-			r.slog.WarnContext(ctx, "could not record node progress, will try again", "error", err)
-		}
-	}
-}
+func (r *Recorder) Run(ctx context.Context, ready func()) error { return r.group.Run(ctx, ready) }
 
-func (r *Recorder) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	r.mu.Lock()
-	attempts := make([]*attempt, 0, len(r.dirty))
-	for a := range r.dirty {
-		attempts = append(attempts, a)
-	}
-	clear(r.dirty)
-	r.mu.Unlock()
-	var all []taken
-	for _, a := range attempts {
-		t, ok, err := a.take()
-		if err != nil {
-			return err
-		}
-		if ok {
-			all = append(all, t)
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
+// touched notes that an attempt has something to write.
+func (r *Recorder) touched(a *attempt) { r.group.Touch(a) }
+
+// writeAll stores what attempts reported.
+func (r *Recorder) writeAll(ctx context.Context, tx *postgres.Tx, all []taken) error {
 	// Row locks in the order of ids, as everywhere.
 	slices.SortFunc(all, func(a, b taken) int { return cmp.Compare(a.a.claim.NodeRun.ID, b.a.claim.NodeRun.ID) })
-	err := r.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		for _, t := range all {
-			if err := r.write(ctx, tx, t); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 	for _, t := range all {
-		if err == nil {
-			t.written()
-			continue
+		if err := r.write(ctx, tx, t); err != nil {
+			return err
 		}
-		t.giveBack()
-		r.touched(t.a)
 	}
-	return err
+	return nil
 }
 
 // write stores one attempt's progress if the attempt still is the open one.

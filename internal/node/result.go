@@ -40,6 +40,8 @@ func resultOf(in executor.Result, input json.RawMessage) run.Result {
 		out.Status = run.Degraded
 	case executor.Cancelled:
 		out.Status = run.Cancelled
+	case executor.Suspended:
+		out.Status = run.Suspended
 	case executor.TimedOut:
 		out.Status = run.Failed
 		if out.Error == nil {
@@ -62,7 +64,7 @@ func closeStages(stages []Stage, status run.Status, at time.Time) []Stage {
 		}
 		out[i].FinishedAt = &at
 		switch status {
-		case run.Succeeded, run.Degraded:
+		case run.Succeeded, run.Degraded, run.Suspended:
 			out[i].Status = run.Succeeded
 		case run.Cancelled:
 			out[i].Status = run.Skipped

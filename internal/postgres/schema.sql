@@ -346,6 +346,15 @@ table imported_row
     constraint imported_row_pkey PRIMARY KEY (id)
     CREATE INDEX imported_row_source ON public.imported_row USING btree (source_table, source_id)
     CREATE UNIQUE INDEX imported_row_pkey ON public.imported_row USING btree (id)
+table integration
+    key text not null
+    config jsonb not null default '{}'::jsonb
+    ciphertext bytea
+    secrets jsonb not null default '[]'::jsonb
+    revision bigint not null default 1
+    updated_at timestamp with time zone not null default now()
+    constraint integration_pkey PRIMARY KEY (key)
+    CREATE UNIQUE INDEX integration_pkey ON public.integration USING btree (key)
 table liveness_watch
     only_row boolean not null default true
     polled_at timestamp with time zone not null default now()
@@ -362,6 +371,50 @@ table login_failure
     constraint login_failure_pkey PRIMARY KEY (id)
     CREATE INDEX login_failure_subject_at ON public.login_failure USING btree (subject, at)
     CREATE UNIQUE INDEX login_failure_pkey ON public.login_failure USING btree (id)
+table mcp_oauth_flow
+    state_hash bytea not null
+    mcp_server_id bigint not null
+    app_user_id bigint not null
+    ciphertext bytea not null
+    created_at timestamp with time zone not null default now()
+    constraint mcp_oauth_flow_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE CASCADE
+    constraint mcp_oauth_flow_mcp_server_id_fkey FOREIGN KEY (mcp_server_id) REFERENCES mcp_server(id) ON DELETE CASCADE
+    constraint mcp_oauth_flow_pkey PRIMARY KEY (state_hash)
+    CREATE INDEX mcp_oauth_flow_app_user_id ON public.mcp_oauth_flow USING btree (app_user_id)
+    CREATE INDEX mcp_oauth_flow_mcp_server_id ON public.mcp_oauth_flow USING btree (mcp_server_id)
+    CREATE UNIQUE INDEX mcp_oauth_flow_pkey ON public.mcp_oauth_flow USING btree (state_hash)
+table mcp_server
+    id bigint not null identity
+    project_id bigint not null default 1
+    name text not null
+    server_key text not null
+    server_type text not null
+    transport text not null
+    config jsonb not null
+    secrets_ciphertext bytea
+    secrets jsonb not null default '[]'::jsonb
+    enabled boolean not null default true
+    timeout_seconds double precision not null default 60
+    allowed_tools text[]
+    approval text not null default 'never'::text
+    approval_tools text[] not null default '{}'::text[]
+    integrations text[] not null default '{}'::text[]
+    oauth jsonb
+    oauth_ciphertext bytea
+    oauth_client_id text not null default ''::text
+    last_test jsonb
+    revision bigint not null default 1
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    constraint mcp_server_approval_check CHECK ((approval = ANY (ARRAY['never'::text, 'writes'::text, 'always'::text])))
+    constraint mcp_server_pkey PRIMARY KEY (id)
+    constraint mcp_server_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint mcp_server_server_key_check CHECK ((server_key ~ '^[A-Za-z0-9_-]{1,64}$'::text))
+    constraint mcp_server_server_type_check CHECK ((server_type = ANY (ARRAY['custom'::text, 'integrated'::text])))
+    constraint mcp_server_timeout_seconds_check CHECK ((timeout_seconds > (0)::double precision))
+    constraint mcp_server_transport_check CHECK ((transport = ANY (ARRAY['streamable-http'::text, 'sse'::text, 'stdio'::text])))
+    CREATE UNIQUE INDEX mcp_server_key ON public.mcp_server USING btree (project_id, lower(server_key))
+    CREATE UNIQUE INDEX mcp_server_pkey ON public.mcp_server USING btree (id)
 table model
     id bigint not null identity
     project_id bigint not null default 1
@@ -409,6 +462,7 @@ table node_attempt
     dispatch_note text
     payload_blob bytea
     constraint node_attempt_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])) = (finished_at IS NOT NULL)))
+    constraint node_attempt_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text, 'suspended'::text])) = (finished_at IS NOT NULL)))
     constraint node_attempt_dispatch_status_check CHECK ((dispatch_status = ANY (ARRAY['dispatch_pending'::text, 'dispatch_submitted'::text, 'dispatch_confirmed'::text, 'dispatch_failed'::text])))
     constraint node_attempt_node_run_id_fkey FOREIGN KEY (node_run_id) REFERENCES node_run(id)
     constraint node_attempt_node_run_id_number_key UNIQUE (node_run_id, number)
@@ -417,6 +471,7 @@ table node_attempt
     constraint node_attempt_started CHECK (((pod_uid IS NULL) = (confirmed_at IS NULL)))
     constraint node_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])))
     constraint node_attempt_token_hash_check CHECK ((octet_length(token_hash) = 32))
+    constraint node_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text, 'suspended'::text])))
     constraint node_attempt_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
     CREATE INDEX node_attempt_held ON public.node_attempt USING btree (worker_process_id) WHERE (finished_at IS NULL)
     CREATE INDEX node_attempt_in_pod ON public.node_attempt USING btree (node_run_id) WHERE ((finished_at IS NULL) AND (executor = 'kubernetes'::text))
@@ -467,6 +522,7 @@ table node_run
     finish_order integer
     reused_from bigint
     traceparent text not null default ''::text
+    in_worker boolean not null default false
     constraint node_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text])) = (finished_at IS NOT NULL)))
     constraint node_run_execution_mode_check CHECK ((execution_mode = ANY (ARRAY['query'::text, 'indexing'::text, 'delta_indexing'::text])))
     constraint node_run_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
@@ -654,6 +710,63 @@ table setup_token
     constraint setup_token_only_row_check CHECK (only_row)
     constraint setup_token_pkey PRIMARY KEY (only_row)
     CREATE UNIQUE INDEX setup_token_pkey ON public.setup_token USING btree (only_row)
+table tool_call
+    id bigint not null identity
+    project_id bigint not null default 1
+    owner_kind text not null
+    owner_id bigint not null
+    cycle integer not null
+    position integer not null
+    attempt integer not null
+    call_id text not null
+    name text not null
+    mcp_server_id bigint
+    server_key text not null default ''::text
+    tool text not null default ''::text
+    arguments text not null
+    signature bytea
+    repeatable boolean not null default false
+    approval_required boolean not null default false
+    status text not null
+    result text
+    result_blob bytea
+    result_bytes bigint not null default 0
+    error text not null default ''::text
+    decided_by bigint
+    decided_at timestamp with time zone
+    decision_note text not null default ''::text
+    created_at timestamp with time zone not null default now()
+    started_at timestamp with time zone
+    finished_at timestamp with time zone
+    constraint tool_call_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'denied'::text, 'unknown'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
+    constraint tool_call_decided_by_fkey FOREIGN KEY (decided_by) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint tool_call_mcp_server_id_fkey FOREIGN KEY (mcp_server_id) REFERENCES mcp_server(id) ON DELETE SET NULL
+    constraint tool_call_owner_kind_owner_id_cycle_fkey FOREIGN KEY (owner_kind, owner_id, cycle) REFERENCES tool_cycle(owner_kind, owner_id, cycle) ON DELETE CASCADE
+    constraint tool_call_owner_kind_owner_id_cycle_position_key UNIQUE (owner_kind, owner_id, cycle, "position")
+    constraint tool_call_pkey PRIMARY KEY (id)
+    constraint tool_call_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint tool_call_result_blob_fkey FOREIGN KEY (result_blob) REFERENCES blob(sha256)
+    constraint tool_call_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'waiting'::text, 'approved'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'denied'::text, 'unknown'::text, 'cancelled'::text])))
+    CREATE INDEX tool_call_decided_by ON public.tool_call USING btree (decided_by)
+    CREATE INDEX tool_call_mcp_server_id ON public.tool_call USING btree (mcp_server_id)
+    CREATE INDEX tool_call_project_id ON public.tool_call USING btree (project_id, id DESC)
+    CREATE INDEX tool_call_result_blob ON public.tool_call USING btree (result_blob) WHERE (result_blob IS NOT NULL)
+    CREATE INDEX tool_call_waiting ON public.tool_call USING btree (project_id, id) WHERE (status = 'waiting'::text)
+    CREATE UNIQUE INDEX tool_call_owner_kind_owner_id_cycle_position_key ON public.tool_call USING btree (owner_kind, owner_id, cycle, "position")
+    CREATE UNIQUE INDEX tool_call_pkey ON public.tool_call USING btree (id)
+    CREATE TRIGGER tool_call_final BEFORE UPDATE OF status ON public.tool_call FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table tool_cycle
+    owner_kind text not null
+    owner_id bigint not null
+    cycle integer not null
+    attempt integer not null
+    text text not null default ''::text
+    usage jsonb not null default '{}'::jsonb
+    created_at timestamp with time zone not null default now()
+    constraint tool_cycle_cycle_check CHECK ((cycle > 0))
+    constraint tool_cycle_owner_kind_check CHECK ((owner_kind = ANY (ARRAY['node_run'::text, 'turn'::text])))
+    constraint tool_cycle_pkey PRIMARY KEY (owner_kind, owner_id, cycle)
+    CREATE UNIQUE INDEX tool_cycle_pkey ON public.tool_cycle USING btree (owner_kind, owner_id, cycle)
 table web_worker
     name text not null
     hostname text not null

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,9 @@ type Options struct {
 	// Queues that this process works, by public name; empty: it only inserts.
 	Queues []string
 	Slots  int // jobs at a time, over all queues and kinds
+	// ChatSlots are the turns at a time of a process that works the default queue; 0: it
+	// works none. They take nothing of Slots.
+	ChatSlots int
 	// Weights of the queues in the sharing of the slots; what is not named has 1.
 	Weights map[string]int
 	// Worker is this process in the registry of workers. Jobs that it took are settled
@@ -57,6 +61,7 @@ type Client struct {
 	river *river.Client[pgx.Tx] // inserts; Run makes the one that works
 	o     Options
 	slots *slots
+	turns *slots // of Chat
 	bell  *bell
 
 	handOver func() // ends the time that jobs have to end by themselves: closes handed
@@ -72,6 +77,7 @@ func NewClient(o Options) (*Client, error) {
 	}
 	o.Slots = max(o.Slots, 1)
 	c := &Client{o: o, slots: newSlots(o.Slots, o.Queues, o.Weights, time.Now), bell: newBell(o.DB.Pool, o.Logger)}
+	c.turns = newSlots(o.ChatSlots, []string{Chat}, nil, time.Now)
 	c.handed = make(chan struct{})
 	c.handOver = sync.OnceFunc(func() { close(c.handed) })
 	if _, err := c.workers(); err != nil {
@@ -135,7 +141,11 @@ func (c *Client) consumer(pool *pgxpool.Pool) (*river.Client[pgx.Tx], error) {
 		public[riverName(q)] = q
 		cfg.Queues[riverName(q)] = river.QueueConfig{MaxWorkers: c.o.Slots}
 	}
-	client, err := river.NewClient(newDriver(pool, &fetching{slots: c.slots, public: public, fresh: c.takes}), cfg)
+	if c.worksChat() {
+		public[riverName(Chat)] = Chat
+		cfg.Queues[riverName(Chat)] = river.QueueConfig{MaxWorkers: c.o.ChatSlots}
+	}
+	client, err := river.NewClient(newDriver(pool, &fetching{slots: c.slots, turns: c.turns, public: public, fresh: c.takes}), cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make queue client: %w", err)
 	}
@@ -150,13 +160,16 @@ func (c *Client) marksPool(ctx context.Context) (*pgxpool.Pool, error) {
 	cfg := c.o.DB.Pool.Config()
 	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
 	cfg.MinConns, cfg.MinIdleConns = 0, 0
-	cfg.MaxConns = int32(min(len(c.o.Queues), 8)) + 3 // a fetch for each queue, the listener, the ends of jobs, the leader
+	cfg.MaxConns = int32(min(len(c.o.Queues)+1, 8)) + 3 // a fetch for each queue, the listener, the ends of jobs, the leader
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open connections for the queue: %w", err)
 	}
 	return pool, nil
 }
+
+// worksChat reports whether this process takes turns.
+func (c *Client) worksChat() bool { return c.o.ChatSlots > 0 && slices.Contains(c.o.Queues, Default) }
 
 // Name names the service.
 func (c *Client) Name() string { return "queue" }
@@ -191,6 +204,7 @@ func (c *Client) Run(ctx context.Context, ready func()) error {
 	due := newDueTimer(pool, c.o.Logger)
 	due.run(ctx)
 	c.slots.close()
+	c.turns.close()
 	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	go func() { // ends with soft at the latest
@@ -229,6 +243,7 @@ type worker struct {
 // others.
 func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	defer w.c.slots.release(job.ID)
+	defer w.c.turns.release(job.ID)
 	if w.c.slots.isClosed() || !w.c.o.Fresh() {
 		return river.JobSnooze(0)
 	}

@@ -27,6 +27,7 @@ type driver struct {
 // fetching is what the executor of a driver knows of this process.
 type fetching struct {
 	slots  *slots
+	turns  *slots            // of Chat; nil: this process takes no turns
 	public map[string]string // River's names of the queues to the public ones
 	// fresh reports whether this process may take jobs.
 	fresh func() bool
@@ -50,6 +51,14 @@ func (d *driver) GetExecutor() riverdriver.Executor {
 	return &fetcher{Executor: d.Driver.GetExecutor(), f: d.f}
 }
 
+// of gives the slots of a queue.
+func (f *fetching) of(queue string) *slots {
+	if queue == Chat && f.turns != nil {
+		return f.turns
+	}
+	return f.slots
+}
+
 // fetcher takes jobs for as many slots as it was granted.
 type fetcher struct {
 	riverdriver.Executor
@@ -67,12 +76,13 @@ func (f *fetcher) JobGetAvailable(ctx context.Context, params *riverdriver.JobGe
 		return nothing, nil // who may be dead for others leaves the jobs to them
 	}
 	queue := f.f.public[params.Queue]
-	n, waited := f.f.slots.reserve(queue, params.MaxToLock)
+	slots := f.f.of(queue)
+	n, waited := slots.reserve(queue, params.MaxToLock)
 	if n == 0 {
 		return nothing, nil
 	}
 	var ids []int64
-	defer func() { f.f.slots.settle(queue, n, ids) }()
+	defer func() { slots.settle(queue, n, ids) }()
 	if waited > staleAfter {
 		if on, err := f.mayGoOn(ctx, params); err != nil || !on {
 			return nothing, err
@@ -113,6 +123,9 @@ func (f *fetcher) mayGoOn(ctx context.Context, params *riverdriver.JobGetAvailab
 func (f *fetcher) JobSetStateIfRunningMany(ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams) ([]*rivertype.JobRow, error) {
 	for _, id := range params.ID {
 		f.f.slots.release(id)
+		if f.f.turns != nil {
+			f.f.turns.release(id)
+		}
 	}
 	return f.Executor.JobSetStateIfRunningMany(ctx, params)
 }

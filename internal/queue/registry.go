@@ -46,9 +46,10 @@ type RegistryOptions struct {
 	Events *event.Log
 }
 
-// Held is an attempt that a worker holds.
+// Held is an attempt that a worker holds: of a node run, or of a turn.
 type Held struct {
-	NodeRunID int64
+	NodeRunID int64 // 0: of a turn
+	TurnID    int64 // 0: of a node run
 	Attempt   int32
 }
 
@@ -137,9 +138,14 @@ func (r *Registry) beat(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) 
 			UPDATE worker_process SET beat = beat + 1, beat_at = now(), rss_bytes = nullif($2::bigint, 0), cpu_cores = $3, goroutines = $4
 			WHERE id = $1 AND tombstone_at IS NULL AND stopped_at IS NULL RETURNING id, draining_at
 		)
-		SELECT me.id IS NOT NULL, me.draining_at IS NOT NULL, coalesce(a.node_run_id, 0), coalesce(a.number, 0)
-		FROM (SELECT 1) one LEFT JOIN me ON true
-		LEFT JOIN node_attempt a ON a.worker_process_id = me.id AND a.finished_at IS NULL AND a.cancel_requested_at IS NOT NULL`,
+		SELECT me.id IS NOT NULL, me.draining_at IS NOT NULL, coalesce(a.node_run_id, 0), coalesce(a.turn_id, 0), coalesce(a.number, 0)
+		FROM (SELECT 1) one LEFT JOIN me ON true LEFT JOIN LATERAL (
+			SELECT node_run_id, NULL::bigint AS turn_id, number FROM node_attempt
+			WHERE worker_process_id = me.id AND finished_at IS NULL AND cancel_requested_at IS NOT NULL
+			UNION ALL
+			SELECT NULL, turn_id, number FROM turn_attempt
+			WHERE worker_process_id = me.id AND finished_at IS NULL AND cancel_requested_at IS NOT NULL
+		) a ON true`,
 		r.o.ID, use.RSSBytes, use.CPUCores, use.Goroutines)
 	if err != nil {
 		closeConn(ctx, conn)
@@ -149,12 +155,12 @@ func (r *Registry) beat(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) 
 	var orders []Held
 	for rows.Next() {
 		var h Held
-		if err := rows.Scan(&alive, &draining, &h.NodeRunID, &h.Attempt); err != nil {
+		if err := rows.Scan(&alive, &draining, &h.NodeRunID, &h.TurnID, &h.Attempt); err != nil {
 			rows.Close()
 			closeConn(ctx, conn)
 			return nil, fmt.Errorf("beat: %w", err)
 		}
-		if h.NodeRunID != 0 {
+		if h.NodeRunID != 0 || h.TurnID != 0 {
 			orders = append(orders, h)
 		}
 	}

@@ -65,6 +65,7 @@ func deleteRuns(ctx context.Context, tx *postgres.Tx, ids []int64, streams []str
 		`DELETE FROM artifact WHERE node_run_id IN ` + nodes,
 		`DELETE FROM attempt_upload WHERE node_run_id IN ` + nodes,
 		`DELETE FROM attempt_pod_log WHERE node_run_id IN ` + nodes,
+		`DELETE FROM tool_cycle WHERE owner_kind = 'node_run' AND owner_id IN ` + nodes, // with its calls
 		`DELETE FROM node_attempt WHERE node_run_id IN ` + nodes,
 		`DELETE FROM node_run WHERE flowchart_run_id = ANY ($1)`,
 		`DELETE FROM flowchart_run WHERE id = ANY ($1)`,

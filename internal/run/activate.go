@@ -88,6 +88,7 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 		MaxAttempts: int32(max(policy.Retry.MaxAttempts, 1)), BackoffSeconds: policy.Retry.BackoffSeconds, TimeoutSeconds: timeout,
 		ExecutionIndex: c.marking.Executions[node.ID], Queue: "llmctl_studio", Triggers: raw, RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID,
 		Traceparent: tracing.RunSpan(c.run.Traceparent, c.run.ID),
+		InWorker:    c.e.InWorker != nil && c.e.InWorker(string(node.Kind), node.Config),
 	}, nil
 }
 

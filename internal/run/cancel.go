@@ -80,6 +80,7 @@ func (c *change) cancelNode(ctx context.Context, id int64) error {
 	now := c.e.Now()
 	n.CancelRequestedAt = &now
 	c.marking.Pending = slices.DeleteFunc(c.marking.Pending, func(p int64) bool { return p == id })
+	c.marking.Waiting = slices.DeleteFunc(c.marking.Waiting, func(p int64) bool { return p == id })
 	return c.nodeCancelled(ctx, &n)
 }
 

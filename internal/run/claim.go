@@ -88,7 +88,7 @@ func (e *Engine) claimTx(ctx context.Context, tx *postgres.Tx, nodeRunID int64, 
 	if n.QueuedAt != nil {
 		queued = *n.QueuedAt
 	}
-	executor := e.ExecutorFor(n.Kind)
+	executor := e.executorOf(&n)
 	a, err := e.q.InsertAttempt(ctx, tx, dbsqlc.InsertAttemptParams{
 		NodeRunID: n.ID, Number: n.Attempt, WorkerProcessID: worker, Executor: executor,
 		QueuedAt: queued, TimeoutSeconds: n.TimeoutSeconds,

@@ -51,6 +51,13 @@ type Options struct {
 	Hint   func(nodeRunID int64, attempt int32)
 	Now    func() time.Time
 	Logger *slog.Logger
+	// InWorker tells by its config that a node works in the worker itself, whatever
+	// the executor of its kind; nil: none does. Of such a node the two below are asked.
+	InWorker func(kind string, config json.RawMessage) bool
+	// Waits reports whether a node that asks to be suspended has to wait for a person.
+	Waits func(ctx context.Context, q postgres.Querier, n *NodeRun) (bool, error)
+	// Ended is told in the transaction that ends a node run.
+	Ended func(ctx context.Context, tx *postgres.Tx, n *NodeRun) error
 }
 
 // Engine moves runs. It is safe for concurrent use and keeps no run state.
@@ -80,11 +87,12 @@ type marking struct {
 	Executions map[string]int32  `json:"executions"` // activations of each node so far
 	Live       int               `json:"live"`       // node runs that have not ended
 	Pending    []int64           `json:"pending,omitempty"`
+	Waiting    []int64           `json:"waiting,omitempty"`      // node runs that wait for a person
 	Ended      int32             `json:"ended,omitempty"`        // node runs that have ended; numbers their ends
 	Cancelled  int               `json:"node_cancels,omitempty"` // node runs that were cancelled by themselves
 }
 
-func (m *marking) active() int { return m.Live - len(m.Pending) }
+func (m *marking) active() int { return m.Live - len(m.Pending) - len(m.Waiting) }
 
 // change is everything that one transaction does to one run.
 type change struct {
@@ -229,7 +237,7 @@ func (c *change) stop(ctx context.Context) error {
 			return err
 		}
 	}
-	c.marking.Pending = nil
+	c.marking.Pending, c.marking.Waiting = nil, nil
 	return nil
 }
 
@@ -271,6 +279,9 @@ func (c *change) saveNode(ctx context.Context, n *NodeRun) error {
 	})
 	if err != nil {
 		return fmt.Errorf("save node run %d: %w", n.ID, err)
+	}
+	if n.FinishedAt != nil && n.InWorker && c.e.Ended != nil {
+		return c.e.Ended(ctx, c.tx, n)
 	}
 	return nil
 }

@@ -179,7 +179,7 @@ func (e *Engine) announce(tx *postgres.Tx, n *NodeRun, a *Attempt, payload NodeP
 	}
 	err := e.Log.Append(tx, event.Draft{
 		Stream: StreamOfNode(n), Type: kind, EntityKind: "task", EntityID: strconv.FormatInt(n.ID, 10),
-		Rooms: RoomsOfNode(n), RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: RuntimeOf(n, a, e.ExecutorFor(n.Kind)), Payload: payload,
+		Rooms: RoomsOfNode(n), RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: RuntimeOf(n, a, e.executorOf(n)), Payload: payload,
 	})
 	if err != nil {
 		return fmt.Errorf("announce node run %d: %w", n.ID, err)

@@ -190,6 +190,8 @@ func (c *change) settleNode(ctx context.Context, n *NodeRun, end *ending) error 
 		return c.nodeSucceeded(ctx, n, end)
 	case stopping || res.Status == Cancelled:
 		return c.nodeCancelled(ctx, n)
+	case res.Status == Suspended:
+		return c.suspend(ctx, n)
 	case res.Status == Lost && res.Error != nil && res.Error.Code == CodeHandedOver:
 		return c.requeue(ctx, n, 0, "handed_over")
 	case res.Status == Lost:

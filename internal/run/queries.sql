@@ -62,10 +62,10 @@ WHERE f.id = $1;
 -- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
-                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent)
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent, in_worker)
 VALUES (@project_id, @flowchart_run_id, @flowchart_id, @flowchart_node_id, @kind, @title, @status, @max_attempts,
         @backoff_seconds, @timeout_seconds, @execution_index, @queue, @triggers, @output_state, @output_blob, @output_bytes,
-        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at, @finish_order, @traceparent)
+        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at, @finish_order, @traceparent, @in_worker)
 RETURNING *;
 
 -- name: GetNodeRun :one

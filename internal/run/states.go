@@ -23,7 +23,8 @@ const (
 	Failed     Status = "failed"
 	Cancelled  Status = "cancelled"
 	Skipped    Status = "skipped"
-	Lost       Status = "lost" // an attempt whose worker died
+	Lost       Status = "lost"      // an attempt whose worker died
+	Suspended  Status = "suspended" // an attempt that ended because its node waits for a person
 )
 
 // Transitions lists for each state the states that may follow; a state that
@@ -48,7 +49,7 @@ func NodeRuns() Transitions {
 		Pending:    {Queued, Cancelled},
 		Queued:     {Pending, Running, Succeeded, Failed, Cancelled}, // ended without running: a control node
 		Running:    {Pending, Queued, Waiting, Cancelling, Succeeded, Degraded, Failed, Cancelled},
-		Waiting:    {Queued, Running, Cancelled, Failed},
+		Waiting:    {Pending, Queued, Running, Cancelled, Failed},
 		Cancelling: {Succeeded, Degraded, Failed, Cancelled},
 		Succeeded:  nil, Degraded: nil, Failed: nil, Cancelled: nil, Skipped: nil,
 	}
@@ -57,9 +58,9 @@ func NodeRuns() Transitions {
 // Attempts is the life of an attempt.
 func Attempts() Transitions {
 	return Transitions{
-		Running:    {Cancelling, Succeeded, Degraded, Failed, Cancelled, Lost},
-		Cancelling: {Succeeded, Degraded, Failed, Cancelled, Lost},
-		Succeeded:  nil, Degraded: nil, Failed: nil, Cancelled: nil, Lost: nil,
+		Running:    {Cancelling, Succeeded, Degraded, Failed, Cancelled, Lost, Suspended},
+		Cancelling: {Succeeded, Degraded, Failed, Cancelled, Lost, Suspended},
+		Succeeded:  nil, Degraded: nil, Failed: nil, Cancelled: nil, Lost: nil, Suspended: nil,
 	}
 }
 

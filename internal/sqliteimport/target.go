@@ -23,7 +23,7 @@ func ownTables() []string {
 	return []string{
 		"artifact", "attempt_pod_log", "attempt_upload", "blob", "download_attempt", "download_file", "download_job", "event", "flowchart", "flowchart_run", "flowchart_version",
 		"idempotency_key", "imported_row", "model", "node_attempt", "node_run", "provider", "queue_minute", "retention_progress", "schedule",
-		"schedule_firing", "worker_process",
+		"schedule_firing", "tool_call", "tool_cycle", "worker_process",
 	}
 }
 
@@ -35,6 +35,7 @@ func keptTables() []string {
 		"api_key", "app_user", "audit_event", "beat_process", "event_stream", "login_failure", "periodic_task", "project", "queue_pause",
 		"schema_level", "session", "setting", "setup_token",
 		"web_worker", "liveness_watch",
+		"integration", "mcp_oauth_flow", "mcp_server", // an import brings none
 	}
 }
 

@@ -13,19 +13,26 @@ import { Route as AppRouteImport } from './routes/_app'
 import { Route as SetupRouteImport } from './routes/setup'
 import { Route as SignInRouteImport } from './routes/sign-in'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
+import { Route as AppApprovalsRouteImport } from './routes/_app/approvals'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
 import { Route as AppQueuesRouteImport } from './routes/_app/queues'
 import { Route as AppRealtimeRouteImport } from './routes/_app/realtime'
 import { Route as AppSettingsRouteImport } from './routes/_app/settings'
+import { Route as AppThreadsRouteImport } from './routes/_app/threads'
 import { Route as AppDownloadsIndexRouteImport } from './routes/_app/downloads/index'
 import { Route as AppDownloadsDownloadIdRouteImport } from './routes/_app/downloads/$downloadId'
 import { Route as AppDownloadsNewRouteImport } from './routes/_app/downloads/new'
 import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts/index'
 import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
+import { Route as AppMcpServersIndexRouteImport } from './routes/_app/mcp-servers/index'
+import { Route as AppMcpServersServerIdRouteImport } from './routes/_app/mcp-servers/$serverId'
 import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
 import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
 import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/index'
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
+import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
+import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
+import { Route as AppThreadsActivityRouteImport } from './routes/_app/threads_.activity'
 
 const AppRoute = AppRouteImport.update({
   id: '/_app',
@@ -46,6 +53,11 @@ const AppIndexRoute = AppIndexRouteImport.update({
   path: '/',
   getParentRoute: () => AppRoute,
 } as any)
+const AppApprovalsRoute = AppApprovalsRouteImport.update({
+  id: '/approvals',
+  path: '/approvals',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppModelsRoute = AppModelsRouteImport.update({
   id: '/models',
   path: '/models',
@@ -64,6 +76,11 @@ const AppRealtimeRoute = AppRealtimeRouteImport.update({
 const AppSettingsRoute = AppSettingsRouteImport.update({
   id: '/settings',
   path: '/settings',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppThreadsRoute = AppThreadsRouteImport.update({
+  id: '/threads',
+  path: '/threads',
   getParentRoute: () => AppRoute,
 } as any)
 const AppDownloadsIndexRoute = AppDownloadsIndexRouteImport.update({
@@ -92,6 +109,16 @@ const AppFlowchartsFlowchartIdRoute =
     path: '/flowcharts/$flowchartId',
     getParentRoute: () => AppRoute,
   } as any)
+const AppMcpServersIndexRoute = AppMcpServersIndexRouteImport.update({
+  id: '/mcp-servers/',
+  path: '/mcp-servers/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppMcpServersServerIdRoute = AppMcpServersServerIdRouteImport.update({
+  id: '/mcp-servers/$serverId',
+  path: '/mcp-servers/$serverId',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppRunsIndexRoute = AppRunsIndexRouteImport.update({
   id: '/runs/',
   path: '/runs/',
@@ -112,28 +139,51 @@ const AppSchedulesScheduleIdRoute = AppSchedulesScheduleIdRouteImport.update({
   path: '/schedules/$scheduleId',
   getParentRoute: () => AppRoute,
 } as any)
+const AppThreadsIndexRoute = AppThreadsIndexRouteImport.update({
+  id: '/',
+  path: '/',
+  getParentRoute: () => AppThreadsRoute,
+} as any)
+const AppThreadsThreadIdRoute = AppThreadsThreadIdRouteImport.update({
+  id: '/$threadId',
+  path: '/$threadId',
+  getParentRoute: () => AppThreadsRoute,
+} as any)
+const AppThreadsActivityRoute = AppThreadsActivityRouteImport.update({
+  id: '/threads_/activity',
+  path: '/threads/activity',
+  getParentRoute: () => AppRoute,
+} as any)
 
 export interface FileRoutesByFullPath {
   '/': typeof AppIndexRoute
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
+  '/approvals': typeof AppApprovalsRoute
   '/models': typeof AppModelsRoute
   '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
+  '/threads': typeof AppThreadsRouteWithChildren
   '/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
   '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
+  '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/threads/$threadId': typeof AppThreadsThreadIdRoute
+  '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads/': typeof AppDownloadsIndexRoute
   '/flowcharts/': typeof AppFlowchartsIndexRoute
+  '/mcp-servers/': typeof AppMcpServersIndexRoute
   '/runs/': typeof AppRunsIndexRoute
   '/schedules/': typeof AppSchedulesIndexRoute
+  '/threads/': typeof AppThreadsIndexRoute
 }
 export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
+  '/approvals': typeof AppApprovalsRoute
   '/models': typeof AppModelsRoute
   '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
@@ -142,32 +192,44 @@ export interface FileRoutesByTo {
   '/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
   '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
+  '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/threads/$threadId': typeof AppThreadsThreadIdRoute
+  '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads': typeof AppDownloadsIndexRoute
   '/flowcharts': typeof AppFlowchartsIndexRoute
+  '/mcp-servers': typeof AppMcpServersIndexRoute
   '/runs': typeof AppRunsIndexRoute
   '/schedules': typeof AppSchedulesIndexRoute
+  '/threads': typeof AppThreadsIndexRoute
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport
   '/_app': typeof AppRouteWithChildren
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
+  '/_app/approvals': typeof AppApprovalsRoute
   '/_app/models': typeof AppModelsRoute
   '/_app/queues': typeof AppQueuesRoute
   '/_app/realtime': typeof AppRealtimeRoute
   '/_app/settings': typeof AppSettingsRoute
+  '/_app/threads': typeof AppThreadsRouteWithChildren
   '/_app/': typeof AppIndexRoute
   '/_app/downloads/$downloadId': typeof AppDownloadsDownloadIdRoute
   '/_app/downloads/new': typeof AppDownloadsNewRoute
   '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
+  '/_app/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
+  '/_app/threads_/activity': typeof AppThreadsActivityRoute
   '/_app/downloads/': typeof AppDownloadsIndexRoute
   '/_app/flowcharts/': typeof AppFlowchartsIndexRoute
+  '/_app/mcp-servers/': typeof AppMcpServersIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
   '/_app/schedules/': typeof AppSchedulesIndexRoute
+  '/_app/threads/': typeof AppThreadsIndexRoute
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath
@@ -175,23 +237,31 @@ export interface FileRouteTypes {
     | '/'
     | '/setup'
     | '/sign-in'
+    | '/approvals'
     | '/models'
     | '/queues'
     | '/realtime'
     | '/settings'
+    | '/threads'
     | '/downloads/$downloadId'
     | '/downloads/new'
     | '/flowcharts/$flowchartId'
+    | '/mcp-servers/$serverId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/threads/$threadId'
+    | '/threads/activity'
     | '/downloads/'
     | '/flowcharts/'
+    | '/mcp-servers/'
     | '/runs/'
     | '/schedules/'
+    | '/threads/'
   fileRoutesByTo: FileRoutesByTo
   to:
     | '/setup'
     | '/sign-in'
+    | '/approvals'
     | '/models'
     | '/queues'
     | '/realtime'
@@ -200,31 +270,43 @@ export interface FileRouteTypes {
     | '/downloads/$downloadId'
     | '/downloads/new'
     | '/flowcharts/$flowchartId'
+    | '/mcp-servers/$serverId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/threads/$threadId'
+    | '/threads/activity'
     | '/downloads'
     | '/flowcharts'
+    | '/mcp-servers'
     | '/runs'
     | '/schedules'
+    | '/threads'
   id:
     | '__root__'
     | '/_app'
     | '/setup'
     | '/sign-in'
+    | '/_app/approvals'
     | '/_app/models'
     | '/_app/queues'
     | '/_app/realtime'
     | '/_app/settings'
+    | '/_app/threads'
     | '/_app/'
     | '/_app/downloads/$downloadId'
     | '/_app/downloads/new'
     | '/_app/flowcharts/$flowchartId'
+    | '/_app/mcp-servers/$serverId'
     | '/_app/runs/$runId'
     | '/_app/schedules/$scheduleId'
+    | '/_app/threads/$threadId'
+    | '/_app/threads_/activity'
     | '/_app/downloads/'
     | '/_app/flowcharts/'
+    | '/_app/mcp-servers/'
     | '/_app/runs/'
     | '/_app/schedules/'
+    | '/_app/threads/'
   fileRoutesById: FileRoutesById
 }
 export interface RootRouteChildren {
@@ -263,6 +345,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppIndexRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/approvals': {
+      id: '/_app/approvals'
+      path: '/approvals'
+      fullPath: '/approvals'
+      preLoaderRoute: typeof AppApprovalsRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/models': {
       id: '/_app/models'
       path: '/models'
@@ -289,6 +378,13 @@ declare module '@tanstack/react-router' {
       path: '/settings'
       fullPath: '/settings'
       preLoaderRoute: typeof AppSettingsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/threads': {
+      id: '/_app/threads'
+      path: '/threads'
+      fullPath: '/threads'
+      preLoaderRoute: typeof AppThreadsRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/downloads/': {
@@ -326,6 +422,20 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppFlowchartsFlowchartIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/mcp-servers/': {
+      id: '/_app/mcp-servers/'
+      path: '/mcp-servers'
+      fullPath: '/mcp-servers/'
+      preLoaderRoute: typeof AppMcpServersIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/mcp-servers/$serverId': {
+      id: '/_app/mcp-servers/$serverId'
+      path: '/mcp-servers/$serverId'
+      fullPath: '/mcp-servers/$serverId'
+      preLoaderRoute: typeof AppMcpServersServerIdRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/runs/': {
       id: '/_app/runs/'
       path: '/runs'
@@ -354,39 +464,84 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSchedulesScheduleIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/threads/': {
+      id: '/_app/threads/'
+      path: '/'
+      fullPath: '/threads/'
+      preLoaderRoute: typeof AppThreadsIndexRouteImport
+      parentRoute: typeof AppThreadsRoute
+    }
+    '/_app/threads/$threadId': {
+      id: '/_app/threads/$threadId'
+      path: '/$threadId'
+      fullPath: '/threads/$threadId'
+      preLoaderRoute: typeof AppThreadsThreadIdRouteImport
+      parentRoute: typeof AppThreadsRoute
+    }
+    '/_app/threads_/activity': {
+      id: '/_app/threads_/activity'
+      path: '/threads/activity'
+      fullPath: '/threads/activity'
+      preLoaderRoute: typeof AppThreadsActivityRouteImport
+      parentRoute: typeof AppRoute
+    }
   }
 }
 
+interface AppThreadsRouteChildren {
+  AppThreadsThreadIdRoute: typeof AppThreadsThreadIdRoute
+  AppThreadsIndexRoute: typeof AppThreadsIndexRoute
+}
+
+const AppThreadsRouteChildren: AppThreadsRouteChildren = {
+  AppThreadsThreadIdRoute: AppThreadsThreadIdRoute,
+  AppThreadsIndexRoute: AppThreadsIndexRoute,
+}
+
+const AppThreadsRouteWithChildren = AppThreadsRoute._addFileChildren(
+  AppThreadsRouteChildren,
+)
+
 interface AppRouteChildren {
+  AppApprovalsRoute: typeof AppApprovalsRoute
   AppModelsRoute: typeof AppModelsRoute
   AppQueuesRoute: typeof AppQueuesRoute
   AppRealtimeRoute: typeof AppRealtimeRoute
   AppSettingsRoute: typeof AppSettingsRoute
+  AppThreadsRoute: typeof AppThreadsRouteWithChildren
   AppIndexRoute: typeof AppIndexRoute
   AppDownloadsDownloadIdRoute: typeof AppDownloadsDownloadIdRoute
   AppDownloadsNewRoute: typeof AppDownloadsNewRoute
   AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
+  AppMcpServersServerIdRoute: typeof AppMcpServersServerIdRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
+  AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
+  AppMcpServersIndexRoute: typeof AppMcpServersIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
   AppSchedulesIndexRoute: typeof AppSchedulesIndexRoute
 }
 
 const AppRouteChildren: AppRouteChildren = {
+  AppApprovalsRoute: AppApprovalsRoute,
   AppModelsRoute: AppModelsRoute,
   AppQueuesRoute: AppQueuesRoute,
   AppRealtimeRoute: AppRealtimeRoute,
   AppSettingsRoute: AppSettingsRoute,
+  AppThreadsRoute: AppThreadsRouteWithChildren,
   AppIndexRoute: AppIndexRoute,
   AppDownloadsDownloadIdRoute: AppDownloadsDownloadIdRoute,
   AppDownloadsNewRoute: AppDownloadsNewRoute,
   AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,
+  AppMcpServersServerIdRoute: AppMcpServersServerIdRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
+  AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
+  AppMcpServersIndexRoute: AppMcpServersIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
   AppSchedulesIndexRoute: AppSchedulesIndexRoute,
 }

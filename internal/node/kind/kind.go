@@ -42,6 +42,7 @@ type Options struct {
 	Workspace    string           // the private folder of this attempt; "" outside an executor process
 	Path         string           // PATH of scripts
 	HTTPMaxBytes int64            // of a request or response body; 0 means 4 MiB
+	Tools        task.Tools       // what models of task nodes may use; nil outside a worker
 }
 
 // Handlers makes the handlers by kind. A faulty HTTPAllow is an error.
@@ -55,7 +56,7 @@ func Handlers(o Options) (map[string]Handler, error) {
 		return nil, err
 	}
 	return map[string]Handler{
-		Task: task.New(func(s registry.Spec) (llm.Provider, error) { return open(s, client, o.Observe) }, time.Now),
+		Task: task.New(func(s registry.Spec) (llm.Provider, error) { return open(s, client, o.Observe) }, o.Tools, time.Now),
 		HTTP: call,
 		Script: script.New(script.Options{
 			Enabled: o.ScriptNodes, Workspace: o.Workspace, Path: o.Path,

@@ -130,4 +130,5 @@ type NodeRun struct {
 	FinishOrder       *int32
 	ReusedFrom        *int64
 	Traceparent       string
+	InWorker          bool
 }

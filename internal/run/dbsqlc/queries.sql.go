@@ -163,7 +163,7 @@ SET status = 'running', attempt = n.attempt + 1, started_at = coalesce(n.started
 WHERE n.id = $1 AND n.status = 'queued' AND n.run_after <= now()
   AND EXISTS (SELECT 1 FROM worker_process w WHERE w.id = $2 AND w.tombstone_at IS NULL AND w.stopped_at IS NULL)
   AND NOT EXISTS (SELECT 1 FROM queue_pause p WHERE p.queue = n.queue)
-RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at, n.output_blob, n.output_bytes, n.cancel_requested_at, n.finish_order, n.reused_from, n.traceparent
+RETURNING n.id, n.project_id, n.flowchart_run_id, n.flowchart_id, n.flowchart_node_id, n.kind, n.title, n.status, n.attempt, n.failures, n.lost, n.max_attempts, n.backoff_seconds, n.timeout_seconds, n.execution_index, n.queue, n.triggers, n.config, n.input_context, n.output_state, n.routing_state, n.execution_mode, n.current_stage, n.error, n.usage, n.retry_of, n.request_id, n.correlation_id, n.run_after, n.created_at, n.queued_at, n.started_at, n.finished_at, n.output_blob, n.output_bytes, n.cancel_requested_at, n.finish_order, n.reused_from, n.traceparent, n.in_worker
 `
 
 type ClaimNodeRunParams struct {
@@ -216,6 +216,7 @@ func (q *Queries) ClaimNodeRun(ctx context.Context, db DBTX, arg ClaimNodeRunPar
 		&i.FinishOrder,
 		&i.ReusedFrom,
 		&i.Traceparent,
+		&i.InWorker,
 	)
 	return i, err
 }
@@ -664,7 +665,7 @@ func (q *Queries) GetDispatch(ctx context.Context, db DBTX, arg GetDispatchParam
 }
 
 const getNodeRun = `-- name: GetNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run WHERE id = $1
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent, in_worker FROM node_run WHERE id = $1
 `
 
 func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -710,6 +711,7 @@ func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, e
 		&i.FinishOrder,
 		&i.ReusedFrom,
 		&i.Traceparent,
+		&i.InWorker,
 	)
 	return i, err
 }
@@ -1036,11 +1038,11 @@ func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptP
 const insertNodeRun = `-- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
-                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent)
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent, in_worker)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
         $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24, $25)
-RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent
+        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent, in_worker
 `
 
 type InsertNodeRunParams struct {
@@ -1069,6 +1071,7 @@ type InsertNodeRunParams struct {
 	FinishedAt      *time.Time
 	FinishOrder     *int32
 	Traceparent     string
+	InWorker        bool
 }
 
 func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunParams) (NodeRun, error) {
@@ -1098,6 +1101,7 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		arg.FinishedAt,
 		arg.FinishOrder,
 		arg.Traceparent,
+		arg.InWorker,
 	)
 	var i NodeRun
 	err := row.Scan(
@@ -1140,6 +1144,7 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		&i.FinishOrder,
 		&i.ReusedFrom,
 		&i.Traceparent,
+		&i.InWorker,
 	)
 	return i, err
 }
@@ -1666,7 +1671,7 @@ func (q *Queries) ListLostAttempts(ctx context.Context, db DBTX, maxRows int32) 
 }
 
 const listNodeRuns = `-- name: ListNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent, in_worker FROM node_run
 WHERE project_id = $1
   AND ($2::bigint IS NULL OR flowchart_run_id = $2)
   AND ($3::text[] IS NULL OR status = ANY ($3::text[]))
@@ -1741,6 +1746,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 			&i.FinishOrder,
 			&i.ReusedFrom,
 			&i.Traceparent,
+			&i.InWorker,
 		); err != nil {
 			return nil, err
 		}
@@ -1753,7 +1759,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 }
 
 const listNodeRunsOfRun = `-- name: ListNodeRunsOfRun :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent, in_worker FROM node_run WHERE flowchart_run_id = $1 ORDER BY id
 `
 
 func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -1805,6 +1811,7 @@ func (q *Queries) ListNodeRunsOfRun(ctx context.Context, db DBTX, flowchartRunID
 			&i.FinishOrder,
 			&i.ReusedFrom,
 			&i.Traceparent,
+			&i.InWorker,
 		); err != nil {
 			return nil, err
 		}
@@ -2231,7 +2238,7 @@ func (q *Queries) LockHeldAttempt(ctx context.Context, db DBTX, arg LockHeldAtte
 }
 
 const lockLiveNodeRuns = `-- name: LockLiveNodeRuns :many
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent, in_worker FROM node_run WHERE flowchart_run_id = $1 AND finished_at IS NULL ORDER BY id FOR UPDATE
 `
 
 func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID *int64) ([]NodeRun, error) {
@@ -2283,6 +2290,7 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 			&i.FinishOrder,
 			&i.ReusedFrom,
 			&i.Traceparent,
+			&i.InWorker,
 		); err != nil {
 			return nil, err
 		}
@@ -2295,7 +2303,7 @@ func (q *Queries) LockLiveNodeRuns(ctx context.Context, db DBTX, flowchartRunID 
 }
 
 const lockNodeRun = `-- name: LockNodeRun :one
-SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent FROM node_run WHERE id = $1 FOR UPDATE
+SELECT id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent, in_worker FROM node_run WHERE id = $1 FOR UPDATE
 `
 
 func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, error) {
@@ -2341,6 +2349,7 @@ func (q *Queries) LockNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, 
 		&i.FinishOrder,
 		&i.ReusedFrom,
 		&i.Traceparent,
+		&i.InWorker,
 	)
 	return i, err
 }

@@ -88,3 +88,32 @@ export type RetriedItem = Schemas["RetriedView"];
 export type RetriedList = Schemas["RetryDeadOutputBody"];
 export type WorkerList = Schemas["WorkersOutputBody"];
 export type WorkerSlot = Schemas["SlotView"];
+
+export type Thread = Schemas["ThreadView"];
+export type Complexity = Thread["response_complexity"];
+type TurnView = Schemas["TurnView"];
+/** Members that a turn may not have are null. */
+export type Turn = Omit<TurnView, "error" | "context" | "order"> & {
+  error: TurnView["error"] | null;
+  context: TurnView["context"] | null;
+  order: TurnView["order"] | null;
+};
+export type TurnStatus = Turn["status"];
+/** Null where there is one version only. */
+export type Message = Omit<Schemas["MessageView"], "siblings"> & {
+  siblings: Schemas["MessageView"]["siblings"] | null;
+};
+export type MessagePart = Message["parts"][number];
+export type Citation = Schemas["MessageCitation"];
+export type CompactionPart = Schemas["CompactionPart"];
+export type AttachmentPart = Schemas["AttachmentPart"];
+export type LiveTurn = Schemas["LiveAnswer"];
+export type ChatUsage = Turn["usage"];
+export type ChatContext = Schemas["ContextView"];
+export type ChatActivity = Schemas["ChatActivity"];
+export type ChatSettings = Schemas["ChatSettingsView"];
+
+export type McpServer = Schemas["MCPServerView"];
+export type McpTest = Schemas["MCPTest"];
+export type McpTool = Schemas["MCPTool"];
+export type ToolCall = Schemas["ToolCallView"];

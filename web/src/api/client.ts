@@ -133,6 +133,45 @@ function unreadable(cause: unknown): never {
   throw new ApiError(0, "unavailable", "network.unreadable", detail, [], "");
 }
 
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const gone = (detail: string): ApiError =>
+  new ApiError(0, "unavailable", "network.unreachable", detail, [], "");
+
+/** Sends a file and tells how far it is, which fetch cannot. */
+export function upload<T>(
+  address: string,
+  body: Blob,
+  signal: AbortSignal,
+  onProgress: (fraction: number) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", address);
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = (e) => e.lengthComputable && e.total > 0 && onProgress(e.loaded / e.total);
+    request.onload = () => {
+      const answer = readJson(request.responseText);
+      if (request.status === 401) unauthenticated?.();
+      if (request.status >= 200 && request.status < 300) resolve(answer as T);
+      else reject(problemOf(request.status, answer, request.getResponseHeader("x-request-id") ?? ""));
+    };
+    request.onerror = () =>
+      reject(gone("The server cannot be reached. Check the network and that the server is running."));
+    request.onabort = () => reject(gone("It was taken back."));
+    signal.addEventListener("abort", () => request.abort());
+    if (signal.aborted) request.abort();
+    else request.send(body);
+  });
+}
+
 /** A header with a key that makes one intended write happen once, however often it is sent. */
 export const idempotencyKey = (): { "Idempotency-Key": string } => ({ "Idempotency-Key": newKey() });
 

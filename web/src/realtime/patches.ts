@@ -14,10 +14,14 @@ import type {
 import { downloadKeys } from "../features/downloads/api";
 import { downloadOf, reduceDownload } from "../features/downloads/model";
 import { flowchartKeys } from "../features/flowcharts/api";
+import { mcpKeys } from "../features/mcp/api";
 import { modelKeys } from "../features/models/api";
 import { fetchLogs, runKeys } from "../features/runs/api";
 import { logItemOf, mergeLogs, mergeRun, reduceRun, runOf } from "../features/runs/model";
 import { scheduleKeys } from "../features/schedules/keys";
+import { threadKeys } from "../features/threads/api";
+import { toolKeys } from "../features/tools/api";
+import { ThreadPatcher } from "./thread-patches";
 
 const foldMs = 300;
 const logFlushMs = 60;
@@ -34,12 +38,16 @@ export class CachePatcher {
   private logTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly recent = new Map<number, Envelope[]>();
   private readonly unwatch: () => void;
+  private readonly threads: ThreadPatcher;
 
   constructor(private readonly cache: QueryClient) {
+    this.threads = new ThreadPatcher(cache, (...keys) => this.refresh(...keys));
     this.unwatch = cache.getQueryCache().subscribe((event) => {
       if (event.type !== "updated" || event.action.type !== "success" || event.action.manual) return;
       const [domain, what, id] = event.query.queryKey;
       if (domain === "runs" && what === "detail") queueMicrotask(() => this.catchUp(Number(id)));
+      if (domain === "threads" && what === "conversation")
+        queueMicrotask(() => this.threads.catchUp(Number(id)));
     });
   }
 
@@ -50,12 +58,14 @@ export class CachePatcher {
   }
 
   apply(e: Envelope): void {
+    if (this.threads.apply(e)) return;
     if (e.sequence_stream.startsWith("node_log:")) this.queueLog(e);
     else if (e.sequence_stream.startsWith("flowchart_run:")) this.applyRunEvent(e);
     else if (e.sequence_stream.startsWith("download_job:")) this.applyDownloadEvent(e);
     else if (e.event_type === "flowchart:graph:updated") this.flowchartChanged(e);
     else if (e.event_type.startsWith("config:provider:")) this.refresh(modelKeys.providers, modelKeys.models);
     else if (e.event_type.startsWith("config:model:")) this.refresh(modelKeys.models);
+    else if (e.event_type.startsWith("config:mcp_server:")) this.refresh(mcpKeys.servers);
     else if (e.event_type.startsWith("config:schedule:")) this.refresh(scheduleKeys.all);
   }
 
@@ -68,8 +78,13 @@ export class CachePatcher {
       this.refresh(flowchartKeys.detail(id), runKeys.lists);
     } else if (room.startsWith("download_job:")) {
       this.refresh(downloadKeys.detail(id), downloadKeys.lists);
+    } else if (room.startsWith("thread:")) {
+      this.threads.resync(id);
     } else if (room === "studio") {
       this.refresh(
+        threadKeys.lists,
+        toolKeys.approvals,
+        mcpKeys.servers,
         downloadKeys.lists,
         runKeys.lists,
         flowchartKeys.lists,
@@ -89,8 +104,11 @@ export class CachePatcher {
     );
     const run = runOf(e);
     if (run) this.patchLists(run);
-    else if (e.entity_kind === "task") this.refresh(runKeys.node(Number(e.entity_id)));
-    else if (e.event_type === "flowchart:node_artifact:persisted")
+    else if (e.entity_kind === "task") {
+      this.refresh(runKeys.node(Number(e.entity_id)));
+      if (e.payload.status === "waiting" || e.event_type === "node:task:completed")
+        this.refresh(toolKeys.approvals);
+    } else if (e.event_type === "flowchart:node_artifact:persisted")
       this.refresh(runKeys.artifacts(Number(e.payload.task_id)));
   }
 

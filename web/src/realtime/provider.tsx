@@ -15,7 +15,18 @@ import type { Session } from "./session";
 import type { TabClient } from "./tab";
 
 const pollMs = 5_000;
-const polled = new Set(["runs", "nodes", "flowcharts", "workers", "providers", "models", "downloads"]);
+const polled = new Set([
+  "runs",
+  "nodes",
+  "flowcharts",
+  "workers",
+  "providers",
+  "models",
+  "downloads",
+  "threads",
+  "approvals",
+  "mcp-servers",
+]);
 
 const Context = createContext<TabClient | null>(null);
 

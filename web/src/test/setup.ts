@@ -28,6 +28,9 @@ vi.mock("../ui/code-mirror", async () => {
 // Growing text areas wait for fonts, which this DOM does not load.
 Object.defineProperty(document, "fonts", { value: new EventTarget(), configurable: true });
 
+// As the page's own document is; KaTeX does not work in another.
+Object.defineProperty(document, "compatMode", { value: "CSS1Compat", configurable: true });
+
 afterEach(() => {
   cleanup();
   vi.unstubAllGlobals();

@@ -11,6 +11,9 @@ import classes from "./shell.module.css";
 
 // Not needed before they are opened.
 const CommandPalette = lazy(async () => ({ default: (await import("./command-palette")).CommandPalette }));
+const ApprovalsBadge = lazy(async () => ({
+  default: (await import("../features/mcp/components/approvals-badge")).ApprovalsBadge,
+}));
 const Drawer = lazy(async () => ({ default: (await import("./dialogs")).Drawer }));
 
 function NavItem({
@@ -35,6 +38,11 @@ function NavItem({
       >
         <Icon size={18} stroke={1.7} aria-hidden />
         {!small && <span>{entry.label}</span>}
+        {entry.badge && (
+          <Suspense>
+            <ApprovalsBadge small={small} />
+          </Suspense>
+        )}
       </Link>
     </Tooltip>
   );

@@ -20,6 +20,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/llmctl/studio/internal/egress"
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/tracing"
 )
@@ -39,7 +40,7 @@ const (
 
 // Options configure the handler.
 type Options struct {
-	Allow    []string // see newAllowList
+	Allow    []string // see egress.New
 	MaxBytes int64    // of a request or response body
 }
 
@@ -51,7 +52,7 @@ type Handler struct {
 
 // New makes a handler. A faulty entry of Allow is errs.Invalid.
 func New(o Options) (*Handler, error) {
-	allow, err := newAllowList(o.Allow)
+	allow, err := egress.New(o.Allow)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +61,7 @@ func New(o Options) (*Handler, error) {
 	}
 	t := &http.Transport{
 		// No proxy: the address has to be the one that is checked.
-		Proxy: nil, DialContext: allow.dial, ForceAttemptHTTP2: true,
+		Proxy: nil, DialContext: allow.Dial, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: 15 * time.Second, MaxResponseHeaderBytes: 1 << 20,
 		DisableKeepAlives: true,
 	}
@@ -257,10 +258,10 @@ func explain(ctx context.Context, err error) executor.Result {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // its text repeats the URL, which may hold a credential
 	}
-	blocked, isBlocked := errors.AsType[*blockedError](err)
+	blocked, isBlocked := errors.AsType[*egress.BlockedError](err)
 	switch {
 	case isBlocked:
-		return executor.Failuref(CodeBlocked, false, "%s is not a public address, so http nodes may not reach it. An administrator can allow it with LLMCTL_STUDIO_HTTP_NODE_ALLOW.", blocked.addr)
+		return executor.Failuref(CodeBlocked, false, "%s is not a public address, so http nodes may not reach it. An administrator can allow it with LLMCTL_STUDIO_HTTP_NODE_ALLOW.", blocked.Address)
 	case errors.Is(err, errRedirects):
 		return executor.Failuref(CodeNetwork, false, "The server redirected more than %d times.", maxRedirects)
 	case errors.Is(err, errScheme):

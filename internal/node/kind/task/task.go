@@ -16,6 +16,7 @@ import (
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/registry"
+	"github.com/llmctl/studio/internal/llm/toolloop"
 )
 
 // SecretAPIKey is the entry of the payload's secrets that holds the provider's key.
@@ -24,27 +25,33 @@ const SecretAPIKey = "api_key"
 // CodeInvalidOutput is an answer that does not satisfy the node's output schema.
 const CodeInvalidOutput = "invalid_output"
 
-// CodeNotAvailable is a setting that this version cannot honour.
+// CodeNotAvailable is a setting that this executor cannot honour.
 const CodeNotAvailable = "not_available"
+
+// CodeCycles is a model that kept asking for tools.
+const CodeCycles = "tool_cycles_exceeded"
 
 // Handler runs task nodes.
 type Handler struct {
-	open func(registry.Spec) (llm.Provider, error)
-	now  func() time.Time
+	open  func(registry.Spec) (llm.Provider, error)
+	tools Tools
+	now   func() time.Time
 }
 
-// New makes a handler that connects to models with open.
-func New(open func(registry.Spec) (llm.Provider, error), now func() time.Time) *Handler {
-	return &Handler{open: open, now: now}
+// New makes a handler that connects to models with open. tools may be nil: then
+// nodes that use tools fail here.
+func New(open func(registry.Spec) (llm.Provider, error), tools Tools, now func() time.Time) *Handler {
+	return &Handler{open: open, tools: tools, now: now}
 }
 
 type config struct {
-	Prompt       string            `json:"prompt"`
-	System       string            `json:"system"`
-	Params       llm.Params        `json:"params"`
-	OutputSchema json.RawMessage   `json:"output_schema"`
-	Tools        []json.RawMessage `json:"tools"`
-	MCPServerIDs []json.RawMessage `json:"mcp_server_ids"`
+	Prompt       string          `json:"prompt"`
+	System       string          `json:"system"`
+	Params       llm.Params      `json:"params"`
+	OutputSchema json.RawMessage `json:"output_schema"`
+	Tools        []string        `json:"tools"`
+	MCPServerIDs []int64         `json:"mcp_server_ids"`
+	MaxCycles    int             `json:"max_cycles"`
 }
 
 type output struct {
@@ -52,6 +59,7 @@ type output struct {
 	JSON   any            `json:"json,omitempty"`
 	Finish string         `json:"finish_reason"`
 	Tokens executor.Usage `json:"usage"`
+	Cycles int            `json:"tool_cycles,omitempty"` // answers that asked for tools
 }
 
 // attempt is what the stages hand to one another.
@@ -63,6 +71,8 @@ type attempt struct {
 	provider llm.Provider
 	request  llm.Request
 	response llm.Response
+	session  Session // nil: the model has no tools
+	loop     toolloop.Result
 	out      output
 }
 
@@ -70,11 +80,12 @@ type attempt struct {
 func (h *Handler) Run(ctx context.Context, in executor.Payload, sink executor.Sink) executor.Result {
 	stages := executor.NewStages(sink)
 	a := &attempt{}
+	defer a.close()
 	steps := []struct {
 		stage string
 		run   func() error
 	}{
-		{executor.StageIntegration, func() error { return a.resolve(in, stages) }},
+		{executor.StageIntegration, func() error { return a.resolve(ctx, in, h.tools, stages) }},
 		{executor.StagePreInit, func() error { return a.prepare(stages) }},
 		{executor.StageInit, func() error { return a.connect(h.open, in.Secrets[SecretAPIKey], stages) }},
 		{executor.StagePostInit, func() error { return a.compose(stages) }},
@@ -86,6 +97,9 @@ func (h *Handler) Run(ctx context.Context, in executor.Payload, sink executor.Si
 			return a.failure(err)
 		}
 		if err := s.run(); err != nil {
+			if errors.Is(err, errSuspended) {
+				return a.suspended(stages)
+			}
 			res := a.failure(err)
 			stages.Fail(res.Error.Message)
 			return res
@@ -99,7 +113,7 @@ func (h *Handler) Run(ctx context.Context, in executor.Payload, sink executor.Si
 	return res
 }
 
-func (a *attempt) resolve(in executor.Payload, stages *executor.Stages) error {
+func (a *attempt) resolve(ctx context.Context, in executor.Payload, tools Tools, stages *executor.Stages) error {
 	if err := json.Unmarshal(in.Config, &a.cfg); err != nil {
 		return invalid("The settings of this node cannot be read: %v.", err)
 	}
@@ -107,9 +121,6 @@ func (a *attempt) resolve(in executor.Payload, stages *executor.Stages) error {
 		return invalid("This node has no model. Choose one in its settings.")
 	}
 	a.model = *in.Model
-	if len(a.cfg.Tools) > 0 || len(a.cfg.MCPServerIDs) > 0 {
-		return &executor.ResultError{Code: CodeNotAvailable, Message: "Tools and MCP servers in task nodes are not available yet. Remove them from this node."}
-	}
 	if strings.TrimSpace(a.cfg.Prompt) == "" {
 		return invalid("The prompt of this node is empty.")
 	}
@@ -119,6 +130,11 @@ func (a *attempt) resolve(in executor.Payload, stages *executor.Stages) error {
 		}
 	}
 	a.params = a.params.Merge(a.cfg.Params)
+	if a.cfg.usesTools() {
+		if err := a.openTools(ctx, in, tools, stages); err != nil {
+			return err
+		}
+	}
 	return stages.Log(fmt.Sprintf("Model %s (%s) of %s.", a.model.Name, a.model.Model, a.model.ProviderName))
 }
 
@@ -167,6 +183,9 @@ func (a *attempt) compose(stages *executor.Stages) error {
 
 func (a *attempt) ask(ctx context.Context, now func() time.Time, sink executor.Sink, stages *executor.Stages) error {
 	start := now()
+	if a.session != nil {
+		return a.askWithTools(ctx, now, sink, stages)
+	}
 	var err error
 	a.response, err = a.provider.Chat(ctx, a.request, func(d llm.Delta) error {
 		if d.Text == "" {
@@ -188,6 +207,9 @@ func (a *attempt) ask(ctx context.Context, now func() time.Time, sink executor.S
 
 func (a *attempt) finish(stages *executor.Stages) error {
 	a.out = output{Text: executor.CleanText(a.response.Text), Finish: string(a.response.Finish), Tokens: *a.usage()}
+	if a.session != nil {
+		a.out.Tokens, a.out.Cycles = *usageOf(a.loop.Total), a.loop.Cycles
+	}
 	if a.schema == nil {
 		return stages.Log("Done.")
 	}
@@ -205,8 +227,15 @@ func (a *attempt) finish(stages *executor.Stages) error {
 	return stages.Log("The answer satisfies the output schema.")
 }
 
+// usage is what this attempt used; that of attempts before it is theirs.
 func (a *attempt) usage() *executor.Usage {
-	u := a.response.Usage
+	if a.session != nil {
+		return usageOf(a.loop.Used)
+	}
+	return usageOf(a.response.Usage)
+}
+
+func usageOf(u llm.Usage) *executor.Usage {
 	return &executor.Usage{InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, CachedTokens: u.CachedTokens}
 }
 
@@ -225,9 +254,11 @@ func (a *attempt) failure(err error) executor.Result {
 			details["retry_after_seconds"] = e.RetryAfter.Seconds()
 		}
 		res = executor.Failure("llm_"+string(e.Kind), e.Message, e.Retryable()).WithDetails(details)
+	} else if e, ok := errors.AsType[*toolloop.CyclesError](err); ok {
+		res = executor.Failure(CodeCycles, e.Error(), false)
 	}
-	if a.response.Usage != (llm.Usage{}) {
-		res.Usage = a.usage()
+	if u := a.usage(); *u != (executor.Usage{}) {
+		res.Usage = u
 	}
 	return res
 }

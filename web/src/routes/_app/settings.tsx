@@ -7,6 +7,7 @@ import { signOut } from "../../features/auth/api";
 import { ApiKeys } from "../../features/settings/api-keys";
 import { RetentionSection } from "../../features/settings/retention";
 import classes from "../../features/settings/settings.module.css";
+import { ChatSettingsSection } from "../../features/threads/components/chat-settings";
 import { SegmentedControl } from "../../ui/inputs";
 import { notifyError } from "../../ui/notices";
 import { PageFrame, Section } from "../../ui/page";
@@ -67,6 +68,7 @@ function Settings() {
         </div>
       </Section>
       <ApiKeys />
+      <ChatSettingsSection manages={user.role === "admin"} />
       <RetentionSection manages={user.role === "admin"} />
       <Section title="About">
         <div className={classes.form}>

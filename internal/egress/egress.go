@@ -1,4 +1,4 @@
-package httpcall
+package egress
 
 import (
 	"context"
@@ -12,18 +12,18 @@ import (
 	"github.com/llmctl/studio/internal/errs"
 )
 
-// allowList holds what may be reached although it is not public.
-type allowList struct {
+// Allow holds what may be reached although it is not public.
+type Allow struct {
 	networks []netip.Prefix
 	hosts    map[string]bool // host, or host:port
 	suffixes []string        // from entries like *.example.org, with the dot
 	reserved []netip.Prefix
 }
 
-// newAllowList reads entries: a network (10.0.0.0/8), an address, a host, a host
+// New reads entries: a network (10.0.0.0/8), an address, a host, a host
 // with a port, or a wildcard for the hosts below a domain (*.svc.cluster.local).
-func newAllowList(entries []string) (*allowList, error) {
-	a := &allowList{hosts: map[string]bool{}, reserved: reserved()}
+func New(entries []string) (*Allow, error) {
+	a := &Allow{hosts: map[string]bool{}, reserved: reserved()}
 	for _, e := range entries {
 		e = strings.ToLower(strings.TrimSpace(e))
 		switch {
@@ -68,7 +68,7 @@ func reserved() []netip.Prefix {
 }
 
 // permits decides about the address that a connection really goes to.
-func (a *allowList) permits(ip netip.Addr) bool {
+func (a *Allow) permits(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
 	for _, p := range a.networks {
 		if p.Contains(ip) {
@@ -98,7 +98,7 @@ func embedded(ip netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func (a *allowList) allowsHost(host, port string) bool {
+func (a *Allow) allowsHost(host, port string) bool {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if a.hosts[host] || a.hosts[net.JoinHostPort(host, port)] {
 		return true
@@ -111,9 +111,9 @@ func (a *allowList) allowsHost(host, port string) bool {
 	return false
 }
 
-// dial connects; the check runs after the name was resolved, for every address that
+// Dial connects; the check runs after the name was resolved, for every address that
 // is tried. Hosts that are allowed by name may resolve to anything.
-func (a *allowList) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (a *Allow) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", addr, err)
@@ -123,7 +123,7 @@ func (a *allowList) dial(ctx context.Context, network, addr string) (net.Conn, e
 		d.Control = func(_, address string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(address)
 			if err != nil || !a.permits(ap.Addr()) {
-				return &blockedError{addr: addr}
+				return &BlockedError{Address: addr}
 			}
 			return nil
 		}
@@ -131,9 +131,9 @@ func (a *allowList) dial(ctx context.Context, network, addr string) (net.Conn, e
 	return d.DialContext(ctx, network, addr)
 }
 
-// blockedError is a connection that was not made. It names what the node asked for,
+// BlockedError is a connection that was not made. It names what the node asked for,
 // not what that resolved to: names of the inside are nothing for the outside.
-type blockedError struct{ addr string }
+type BlockedError struct{ Address string }
 
 // Error implements error.
-func (e *blockedError) Error() string { return "not a public address: " + e.addr }
+func (e *BlockedError) Error() string { return "not a public address: " + e.Address }

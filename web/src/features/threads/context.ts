@@ -1,0 +1,34 @@
+// What the messages of one conversation can do, so that each of thousands does not
+// carry it along.
+
+import { createContext, useContext } from "react";
+import type { Message, Turn } from "../../api/aliases";
+import type { LiveTexts } from "./live";
+
+export interface Conversation {
+  live: LiveTexts;
+  /** Of the settings, for what things cost. */
+  currency: string;
+  /** Why nothing can be changed at the moment; null when it can. */
+  locked: string | null;
+  /** Something is under way that makes versions. */
+  busy: boolean;
+  /** The message that is being edited. */
+  editing: number | null;
+  edit: (message: Message | null) => void;
+  resend: (message: Message, text: string) => Promise<unknown>;
+  regenerate: (message: Message) => void;
+  showVersion: (id: number) => void;
+  attachmentAddress: (id: number) => string;
+  /** Decides on a tool call that waits, by the provider's id of the call. */
+  decide: (turn: Turn, callId: string, approve: boolean) => void;
+  deciding: boolean;
+}
+
+export const ConversationContext = createContext<Conversation | null>(null);
+
+export function useConversation(): Conversation {
+  const conversation = useContext(ConversationContext);
+  if (!conversation) throw new Error("a message is shown outside of a conversation");
+  return conversation;
+}

@@ -1,0 +1,64 @@
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import type { ToolCall } from "../../api/aliases";
+import { api, result } from "../../api/client";
+
+export const toolKeys = {
+  approvals: ["approvals"] as const,
+  call: (id: number) => ["tool-calls", "detail", id] as const,
+  lists: ["tool-calls", "list"] as const,
+};
+
+/** The calls that wait for a person, the newest first. */
+export const approvalsQuery = infiniteQueryOptions({
+  queryKey: toolKeys.approvals,
+  queryFn: ({ pageParam, signal }) =>
+    result(api.GET("/approvals", { params: { query: { limit: 50, cursor: pageParam } }, signal })),
+  initialPageParam: "",
+  getNextPageParam: (page) => page.next_cursor ?? undefined,
+});
+
+export const callsQuery = (server: number) =>
+  infiniteQueryOptions({
+    queryKey: [...toolKeys.lists, server],
+    queryFn: ({ pageParam, signal }) =>
+      result(
+        api.GET("/tool-calls", {
+          params: { query: { mcp_server_id: server, limit: 20, cursor: pageParam } },
+          signal,
+        }),
+      ),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+  });
+
+/** A call with its whole result. */
+export const callQuery = (id: number) =>
+  queryOptions({
+    queryKey: toolKeys.call(id),
+    queryFn: ({ signal }) => result(api.GET("/tool-calls/{id}", { params: { path: { id } }, signal })),
+  });
+
+export const approveCall = (id: number, note: string): Promise<ToolCall> =>
+  result(
+    api.POST("/tool-calls/{id}/approve", { params: { path: { id } }, body: note === "" ? {} : { note } }),
+  );
+
+/** The model is told the note. */
+export const denyCall = (id: number, note: string): Promise<ToolCall> =>
+  result(api.POST("/tool-calls/{id}/deny", { params: { path: { id } }, body: note === "" ? {} : { note } }));
+
+export interface CallOwner {
+  kind: ToolCall["owner_kind"];
+  id: number;
+  /** The provider's id of the call. */
+  callId: string;
+}
+
+/** Decides on a call of which only its owner's names are known. */
+export async function decideCall(of: CallOwner, approve: boolean): Promise<ToolCall> {
+  const query = { owner_kind: of.kind, owner_id: of.id, limit: 200 };
+  const { items } = await result(api.GET("/tool-calls", { params: { query } }));
+  const call = items.find((c) => c.call_id === of.callId && c.status === "waiting");
+  if (!call) throw new Error("The call does not wait any more. Somebody has decided, or it was stopped.");
+  return approve ? approveCall(call.id, "") : denyCall(call.id, "");
+}
