@@ -63,8 +63,10 @@ func newChatSide(s *studio, id uuid.UUID, client *http.Client, fresh func() bool
 	c := &chatSide{recorder: chat.NewRecorder(s.db, s.events, s.log)}
 	c.worker = chat.NewWorker(s.chat, chat.WorkerOptions{
 		ID: id, Fresh: fresh, Recorder: c.recorder, Logger: s.log,
-		Answerer: chat.Direct{Open: func(ctx context.Context, modelID int64) (llm.Provider, error) { return s.openModel(ctx, client, modelID) }},
-		Worked:   func(waited, took time.Duration, failed bool) { s.meter.Worked(queue.Chat, waited, took, failed) },
+		Answerer: chat.Direct{Open: func(ctx context.Context, modelID int64) (llm.Provider, error) {
+			return s.openModel(ctx, client, modelID)
+		}},
+		Worked: func(waited, took time.Duration, failed bool) { s.meter.Worked(queue.Chat, waited, took, failed) },
 	})
 	s.bus.OnSignal(cancelTurnTopic, func(key string) { c.worker.Cancel(cancelKey(key)) })
 	return c
