@@ -200,7 +200,9 @@ func Collect(ctx context.Context, db *postgres.DB, age time.Duration) (int64, er
 // unreferenced is the list of everything that may refer to a blob.
 const unreferenced = `NOT EXISTS (SELECT FROM node_run n WHERE n.output_blob = b.sha256)
 	AND NOT EXISTS (SELECT FROM flowchart_run r WHERE r.output_blob = b.sha256)
-	AND NOT EXISTS (SELECT FROM artifact a WHERE a.blob = b.sha256)`
+	AND NOT EXISTS (SELECT FROM artifact a WHERE a.blob = b.sha256)
+	AND NOT EXISTS (SELECT FROM attachment a WHERE a.blob = b.sha256)
+	AND NOT EXISTS (SELECT FROM attachment a WHERE a.text_blob = b.sha256)`
 
 func collectOnce(ctx context.Context, tx *postgres.Tx, age time.Duration) (found, deleted int64, err error) {
 	// A foreign key check locks the row it refers to until its transaction ends: such

@@ -161,7 +161,7 @@ type process struct {
 	b      *testBundle
 	id     uuid.UUID
 	worker *chat.Worker
-	kill   func() // as when the machine dies: nothing is written any more
+	kill   func()             // as when the machine dies: nothing is written any more
 	leave  context.CancelFunc // takes no more jobs
 	dead   chan struct{}
 }

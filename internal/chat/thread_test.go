@@ -68,7 +68,9 @@ func TestMessagesFormATreeWhoseBranchesAreSwitched(t *testing.T) {
 	require.Equal(t, []int64{*first.ParentID, root.User.ID}, b.message(t, th.ID, root.User.ID).Siblings.IDs)
 
 	switchTo := func(id int64) {
-		_, err := in(t, b, func(ctx context.Context, tx *postgres.Tx) (chat.Thread, error) { return b.service.SwitchTx(ctx, tx, th.ID, id) })
+		_, err := in(t, b, func(ctx context.Context, tx *postgres.Tx) (chat.Thread, error) {
+			return b.service.SwitchTx(ctx, tx, th.ID, id)
+		})
 		require.NoError(t, err)
 	}
 	switchTo(*first.ParentID)
@@ -158,7 +160,9 @@ func TestThreadsAreArchivedClearedDeletedAndRestored(t *testing.T) {
 	th := b.thread(t, chat.ThreadFields{Title: "kept"})
 	b.said(t, th.ID, "hello")
 	do := func(f func(ctx context.Context, tx *postgres.Tx, id int64, by chat.Origin) (chat.Thread, error)) (chat.Thread, error) {
-		return in(t, b, func(ctx context.Context, tx *postgres.Tx) (chat.Thread, error) { return f(ctx, tx, th.ID, chat.Origin{}) })
+		return in(t, b, func(ctx context.Context, tx *postgres.Tx) (chat.Thread, error) {
+			return f(ctx, tx, th.ID, chat.Origin{})
+		})
 	}
 	got, err := do(b.service.ArchiveTx)
 	require.NoError(t, err)

@@ -42,7 +42,7 @@ func titleWord(w string, first bool) string {
 	if !first && slices.Contains(small, strings.ToLower(w)) {
 		return strings.ToLower(w)
 	}
-	if strings.IndexFunc(w, unicode.IsUpper) >= 0 || strings.ContainsAny(w, "/_.@") {
+	if strings.IndexFunc(w, unicode.IsUpper) >= 0 || strings.ContainsAny(strings.TrimRight(w, ".,;:!?"), "/_.@") {
 		return w
 	}
 	r, n := utf8.DecodeRuneInString(w)

@@ -21,7 +21,9 @@ func TestATurnIsAnsweredStreamedAndCounted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.server.On("the sky", llmtest.Reply{Chunks: []string{"Be", "cause of ", "Rayleigh 🌌 ", "scattering."}, Input: 40, Output: 7, Cached: 10})
-	b.settings(t, func(s *chat.Settings) { s.Prices = []chat.ModelPrice{{ModelID: b.modelID, Input: 1, Cached: 0.1, Output: 4}} })
+	b.settings(t, func(s *chat.Settings) {
+		s.Prices = []chat.ModelPrice{{ModelID: b.modelID, Input: 1, Cached: 0.1, Output: 4}}
+	})
 	b.start(t, b.direct())
 	th := b.thread(t, chat.ThreadFields{ResponseComplexity: "low"})
 	p := b.post(t, th.ID, chat.Post{Message: "why is the sky blue?"})
