@@ -198,12 +198,14 @@ func Collect(ctx context.Context, db *postgres.DB, age time.Duration) (int64, er
 }
 
 // unreferenced is the list of everything that may refer to a blob.
-const unreferenced = `NOT EXISTS (SELECT FROM node_run n WHERE n.output_blob = b.sha256)
+const unreferenced = `NOT EXISTS (SELECT FROM node_run n WHERE n.output_blob 
 	AND NOT EXISTS (SELECT FROM flowchart_run r WHERE r.output_blob = b.sha256)
 	AND NOT EXISTS (SELECT FROM artifact a WHERE a.blob = b.sha256)
 	AND NOT EXISTS (SELECT FROM attempt_upload u WHERE u.blob = b.sha256)
 	AND NOT EXISTS (SELECT FROM node_attempt t WHERE t.payload_blob = b.sha256)
-	AND NOT EXISTS (SELECT FROM tool_call c WHERE c.result_blob = b.sha256)`
+	AND NOT EXISTS (SELECT FROM tool_call c WHERE c.result_blob = b.sha256)
+	AND NOT EXISTS (SELECT FROM attachment a WHERE a.blob = b.sha256)
+	AND NOT EXISTS (SELECT FROM attachment a WHERE a.text_blob = b.sha256)`
 
 func collectOnce(ctx context.Context, tx *postgres.Tx, age time.Duration) (found, deleted int64, err error) {
 	// A foreign key check locks the row it refers to until its transaction ends: such

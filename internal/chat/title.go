@@ -38,11 +38,11 @@ func titleOf(message string) string {
 // titleWord begins a word with a capital, unless it is a small word in the middle or
 // has capitals of its own, as names of products do.
 func titleWord(w string, first bool) string {
-	small := []string{"a", "an", "and", "as", "at", "but", "by", "for", "from", "in", "into", "is", "nor", "of", "on", "or", "the", "to", "vs", "with"}
+	small := []string{"a", "an", "and", "as", "at", "but", "by", "for", "from", "in", "into", "nor", "of", "on", "or", "the", "to", "vs", "with"}
 	if !first && slices.Contains(small, strings.ToLower(w)) {
 		return strings.ToLower(w)
 	}
-	if strings.IndexFunc(w, unicode.IsUpper) >= 0 || strings.ContainsAny(w, "/_.@") {
+	if strings.IndexFunc(w, unicode.IsUpper) >= 0 || strings.ContainsAny(strings.TrimRight(w, ".,;:!?"), "/_.@") {
 		return w
 	}
 	r, n := utf8.DecodeRuneInString(w)

@@ -75,6 +75,32 @@ table attempt_upload
     constraint attempt_upload_size_check CHECK ((size >= 0))
     CREATE INDEX attempt_upload_blob ON public.attempt_upload USING btree (blob)
     CREATE UNIQUE INDEX attempt_upload_pkey ON public.attempt_upload USING btree (node_run_id, number, name)
+table attachment
+    id bigint not null identity
+    thread_id bigint not null
+    message_id bigint
+    kind text not null
+    pages integer not null default 0
+    text_blob bytea
+    tokens integer not null default 0
+    truncated boolean not null default false
+    app_user_id bigint
+    created_at timestamp with time zone not null default now()
+    constraint attachment_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint attachment_blob_fkey FOREIGN KEY (blob) REFERENCES blob(sha256)
+    constraint attachment_kind_check CHECK ((kind = ANY (ARRAY['text'::text, 'pdf'::text, 'image'::text])))
+    constraint attachment_message_id_fkey FOREIGN KEY (message_id) REFERENCES message(id) ON DELETE CASCADE
+    constraint attachment_name_check CHECK ((name <> ''::text))
+    constraint attachment_pkey PRIMARY KEY (id)
+    constraint attachment_text_blob_fkey FOREIGN KEY (text_blob) REFERENCES blob(sha256)
+    constraint attachment_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
+    CREATE INDEX attachment_app_user_id ON public.attachment USING btree (app_user_id)
+    CREATE INDEX attachment_blob ON public.attachment USING btree (blob)
+    CREATE INDEX attachment_message_id ON public.attachment USING btree (message_id)
+    CREATE INDEX attachment_text_blob ON public.attachment USING btree (text_blob)
+    CREATE INDEX attachment_thread_id ON public.attachment USING btree (thread_id, id)
+    CREATE INDEX attachment_unsent ON public.attachment USING btree (created_at) WHERE (message_id IS NULL)
+    CREATE UNIQUE INDEX attachment_pkey ON public.attachment USING btree (id)
 table audit_event
     id bigint not null identity
     project_id bigint not null default 1
@@ -112,6 +138,76 @@ table blob
     constraint blob_size_check CHECK (((size >= 0) AND (size <= 33554432)))
     CREATE INDEX blob_touched_at ON public.blob USING btree (touched_at)
     CREATE UNIQUE INDEX blob_pkey ON public.blob USING btree (sha256)
+table chat_activity
+    id bigint not null identity
+    project_id bigint not null default 1
+    thread_id bigint not null
+    thread_title text not null
+    turn_id bigint
+    class text not null
+    action text not null
+    reason_code text not null default ''::text
+    message text not null default ''::text
+    detail jsonb not null default '{}'::jsonb
+    app_user_id bigint
+    request_id text not null default ''::text
+    correlation_id text not null default ''::text
+    created_at timestamp with time zone not null default now()
+    constraint chat_activity_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint chat_activity_class_check CHECK ((class = ANY (ARRAY['thread_lifecycle'::text, 'turn'::text, 'retrieval_tool_usage'::text, 'failure'::text, 'compaction'::text])))
+    constraint chat_activity_pkey PRIMARY KEY (id)
+    constraint chat_activity_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    CREATE INDEX chat_activity_app_user_id ON public.chat_activity USING btree (app_user_id)
+    CREATE INDEX chat_activity_created_at ON public.chat_activity USING btree (created_at)
+    CREATE INDEX chat_activity_listing ON public.chat_activity USING btree (project_id, id DESC)
+    CREATE INDEX chat_activity_thread_id ON public.chat_activity USING btree (thread_id, id DESC)
+    CREATE UNIQUE INDEX chat_activity_pkey ON public.chat_activity USING btree (id)
+table chat_token_ratio
+    model_id bigint not null
+    ratio double precision not null
+    samples bigint not null default 0
+    updated_at timestamp with time zone not null default now()
+    constraint chat_token_ratio_model_id_fkey FOREIGN KEY (model_id) REFERENCES model(id) ON DELETE CASCADE
+    constraint chat_token_ratio_pkey PRIMARY KEY (model_id)
+    constraint chat_token_ratio_ratio_check CHECK ((ratio > (0)::double precision))
+    CREATE UNIQUE INDEX chat_token_ratio_pkey ON public.chat_token_ratio USING btree (model_id)
+table chat_usage
+    day date not null
+    model_name text not null
+    turns bigint not null default 0
+    failed bigint not null default 0
+    input_tokens bigint not null default 0
+    output_tokens bigint not null default 0
+    cached_tokens bigint not null default 0
+    cost_micros bigint not null default 0
+    unpriced bigint not null default 0
+    constraint chat_usage_pkey PRIMARY KEY (day, model_name)
+    CREATE UNIQUE INDEX chat_usage_pkey ON public.chat_usage USING btree (day, model_name)
+table compaction
+    id bigint not null identity
+    thread_id bigint not null
+    turn_id bigint
+    through_message_id bigint not null
+    branch_id bigint not null
+    depth integer not null
+    method text not null
+    summary text not null
+    message_count integer not null
+    tokens_before integer not null
+    tokens_after integer not null
+    reason text not null default ''::text
+    created_at timestamp with time zone not null default now()
+    constraint compaction_branch_id_fkey FOREIGN KEY (branch_id) REFERENCES thread_branch(id) ON DELETE CASCADE
+    constraint compaction_method_check CHECK ((method = ANY (ARRAY['model'::text, 'excerpts'::text])))
+    constraint compaction_pkey PRIMARY KEY (id)
+    constraint compaction_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
+    constraint compaction_through_message_id_fkey FOREIGN KEY (through_message_id) REFERENCES message(id) ON DELETE CASCADE
+    constraint compaction_turn_id_fkey FOREIGN KEY (turn_id) REFERENCES turn(id) ON DELETE SET NULL
+    CREATE INDEX compaction_branch_id ON public.compaction USING btree (branch_id)
+    CREATE INDEX compaction_thread_id ON public.compaction USING btree (thread_id, depth DESC)
+    CREATE INDEX compaction_through_message_id ON public.compaction USING btree (through_message_id)
+    CREATE INDEX compaction_turn_id ON public.compaction USING btree (turn_id)
+    CREATE UNIQUE INDEX compaction_pkey ON public.compaction USING btree (id)
 table download_attempt
     id bigint not null identity
     download_job_id bigint not null
@@ -415,6 +511,35 @@ table mcp_server
     constraint mcp_server_transport_check CHECK ((transport = ANY (ARRAY['streamable-http'::text, 'sse'::text, 'stdio'::text])))
     CREATE UNIQUE INDEX mcp_server_key ON public.mcp_server USING btree (project_id, lower(server_key))
     CREATE UNIQUE INDEX mcp_server_pkey ON public.mcp_server USING btree (id)
+table message
+    thread_id bigint not null
+    branch_id bigint not null
+    depth integer not null
+    parent_id bigint
+    turn_id bigint
+    role text not null
+    status text not null
+    parts jsonb not null default '[]'::jsonb
+    content text not null default ''::text
+    tokens integer not null default 0
+    finished_at timestamp with time zone
+    search tsvector default (to_tsvector('simple'::regconfig, "left"(content, 200000)) || to_tsvector('english'::regconfig, "left"(content, 200000)))
+    constraint message_branch_id_depth_key UNIQUE (branch_id, depth)
+    constraint message_branch_id_fkey FOREIGN KEY (branch_id) REFERENCES thread_branch(id) ON DELETE CASCADE
+    constraint message_check CHECK (((status = 'pending'::text) = (finished_at IS NULL)))
+    constraint message_depth_check CHECK ((depth > 0))
+    constraint message_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES message(id) ON DELETE CASCADE
+    constraint message_pkey PRIMARY KEY (id)
+    constraint message_role_check CHECK ((role = ANY (ARRAY['user'::text, 'assistant'::text])))
+    constraint message_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'complete'::text, 'partial'::text, 'failed'::text])))
+    constraint message_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
+    constraint message_turn_id_fkey FOREIGN KEY (turn_id) REFERENCES turn(id) ON DELETE SET NULL
+    CREATE INDEX message_parent_id ON public.message USING btree (parent_id)
+    CREATE INDEX message_search ON public.message USING gin (search)
+    CREATE INDEX message_thread_id ON public.message USING btree (thread_id, id)
+    CREATE INDEX message_turn_id ON public.message USING btree (turn_id)
+    CREATE UNIQUE INDEX message_branch_id_depth_key ON public.message USING btree (branch_id, depth)
+    CREATE UNIQUE INDEX message_pkey ON public.message USING btree (id)
 table model
     id bigint not null identity
     project_id bigint not null default 1
@@ -767,6 +892,136 @@ table tool_cycle
     constraint tool_cycle_owner_kind_check CHECK ((owner_kind = ANY (ARRAY['node_run'::text, 'turn'::text])))
     constraint tool_cycle_pkey PRIMARY KEY (owner_kind, owner_id, cycle)
     CREATE UNIQUE INDEX tool_cycle_pkey ON public.tool_cycle USING btree (owner_kind, owner_id, cycle)
+table thread
+    title text not null
+    title_source text not null
+    status text not null default 'active'::text
+    model_id bigint
+    response_complexity text not null
+    mcp_server_ids bigint[] not null default '{}'::bigint[]
+    source_ids bigint[] not null default '{}'::bigint[]
+    active_branch_id bigint
+    message_count integer not null default 0
+    turn_count integer not null default 0
+    input_tokens bigint not null default 0
+    output_tokens bigint not null default 0
+    cached_tokens bigint not null default 0
+    cost_micros bigint not null default 0
+    revision bigint not null default 1
+    app_user_id bigint
+    updated_at timestamp with time zone not null default now()
+    last_activity_at timestamp with time zone not null default now()
+    archived_at timestamp with time zone
+    delete_requested_at timestamp with time zone
+    purge_at timestamp with time zone
+    constraint thread_active_branch_id_fkey FOREIGN KEY (active_branch_id) REFERENCES thread_branch(id) ON DELETE SET NULL
+    constraint thread_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint thread_check CHECK (((status = 'archived'::text) = (archived_at IS NOT NULL)))
+    constraint thread_check1 CHECK (((delete_requested_at IS NULL) = (purge_at IS NULL)))
+    constraint thread_model_id_fkey FOREIGN KEY (model_id) REFERENCES model(id) ON DELETE SET NULL
+    constraint thread_pkey PRIMARY KEY (id)
+    constraint thread_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint thread_response_complexity_check CHECK ((response_complexity = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'extra_high'::text])))
+    constraint thread_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text])))
+    constraint thread_title_check CHECK ((title <> ''::text))
+    constraint thread_title_source_check CHECK ((title_source = ANY (ARRAY['default'::text, 'auto'::text, 'user'::text])))
+    CREATE INDEX thread_active_branch_id ON public.thread USING btree (active_branch_id)
+    CREATE INDEX thread_app_user_id ON public.thread USING btree (app_user_id)
+    CREATE INDEX thread_listing ON public.thread USING btree (project_id, status, last_activity_at DESC, id DESC) WHERE (delete_requested_at IS NULL)
+    CREATE INDEX thread_model_id ON public.thread USING btree (model_id)
+    CREATE INDEX thread_purge_at ON public.thread USING btree (purge_at) WHERE (purge_at IS NOT NULL)
+    CREATE UNIQUE INDEX thread_pkey ON public.thread USING btree (id)
+table thread_branch
+    thread_id bigint not null
+    parent_id bigint
+    from_depth integer not null default 0
+    tip_depth integer not null default 0
+    used_at timestamp with time zone not null default now()
+    constraint thread_branch_check CHECK ((tip_depth >= from_depth))
+    constraint thread_branch_from_depth_check CHECK ((from_depth >= 0))
+    constraint thread_branch_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES thread_branch(id) ON DELETE CASCADE
+    constraint thread_branch_pkey PRIMARY KEY (id)
+    constraint thread_branch_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
+    CREATE INDEX thread_branch_parent_id ON public.thread_branch USING btree (parent_id)
+    CREATE INDEX thread_branch_thread_id ON public.thread_branch USING btree (thread_id)
+    CREATE UNIQUE INDEX thread_branch_pkey ON public.thread_branch USING btree (id)
+table turn
+    thread_id bigint not null
+    kind text not null
+    user_message_id bigint not null
+    assistant_message_id bigint not null
+    status text not null default 'queued'::text
+    phase text not null default ''::text
+    attempt integer not null default 0
+    worker_process_id uuid
+    lost integer not null default 0
+    model_id bigint
+    model_name text not null default ''::text
+    response_complexity text not null
+    reason_code text not null default ''::text
+    error jsonb
+    finish_reason text not null default ''::text
+    input_tokens bigint not null default 0
+    output_tokens bigint not null default 0
+    cached_tokens bigint not null default 0
+    tokens_estimated boolean not null default false
+    cost_micros bigint
+    context jsonb
+    checkpoint jsonb
+    deadline_seconds double precision not null
+    cancel_requested_at timestamp with time zone
+    app_user_id bigint
+    request_id text not null default ''::text
+    correlation_id text not null default ''::text
+    run_after timestamp with time zone not null default now()
+    first_token_at timestamp with time zone
+    constraint turn_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint turn_assistant_message_id_fkey FOREIGN KEY (assistant_message_id) REFERENCES message(id) ON DELETE CASCADE
+    constraint turn_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
+    constraint turn_check1 CHECK (((status = ANY (ARRAY['running'::text, 'cancelling'::text])) = (worker_process_id IS NOT NULL)))
+    constraint turn_kind_check CHECK ((kind = ANY (ARRAY['message'::text, 'edit'::text, 'branch'::text, 'regenerate'::text])))
+    constraint turn_model_id_fkey FOREIGN KEY (model_id) REFERENCES model(id) ON DELETE SET NULL
+    constraint turn_pkey PRIMARY KEY (id)
+    constraint turn_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'waiting'::text, 'cancelling'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
+    constraint turn_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
+    constraint turn_user_message_id_fkey FOREIGN KEY (user_message_id) REFERENCES message(id) ON DELETE CASCADE
+    constraint turn_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
+    CREATE INDEX turn_app_user_id ON public.turn USING btree (app_user_id)
+    CREATE INDEX turn_assistant_message_id ON public.turn USING btree (assistant_message_id)
+    CREATE INDEX turn_due ON public.turn USING btree (run_after) WHERE (status = 'queued'::text)
+    CREATE INDEX turn_finished_at ON public.turn USING btree (finished_at, id) WHERE (finished_at IS NOT NULL)
+    CREATE INDEX turn_model_id ON public.turn USING btree (model_id)
+    CREATE INDEX turn_thread_id ON public.turn USING btree (thread_id, id DESC)
+    CREATE INDEX turn_unfinished ON public.turn USING btree (thread_id, id) WHERE (finished_at IS NULL)
+    CREATE INDEX turn_user_message_id ON public.turn USING btree (user_message_id)
+    CREATE INDEX turn_worker_process_id ON public.turn USING btree (worker_process_id) WHERE (worker_process_id IS NOT NULL)
+    CREATE UNIQUE INDEX turn_one_at_a_time ON public.turn USING btree (thread_id) WHERE (status = ANY (ARRAY['running'::text, 'waiting'::text, 'cancelling'::text]))
+    CREATE UNIQUE INDEX turn_pkey ON public.turn USING btree (id)
+    CREATE TRIGGER turn_final BEFORE UPDATE OF status ON public.turn FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table turn_attempt
+    turn_id bigint not null
+    number integer not null
+    worker_process_id uuid not null
+    status text not null default 'running'::text
+    error jsonb
+    input_tokens bigint not null default 0
+    output_tokens bigint not null default 0
+    cached_tokens bigint not null default 0
+    tokens_estimated boolean not null default true
+    characters bigint not null default 0
+    cancel_requested_at timestamp with time zone
+    claimed_at timestamp with time zone not null default now()
+    constraint turn_attempt_check CHECK (((status = 'running'::text) = (finished_at IS NULL)))
+    constraint turn_attempt_pkey PRIMARY KEY (id)
+    constraint turn_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text, 'suspended'::text, 'handed_over'::text, 'lost'::text])))
+    constraint turn_attempt_turn_id_fkey FOREIGN KEY (turn_id) REFERENCES turn(id) ON DELETE CASCADE
+    constraint turn_attempt_turn_id_number_key UNIQUE (turn_id, number)
+    constraint turn_attempt_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
+    CREATE INDEX turn_attempt_cancel ON public.turn_attempt USING btree (worker_process_id) WHERE ((finished_at IS NULL) AND (cancel_requested_at IS NOT NULL))
+    CREATE INDEX turn_attempt_worker_process_id ON public.turn_attempt USING btree (worker_process_id)
+    CREATE UNIQUE INDEX turn_attempt_pkey ON public.turn_attempt USING btree (id)
+    CREATE UNIQUE INDEX turn_attempt_turn_id_number_key ON public.turn_attempt USING btree (turn_id, number)
+    CREATE TRIGGER turn_attempt_final BEFORE UPDATE OF status ON public.turn_attempt FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
 table web_worker
     name text not null
     hostname text not null

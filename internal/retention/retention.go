@@ -64,8 +64,11 @@ func (c *Cleaner) Clean(ctx context.Context) (Report, error) {
 		{s.EventDays, c.streams("quick_events", quickEvents), &rep.Events},
 		{s.EventDays, c.streams("download_events", downloadEvents), &rep.Events},
 		{s.EventDays, c.goneDownloads, &rep.Events},
+		{s.EventDays, c.goneThreads, &rep.Events},
 		{s.TextDays, c.streams("run_text", runText), &rep.Text},
 		{s.TextDays, c.streams("quick_text", quickText), &rep.Text},
+		{s.TextDays, c.streams("turn_text", turnText), &rep.Text},
+		{s.TextDays, c.goneTurns, &rep.Text},
 		{s.FiringDays, c.firings, &rep.Firings},
 		{new(int32(workerDays)), c.workers, &rep.Workers},
 	}
@@ -117,6 +120,8 @@ func (c *Cleaner) workers(ctx context.Context, age time.Duration) (removed int64
 		  AND NOT EXISTS (SELECT FROM node_attempt a WHERE a.worker_process_id = w.id)
 		  AND NOT EXISTS (SELECT FROM download_attempt a WHERE a.worker_process_id = w.id)
 		  AND NOT EXISTS (SELECT FROM download_job j WHERE j.worker_process_id = w.id)
+		  AND NOT EXISTS (SELECT FROM turn_attempt a WHERE a.worker_process_id = w.id)
+		  AND NOT EXISTS (SELECT FROM turn t WHERE t.worker_process_id = w.id)
 		ORDER BY w.id LIMIT $2 FOR UPDATE SKIP LOCKED)`, age.Seconds(), c.batch)
 	if err != nil {
 		return 0, false, fmt.Errorf("remove ended workers: %w", err)
