@@ -249,8 +249,14 @@ func (p *Provider) params(req llm.Request) ([]*genai.Content, *genai.GenerateCon
 		}
 	}
 	contents := make([]*genai.Content, 0, len(req.Messages))
-	for _, m := range req.Messages {
-		contents = append(contents, content(m))
+	for i, m := range req.Messages {
+		next := content(m)
+		// As many results as there were calls have to come in one turn.
+		if last := len(contents) - 1; m.Role == llm.RoleTool && i > 0 && req.Messages[i-1].Role == llm.RoleTool {
+			contents[last].Parts = append(contents[last].Parts, next.Parts...)
+			continue
+		}
+		contents = append(contents, next)
 	}
 	return contents, cfg, nil
 }

@@ -274,6 +274,9 @@ func message(m llm.Message) sdk.ChatCompletionMessageParamUnion {
 			a.Content.OfString = param.NewOpt(t)
 		}
 		for _, c := range m.ToolCalls {
+			if !json.Valid([]byte(c.Arguments)) {
+				c.Arguments = "{}" // servers that decode what they wrote themselves would fail
+			}
 			a.ToolCalls = append(a.ToolCalls, sdk.ChatCompletionMessageToolCallUnionParam{OfFunction: &sdk.ChatCompletionMessageFunctionToolCallParam{
 				ID: c.ID, Function: sdk.ChatCompletionMessageFunctionToolCallFunctionParam{Name: c.Name, Arguments: c.Arguments},
 			}})
