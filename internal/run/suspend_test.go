@@ -21,8 +21,10 @@ func (b *bundle) asking(t *testing.T, waits *bool, ended *[]int64) int64 {
 	b.engine = run.NewEngine(run.Options{
 		DB: b.db, Log: event.NewLog(nil, time.Now), Jobs: b.jobs, Signaller: b, Now: time.Now,
 		ExecutorFor: func(string) string { return "kubernetes" },
-		InWorker:    func(kind string, config json.RawMessage) bool { return kind == "task" && strings.Contains(string(config), "mcp_server_ids") },
-		Waits:       func(context.Context, postgres.Querier, *run.NodeRun) (bool, error) { return *waits, nil },
+		InWorker: func(kind string, config json.RawMessage) bool {
+			return kind == "task" && strings.Contains(string(config), "mcp_server_ids")
+		},
+		Waits: func(context.Context, postgres.Querier, *run.NodeRun) (bool, error) { return *waits, nil },
 		Ended: func(_ context.Context, _ *postgres.Tx, n *run.NodeRun) error {
 			*ended = append(*ended, n.ID)
 			return nil

@@ -242,7 +242,8 @@ func (p *Provider) params(req llm.Request) ([]*genai.Content, *genai.GenerateCon
 	if err := p.tools(req, cfg); err != nil {
 		return nil, nil, err
 	}
-	if req.Output != nil {
+	// Not together with tools, which the protocol refuses; what asks for JSON says so in words as well.
+	if req.Output != nil && len(req.Tools) == 0 {
 		cfg.ResponseMIMEType = "application/json"
 		if err := json.Unmarshal(req.Output.Schema, &cfg.ResponseJsonSchema); err != nil {
 			return nil, nil, p.fail.Invalid("The output schema is not JSON.")
