@@ -12,6 +12,11 @@ if [ test/socketio/package-lock.json -nt test/socketio/node_modules/.package-loc
 	(cd test/socketio && npm ci --no-audit --no-fund --loglevel=error)
 fi
 
+if [ test/mcp/package-lock.json -nt test/mcp/node_modules/.package-lock.json ]; then
+	echo "installing the MCP packages for the tests"
+	(cd test/mcp && npm ci --no-audit --no-fund --loglevel=error)
+fi
+
 bin/llmctl db with-test -- go test -race -timeout 20m -v ./... >"$log" 2>&1 || failed=1
 # The verbose output is for counting; people get packages and failures.
 grep -E '^(ok|FAIL|panic:|---? FAIL|\?)|^ +--- FAIL|_test\.go:[0-9]+:|DATA RACE' "$log" | grep -v 'no test files' || true

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/httpapi"
 	"github.com/llmctl/studio/internal/mcp/servers"
 )
@@ -120,6 +121,27 @@ func TestIntegratedServersFollowTheirIntegrations(t *testing.T) {
 	b.admin(t, http.StatusNotFound, http.MethodPatch, "/api/settings/integrations/fax", `{}`)
 	bad := b.admin(t, http.StatusUnprocessableEntity, http.MethodPatch, "/api/settings/integrations/google_cloud", `{"service_account_json":"{}","color":"x"}`)
 	require.Equal(t, "body.color", bad.at(t, "errors", 0, "location"))
+}
+
+func TestAnAuthorizationLeadsTheBrowserBackToThePage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.admin(t, http.StatusCreated, http.MethodPost, "/api/mcp-servers", `{"server_key":"local","config":{"command":"true"}}`)
+	res := b.admin(t, http.StatusUnprocessableEntity, http.MethodPost, "/api/mcp-servers/"+made.id(t, "id")+"/oauth/start", nil)
+	require.Contains(t, res.raw, "needs no authorization")
+	back := b.do(t, http.MethodGet, "/api/mcp-servers/oauth/callback?state=unknown&code=x", nil, b.as(auth.Admin))
+	require.Equal(t, http.StatusSeeOther, back.status, back.raw)
+	require.Contains(t, back.header.Get("Location"), "/web/mcp-servers?oauth_error=This+authorization+is+not+known")
+	b.admin(t, http.StatusNoContent, http.MethodDelete, "/api/mcp-servers/"+made.id(t, "id")+"/oauth", nil)
+}
+
+func TestOnlyWhoMayWriteDecidesAndOnlyWhoManagesAddsServers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, http.StatusForbidden, b.do(t, http.MethodPost, "/api/tool-calls/1/approve", nil, b.as(auth.Viewer)).status)
+	require.Equal(t, http.StatusNotFound, b.do(t, http.MethodPost, "/api/tool-calls/1/approve", nil, b.as(auth.Editor)).status)
+	require.Equal(t, http.StatusForbidden, b.do(t, http.MethodPost, "/api/mcp-servers", `{"config":{"command":"x"}}`, b.as(auth.Editor)).status)
+	require.Equal(t, http.StatusOK, b.do(t, http.MethodGet, "/api/approvals", nil, b.as(auth.Viewer)).status)
 }
 
 type answerOf = map[string]any

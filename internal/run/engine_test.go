@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,8 +96,8 @@ func (b *bundle) flowchart(t *testing.T, nodes map[string]string, edges string) 
 		Nodes []node `json:"nodes"`
 		Edges []edge `json:"edges"`
 	}
-	for id, spec := range nodes {
-		kind, config, _ := strings.Cut(spec, " ")
+	for _, id := range slices.Sorted(maps.Keys(nodes)) {
+		kind, config, _ := strings.Cut(nodes[id], " ")
 		if config == "" {
 			config = "{}"
 		}

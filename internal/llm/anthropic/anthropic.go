@@ -227,8 +227,14 @@ func (p *Provider) params(req llm.Request) (sdk.MessageNewParams, error) {
 	if req.System != "" {
 		out.System = []sdk.TextBlockParam{{Text: req.System}}
 	}
-	for _, m := range req.Messages {
-		out.Messages = append(out.Messages, message(m))
+	for i, m := range req.Messages {
+		next := message(m)
+		// The results of one answer's calls belong into one message.
+		if last := len(out.Messages) - 1; m.Role == llm.RoleTool && i > 0 && req.Messages[i-1].Role == llm.RoleTool {
+			out.Messages[last].Content = append(out.Messages[last].Content, next.Content...)
+			continue
+		}
+		out.Messages = append(out.Messages, next)
 	}
 	for _, t := range req.Tools {
 		schema := sdk.ToolInputSchemaParam{}

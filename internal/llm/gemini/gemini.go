@@ -242,15 +242,22 @@ func (p *Provider) params(req llm.Request) ([]*genai.Content, *genai.GenerateCon
 	if err := p.tools(req, cfg); err != nil {
 		return nil, nil, err
 	}
-	if req.Output != nil {
+	// Not together with tools, which the protocol refuses; what asks for JSON says so in words as well.
+	if req.Output != nil && len(req.Tools) == 0 {
 		cfg.ResponseMIMEType = "application/json"
 		if err := json.Unmarshal(req.Output.Schema, &cfg.ResponseJsonSchema); err != nil {
 			return nil, nil, p.fail.Invalid("The output schema is not JSON.")
 		}
 	}
 	contents := make([]*genai.Content, 0, len(req.Messages))
-	for _, m := range req.Messages {
-		contents = append(contents, content(m))
+	for i, m := range req.Messages {
+		next := content(m)
+		// As many results as there were calls have to come in one turn.
+		if last := len(contents) - 1; m.Role == llm.RoleTool && i > 0 && req.Messages[i-1].Role == llm.RoleTool {
+			contents[last].Parts = append(contents[last].Parts, next.Parts...)
+			continue
+		}
+		contents = append(contents, next)
 	}
 	return contents, cfg, nil
 }

@@ -217,7 +217,7 @@ func (p *Provider) params(req llm.Request) (sdk.ChatCompletionNewParams, error) 
 	for _, t := range req.Tools {
 		f := shared.FunctionDefinitionParam{Name: t.Name}
 		if t.Description != "" {
-			f.Description = param.NewOpt(t.Description)
+			f.Description = param.NewOpt(clip(t.Description, maxDescription))
 		}
 		if err := json.Unmarshal(t.Schema, &f.Parameters); err != nil {
 			return out, p.fail.Invalid(fmt.Sprintf("The schema of the tool %s is not a JSON object.", t.Name))
@@ -274,6 +274,9 @@ func message(m llm.Message) sdk.ChatCompletionMessageParamUnion {
 			a.Content.OfString = param.NewOpt(t)
 		}
 		for _, c := range m.ToolCalls {
+			if !json.Valid([]byte(c.Arguments)) {
+				c.Arguments = "{}" // servers that decode what they wrote themselves would fail
+			}
 			a.ToolCalls = append(a.ToolCalls, sdk.ChatCompletionMessageToolCallUnionParam{OfFunction: &sdk.ChatCompletionMessageFunctionToolCallParam{
 				ID: c.ID, Function: sdk.ChatCompletionMessageFunctionToolCallFunctionParam{Name: c.Name, Arguments: c.Arguments},
 			}})
@@ -299,6 +302,16 @@ func userMessage(parts []llm.Part) sdk.ChatCompletionMessageParamUnion {
 		out = append(out, sdk.ImageContentPart(sdk.ChatCompletionContentPartImageImageURLParam{URL: u}))
 	}
 	return sdk.UserMessage(out)
+}
+
+// maxDescription is how much of a tool's description the protocol's owner takes.
+const maxDescription = 1024
+
+func clip(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
 
 func hasImage(parts []llm.Part) bool {

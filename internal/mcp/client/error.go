@@ -51,7 +51,7 @@ func (e *Error) Error() string { return "mcp: " + string(e.Kind) + ": " + e.Mess
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Connecting reports whether another try may succeed soon.
+// retryable reports whether another try may succeed soon.
 func (e *Error) retryable() bool { return e.Kind == KindUnreachable || e.Kind == KindClosed }
 
 // statusError is an answer of HTTP that says no.
@@ -62,6 +62,10 @@ type statusError struct {
 
 // Error implements error.
 func (e *statusError) Error() string { return fmt.Sprintf("HTTP %d %s", e.status, e.said) }
+
+// codeRejected is how the SDK marks a request that its transport could not carry out;
+// no server sends it.
+const codeRejected = -32005
 
 // explain turns what an exchange failed with into an *Error. asked names what was
 // asked, for people.
@@ -89,15 +93,19 @@ func (s Spec) explain(ctx context.Context, asked string, err error) *Error {
 		e.Kind, e.Message = KindTimeout, fmt.Sprintf("%s did not answer %s in time.", s.Key, asked)
 	case ctx.Err() != nil:
 		e.Kind, e.Message = KindCancelled, fmt.Sprintf("Asking %s for %s was cancelled.", s.Key, asked)
-	case isWire:
-		e.Kind = KindRefused
-		e.Message = fmt.Sprintf("%s refused %s: %s (%d).", s.Key, asked, sentence(wire.Message), wire.Code)
+	case errors.Is(err, errRedirect):
+		e.Kind, e.Sent, e.Message = KindProtocol, false, fmt.Sprintf("%s redirects to another origin, which is not followed. Enter that address instead.", s.Key)
+	case strings.Contains(err.Error(), "unsupported content type"):
+		e.Kind, e.Message = KindProtocol, fmt.Sprintf("%s does not answer %s as an MCP server does: it sent something else than JSON or events. Is the path right, often /mcp or /sse?", s.Key, asked)
 	case isOp && op.Op == "dial":
 		e.Kind, e.Sent, e.Message = KindUnreachable, false, fmt.Sprintf("%s cannot be reached at %s: %s.", s.Key, hostOf(s.URL), plain(op))
 	case errors.Is(err, mcp.ErrSessionMissing):
 		e.Kind, e.Sent, e.Message = KindClosed, false, fmt.Sprintf("%s has forgotten the session; it was probably restarted.", s.Key)
-	case errors.Is(err, mcp.ErrConnectionClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isOp:
+	case errors.Is(err, mcp.ErrConnectionClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isOp, isWire && wire.Code == codeRejected:
 		e.Kind, e.Message = KindClosed, fmt.Sprintf("The connection to %s broke while it worked on %s.", s.Key, asked)
+	case isWire:
+		e.Kind = KindRefused
+		e.Message = fmt.Sprintf("%s refused %s: %s (%d).", s.Key, asked, sentence(wire.Message), wire.Code)
 	default:
 		e.Kind, e.Message = KindProtocol, fmt.Sprintf("%s does not answer %s as an MCP server does: %s.", s.Key, asked, sentence(err.Error()))
 	}
@@ -160,7 +168,7 @@ func plain(op *net.OpError) string {
 	return "the network failed"
 }
 
-// said decodes the message of a JSON error body, if it is one.
+// bodyMessage is the message of a JSON error body, if it is one.
 func bodyMessage(raw []byte) string {
 	var body struct {
 		Error   json.RawMessage `json:"error"`

@@ -39,11 +39,11 @@ func NewBox(registry Registry, pool *client.Pool, builtins []Builtin, now func()
 	return &Box{servers: registry, pool: pool, builtins: builtins, now: now, log: log}
 }
 
-// MaxServers bounds how many servers one set may have, MaxTools how many tools: a
-// model's window is not for lists of tools.
+// MaxServers bounds how many servers one set may have, MaxTools how many tools: no
+// provider takes more.
 const (
 	MaxServers = 32
-	MaxTools   = 256
+	MaxTools   = 128
 )
 
 // Set is the tools of one loop. Close it when the loop ends: programs end with it.

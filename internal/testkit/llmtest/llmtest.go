@@ -69,6 +69,8 @@ type Request struct {
 	Prompt   string // all texts of system and messages, one per line
 	Body     json.RawMessage
 	Stream   bool
+	Tools    []string     // names of the tools on offer
+	Results  []ToolResult // what the client told of calls, all of the conversation
 	gone     chan struct{}
 	done     chan struct{}
 }
@@ -224,7 +226,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, p protocol) {
 	}
 	req := &Request{Protocol: p.name(), Path: r.URL.Path, Header: r.Header.Clone(), Key: keyOf(r), Body: body, gone: make(chan struct{}), done: make(chan struct{})}
 	req.Model, req.Prompt, req.Stream = p.parse(r, body)
+	var faulty string
+	req.Tools, req.Results, faulty = toolsOf(p.name(), body)
 	e := &exchange{w: w, req: req, reply: s.pick(req.Prompt)}
+	if faulty != "" {
+		e.reply = Reply{Status: http.StatusBadRequest, ErrorMessage: faulty}
+	}
 	s.record(req)
 	defer close(req.done)
 	e.fill()
