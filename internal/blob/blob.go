@@ -198,7 +198,7 @@ func Collect(ctx context.Context, db *postgres.DB, age time.Duration) (int64, er
 }
 
 // unreferenced is the list of everything that may refer to a blob.
-const unreferenced = `NOT EXISTS (SELECT FROM node_run n WHERE n.output_blob 
+const unreferenced = `NOT EXISTS (SELECT FROM node_run n WHERE n.output_blob = b.sha256)
 	AND NOT EXISTS (SELECT FROM flowchart_run r WHERE r.output_blob = b.sha256)
 	AND NOT EXISTS (SELECT FROM artifact a WHERE a.blob = b.sha256)
 	AND NOT EXISTS (SELECT FROM attempt_upload u WHERE u.blob = b.sha256)
