@@ -277,6 +277,29 @@ func TestACancelEndsThePodAndEverythingBelowIt(t *testing.T) {
 	}
 }
 
+func TestAPodWhoseAttemptHasEndedIsGoneAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	w := r.newWorker()
+	dir := t.TempDir()
+	got := r.start("script", script("trap '' TERM; echo $$ > "+dir+"/pid; while :; do echo tick; sleep 0.05; done"))
+	d := r.a(got.ID, func(run.NodeDetail) bool {
+		raw, err := os.ReadFile(filepath.Join(dir, "pid"))
+		return err == nil && len(raw) > 0
+	})
+	ref := run.Ref{NodeRunID: d.NodeRun.ID, Attempt: 1, Worker: w.id}
+	done, err := w.dispatcher.store.End(t.Context(), ref, executor.Failure("gone", "The pod is gone, for all that is known.", false))
+	require.NoError(t, err)
+	require.True(t, done)
+	require.Equal(t, 130, r.onlyPod().exitCode(t))
+	require.NotContains(t, r.onlyPod().out.String(), "[init] failed", "the script had no grace")
+	raw, err := os.ReadFile(filepath.Join(dir, "pid"))
+	require.NoError(t, err)
+	require.Empty(t, alive(strings.Fields(string(raw))...))
+	d = r.a(got.ID, ended)
+	require.Contains(t, string(d.NodeRun.Error), "for all that is known")
+}
+
 func TestAPodThatIsStoppedFromOutsideSaysSo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
