@@ -313,6 +313,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/executor/v1/artifacts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Send a file ahead of the result that refers to it */
+        put: operations["put-executor-artifact"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/executor/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Report events; a 2xx means that they are stored for good */
+        post: operations["post-executor-events"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/executor/v1/files/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The content of an artifact of the same run */
+        get: operations["get-executor-file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/executor/v1/payload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the attempt is to work with */
+        get: operations["get-executor-payload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/flowchart-runs": {
         parameters: {
             query?: never;
@@ -1377,6 +1445,8 @@ export interface components {
             first_token_at: string | null;
             /** Format: int32 */
             number: number;
+            /** @description Of an attempt that runs in a pod */
+            pod: components["schemas"]["PodView"];
             /** Format: date-time */
             queued_at: string;
             stages: components["schemas"]["StageView"][];
@@ -2300,6 +2370,27 @@ export interface components {
             /** Format: int64 */
             size: number;
         };
+        PodView: {
+            /**
+             * Format: date-time
+             * @description When the pod was told that it may start
+             */
+            confirmed_at: string | null;
+            /** @description What it was dispatched as; null: not yet */
+            dispatch_id: string | null;
+            /** @enum {string} */
+            dispatch_status: "dispatch_pending" | "dispatch_submitted" | "dispatch_confirmed" | "dispatch_failed";
+            /** @description Nobody knows what became of it; it is looked into */
+            dispatch_uncertain: boolean;
+            /** Format: date-time */
+            dispatched_at: string | null;
+            /** @description What the pod waits for, or how it ended */
+            note: string | null;
+            /** Format: date-time */
+            submitted_at: string | null;
+            /** @description The pod; null: none has started */
+            uid: string | null;
+        };
         PreviewScheduleInputBody: {
             /**
              * Format: int64
@@ -2813,6 +2904,15 @@ export interface components {
             id: string;
             /** Format: int32 */
             pid: number;
+        };
+        ReportOutputBody: {
+            /**
+             * Format: int64
+             * @description All events up to this one are stored for good
+             */
+            accepted_n: number;
+            /** @description Stop the work and report a cancelled result */
+            cancel: boolean;
         };
         RetentionView: {
             /**
@@ -3402,6 +3502,13 @@ export interface components {
             password?: string;
             /** @enum {string} */
             role?: "admin" | "editor" | "viewer";
+        };
+        UploadOutputBody: {
+            name: string;
+            /** @description What the result refers to the file with */
+            sha256: string;
+            /** Format: int64 */
+            size: number;
         };
         Usage: {
             /** Format: int64 */
@@ -4762,6 +4869,256 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-executor-artifact": {
+        parameters: {
+            query?: never;
+            header: {
+                "Content-Type"?: string;
+                /** @description Which pod asks: an id that no other pod has */
+                "X-Executor-Pod": string;
+            };
+            path: {
+                /** @description A relative path; its slashes are escaped */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "post-executor-events": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Which pod asks: an id that no other pod has */
+                "X-Executor-Pod": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-executor-file": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Which pod asks: an id that no other pod has */
+                "X-Executor-Pod": string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-executor-payload": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Which pod asks: an id that no other pod has */
+                "X-Executor-Pod": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
