@@ -101,6 +101,10 @@ bench-queue: deps-up build ## Measure the queue beside Celery on Redis; see benc
 	@tools/deps.sh celery redis
 	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Queue' -benchtime 1x
 
+.PHONY: bench-kubernetes
+bench-kubernetes: deps-test build ## Measure a node as a Job beside kubectl, on the rig; see bench/README.md
+	@BENCH=yes PACKAGES=./bench/kubernetes tools/test-kubernetes.sh
+
 bin/golangci-lint bin/sqlc: tools/go.mod tools/go.sum
 	@echo "building $(notdir $@) (once)"
 	@mkdir -p bin && cd tools && go build -o ../bin/ $(if $(findstring golangci,$@),github.com/golangci/golangci-lint/v2/cmd/golangci-lint,github.com/sqlc-dev/sqlc/cmd/sqlc)

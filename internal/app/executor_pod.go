@@ -49,7 +49,7 @@ func (c *command) executorPod(ctx context.Context, given config.Payload, scripts
 		return 0, err
 	}
 	return executor.RunPod(ctx, executor.PodOptions{
-		Payload: payloadSource(given, up, secrets), Uplink: up, Runner: traced(kind.Runner(handlers)),
+		Payload: payloadSource(given, up, secrets), Uplink: up, Runner: traced(executor.WatchMemory(executor.CgroupRoot, kind.Runner(handlers))),
 		Log: c.edge.Stdout, Secrets: hidden, Termination: given.TerminationLog, Now: c.edge.Now,
 	}), nil
 }

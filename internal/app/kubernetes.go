@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"k8s.io/klog/v2"
 
 	"github.com/llmctl/studio/internal/executor/kubernetes"
 	"github.com/llmctl/studio/internal/node"
@@ -44,6 +45,7 @@ func newPodSide(s *studio, worker uuid.UUID) *podSide {
 		figures: kubernetes.NewFigures(), attempts: podAttempts{node.NewDispatches(s.engine, s.now), s.engine},
 		settings: s.nodeSettings, log: s.log, now: s.now,
 	}
+	klog.SetSlogLogger(s.log.With("of", "client-go")) // it has one for the process, which otherwise writes to stderr in a form of its own
 	p.executor = kubernetes.New(kubernetes.Options{
 		Attempts: p.attempts, Worker: worker, Settings: s.nodeSettings.store.Kubernetes, Figures: p.figures, Log: s.log, Now: s.now,
 	})

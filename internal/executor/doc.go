@@ -5,7 +5,9 @@
 // The package must not know flowcharts, databases or kinds of nodes; it carries
 // bytes and outcomes. Sub-packages implement Executor: inline (a goroutine of the
 // worker) and process (a child process in a private workspace). RunChild is the
-// other side of process, the body of the executor command.
+// other side of process, the body of the executor command. RunPod is that body where
+// nobody is on the other side: the attempt reports through an Uplink (sub-package
+// uplink), and the executor that had it started is a Remote.
 //
 // Invariants. Execute always returns, at the latest one grace period after its
 // context ended. Every attempt has exactly one Result; one whose runner vanished

@@ -115,6 +115,10 @@ func (d *pod) work(ctx context.Context, p Payload) Result {
 		return res
 	case <-ctx.Done():
 	}
+	if errors.Is(context.Cause(ctx), ErrRefused) {
+		killDescendants(2 * time.Second) // another may be at it: there is no grace
+		return Result{Status: Cancelled}
+	}
 	grace := time.NewTimer(GraceOf(p) + time.Second)
 	defer grace.Stop()
 	select {

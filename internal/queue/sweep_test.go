@@ -231,3 +231,31 @@ func TestQueueNamesMapOneToOne(t *testing.T) {
 		seen[riverName(name)] = true
 	}
 }
+
+func TestAttemptsInPodsWithoutAHolderGetAJob(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	exec(t, db, `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues, stopped_at, tombstone_at)
+		SELECT gen_random_uuid(), 't', w, 1, 'v', 1, '{}', CASE w WHEN 'stopped' THEN now() END, CASE w WHEN 'dead' THEN now() END
+		FROM unnest(ARRAY['lives', 'stopped', 'dead']) w`)
+	exec(t, db, `INSERT INTO node_run (flowchart_node_id, kind, status, attempt, timeout_seconds, execution_index)
+		SELECT 'a', 'script', 'running', 1, 60, 1 FROM generate_series(1, 6)`)
+	exec(t, db, `INSERT INTO node_attempt (node_run_id, number, worker_process_id, status, executor, queued_at, deadline_at, let_go_at)
+		SELECT n, 1, (SELECT id FROM worker_process WHERE hostname = w), 'running', e, now(), now(), CASE WHEN n = 4 THEN now() END
+		FROM unnest(ARRAY[1, 2, 3, 4, 5, 6], ARRAY['lives', 'stopped', 'dead', 'lives', 'dead', 'dead'],
+			ARRAY['kubernetes', 'kubernetes', 'kubernetes', 'kubernetes', 'process', 'kubernetes']) t (n, w, e)`)
+	exec(t, db, `UPDATE node_attempt SET status = 'failed', finished_at = now() WHERE node_run_id = 6`)
+	nodes := NewNodes(db, nil)
+	due, err := nodes.Due(t.Context())
+	require.NoError(t, err)
+	ids := make([]int64, len(due))
+	for i, p := range due {
+		ids[i] = p.ID
+	}
+	require.ElementsMatch(t, []int64{2, 3, 4}, ids, "stopped, dead, and let go")
+	_, err = NewSweeper(db, newBoard(t, db, nil).client, nil, slog.New(slog.DiscardHandler)).replaceLost(t.Context(), nodes)
+	require.NoError(t, err)
+	due, err = nodes.Due(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, due)
+}

@@ -320,3 +320,19 @@ func TestNothingIsRemovedWithoutTheHorizon(t *testing.T) {
 	require.ErrorIs(t, err, pgx.ErrTxClosed)
 	require.Equal(t, 6, b.count(t, `SELECT count(*) FROM event`))
 }
+
+func TestWhatPodsWroteGoesWithTheText(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	old, young := b.ran(t, 100, 0, 2), b.ran(t, 10, 0, 2)
+	b.exec(t, `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues) VALUES (gen_random_uuid(), 't', 'h', 1, 'v', 1, '{}')`)
+	b.exec(t, `INSERT INTO node_attempt (node_run_id, number, worker_process_id, status, executor, queued_at, deadline_at, finished_at)
+		SELECT n.id, 1, w.id, 'succeeded', 'kubernetes', now(), now(), now() FROM node_run n, worker_process w`)
+	b.exec(t, `INSERT INTO attempt_pod_log (node_run_id, number, seq, text) SELECT node_run_id, 1, 1, 'x' FROM node_attempt`)
+	b.clean(t)
+	require.Equal(t, 0, b.count(t, `SELECT count(*) FROM attempt_pod_log l JOIN node_run n ON n.id = l.node_run_id WHERE n.flowchart_run_id = $1`, old))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM attempt_pod_log l JOIN node_run n ON n.id = l.node_run_id WHERE n.flowchart_run_id = $1`, young))
+	b.set(t, func(s *Settings) { s.RunDays = new(int32(5)) })
+	b.clean(t)
+	require.Zero(t, b.count(t, `SELECT count(*) FROM node_attempt`), "and both go with the run")
+}

@@ -165,12 +165,16 @@ func (e *Engine) UncertainDispatch(ctx context.Context, r Ref, uncertain bool) e
 // maxNote bounds the sentence about a pod.
 const maxNote = 2 << 10
 
-// NoteDispatch keeps a sentence about the pod for people; also when the attempt has
+// NoteDispatch keeps a sentence about the pod for people, "" none; also when the attempt has
 // ended, as long as nobody else took it over. Error: ErrStale.
 func (e *Engine) NoteDispatch(ctx context.Context, r Ref, note string) error {
 	note = clean(note)
 	if len(note) > maxNote {
 		note = strings.ToValidUTF8(note[:maxNote], "") + "…"
+	}
+	kept := &note
+	if note == "" {
+		kept = nil
 	}
 	return e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
 		n, err := e.q.LockNodeRun(ctx, tx, r.NodeRunID)
@@ -178,7 +182,7 @@ func (e *Engine) NoteDispatch(ctx context.Context, r Ref, note string) error {
 			return fmt.Errorf("lock node run %d: %w", r.NodeRunID, err)
 		}
 		a, err := e.q.NoteDispatch(ctx, tx, dbsqlc.NoteDispatchParams{
-			DispatchNote: &note, NodeRunID: r.NodeRunID, Number: r.Attempt, WorkerProcessID: r.Worker,
+			DispatchNote: kept, NodeRunID: r.NodeRunID, Number: r.Attempt, WorkerProcessID: r.Worker,
 		})
 		if postgres.NotFound(err) {
 			return ErrStale

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/llmctl/studio/internal/blob"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/run"
@@ -95,6 +96,13 @@ func (b *podBundle) state(t *testing.T) run.DispatchState {
 	return s
 }
 
+func (b *podBundle) attemptOf(t *testing.T) run.Attempt {
+	t.Helper()
+	d, err := b.engine.GetNode(t.Context(), b.ref.NodeRunID)
+	require.NoError(t, err)
+	return d.Attempts[len(d.Attempts)-1].Attempt
+}
+
 // bury declares the holder dead and gives another worker.
 func (b *podBundle) bury(t *testing.T) uuid.UUID {
 	t.Helper()
@@ -125,6 +133,9 @@ func TestADispatchIsStoredStepByStep(t *testing.T) {
 	s = b.state(t)
 	require.True(t, s.Uncertain)
 	require.Equal(t, "waits for \uFFFDmemory", s.Note)
+	require.NoError(t, b.engine.NoteDispatch(t.Context(), b.ref, ""))
+	require.Nil(t, b.attemptOf(t).DispatchNote)
+	require.NoError(t, b.engine.NoteDispatch(t.Context(), b.ref, "waits for \x00memory"))
 	open, err := b.engine.OpenDispatches(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []run.DispatchState{s}, open)
@@ -444,4 +455,24 @@ func TestStartingAndGivingUpAtTheSameTime(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEqual(t, gaveUp, <-started == nil, "exactly one of them")
 	}
+}
+
+func TestWhatAPodNeedsIsNotCollected(t *testing.T) {
+	t.Parallel()
+	b := podSetup(t, "")
+	b.begin(t, b.ref, "one")
+	b.started(t, "one", "pod-1")
+	who := b.reporter(t, "one", "pod-1")
+	_, err := b.engine.KeepUpload(t.Context(), who, "a", "text/plain", []byte("kept"), run.UploadLimits{Files: 1, Bytes: 10})
+	require.NoError(t, err)
+	_, err = b.db.Exec(t.Context(), `UPDATE blob SET touched_at = now() - interval '1 hour'`)
+	require.NoError(t, err)
+	n, err := blob.Collect(t.Context(), b.db, time.Minute)
+	require.NoError(t, err)
+	require.Zero(t, n, "the payload and the upload are referred to")
+	_, err = b.result(t, "one", "pod-1", 2, ok(`1`))
+	require.NoError(t, err)
+	n, err = blob.Collect(t.Context(), b.db, time.Minute)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n, "nobody needs them any more")
 }

@@ -14,6 +14,10 @@
 // every later write carries that number and changes nothing when it is stale
 // (ErrSuperseded). Endings are final; the database refuses to change them.
 //
+// Attempts in pods outlive the worker that claimed them (ADR 11). Whoever holds one
+// is fenced by the attempt and the worker, and another worker adopts it; the pod is
+// fenced by a token, its own id and the numbers of its events (Report, ReportEnd).
+//
 // When a node fails for good, or the run is cancelled, the run becomes
 // "cancelling": what was not started is cancelled at once, what is running gets
 // an order to stop, and the run ends (failed or cancelled) when each of them has

@@ -17,7 +17,7 @@ import (
 // The reasons with which a pod is refused. Each ends its work, but the gap, which is
 // a fault of the executor.
 const (
-	ReasonUnknownToken  = "executor.unknown_token"   //nolint:gosec // a reason, no credential
+	ReasonUnknownToken  = "executor.unknown_token"
 	ReasonClosed        = "executor.attempt_closed"  // it ended, was given up, or was cancelled before the pod started
 	ReasonSupersededPod = "executor.superseded_pod"  // another pod works it
 	ReasonNotStarted    = "executor.not_started"     // something was reported before the start

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -276,13 +277,36 @@ func TestACancelEndsThePodAndEverythingBelowIt(t *testing.T) {
 	}
 }
 
+func TestAPodWhoseAttemptHasEndedIsGoneAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	w := r.newWorker()
+	dir := t.TempDir()
+	got := r.start("script", script("trap '' TERM; echo $$ > "+dir+"/pid; while :; do echo tick; sleep 0.05; done"))
+	d := r.a(got.ID, func(run.NodeDetail) bool {
+		raw, err := os.ReadFile(filepath.Join(dir, "pid"))
+		return err == nil && len(raw) > 0
+	})
+	ref := run.Ref{NodeRunID: d.NodeRun.ID, Attempt: 1, Worker: w.id}
+	done, err := w.dispatcher.store.End(t.Context(), ref, executor.Failure("gone", "The pod is gone, for all that is known.", false))
+	require.NoError(t, err)
+	require.True(t, done)
+	require.Equal(t, 130, r.onlyPod().exitCode(t))
+	require.NotContains(t, r.onlyPod().out.String(), "[init] failed", "the script had no grace")
+	raw, err := os.ReadFile(filepath.Join(dir, "pid"))
+	require.NoError(t, err)
+	require.Empty(t, alive(strings.Fields(string(raw))...))
+	d = r.a(got.ID, ended)
+	require.Contains(t, string(d.NodeRun.Error), "for all that is known")
+}
+
 func TestAPodThatIsStoppedFromOutsideSaysSo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.newWorker()
 	dir := t.TempDir()
 	got := r.start("script", script(waitFor(dir)))
-	r.a(got.ID, func(d run.NodeDetail) bool {
+	r.a(got.ID, func(run.NodeDetail) bool {
 		_, err := os.Stat(filepath.Join(dir, "pid"))
 		return err == nil
 	})
@@ -299,9 +323,9 @@ func TestAPodThatIsKilledIsNoticedByItsHolder(t *testing.T) {
 	r.newWorker()
 	dir := t.TempDir()
 	got := r.start("script", script("echo before; "+waitFor(dir)))
-	d := r.a(got.ID, func(d run.NodeDetail) bool { return started(d) && r.text(&d.NodeRun, "log") == "before\n" })
+	r.a(got.ID, func(d run.NodeDetail) bool { return started(d) && r.text(&d.NodeRun, "log") == "before\n" })
 	require.NoError(t, syscall.Kill(-r.onlyPod().cmd.Process.Pid, syscall.SIGKILL))
-	d = r.a(got.ID, ended)
+	d := r.a(got.ID, ended)
 	require.Equal(t, run.Failed, d.NodeRun.Status)
 	require.Contains(t, string(d.NodeRun.Error), "without a result")
 	require.Contains(t, string(d.Attempts[0].Stages), `"failed"`, "the stage that ran is closed")
@@ -326,12 +350,13 @@ func TestATokenOpensItsOwnAttemptOnly(t *testing.T) {
 	one := r.start("script", script(waitFor(dir)))
 	r.a(one.ID, started)
 	token := r.onlyPod().token
+	client := &http.Client{Timeout: patience}
 	ask := func(method, path, token, pod string) (int, string) {
 		req, err := http.NewRequestWithContext(t.Context(), method, r.api.url()+path, http.NoBody)
 		require.NoError(t, err)
 		req.Header.Set("Authorization", "Bearer "+token)
 		req.Header.Set("X-Executor-Pod", pod)
-		res, err := http.DefaultClient.Do(req)
+		res, err := client.Do(req)
 		require.NoError(t, err)
 		defer func() { _ = res.Body.Close() }()
 		raw, err := io.ReadAll(res.Body)
@@ -356,4 +381,74 @@ func TestATokenOpensItsOwnAttemptOnly(t *testing.T) {
 	status, text = ask(http.MethodGet, "/executor/v1/payload", token, *d.Attempts[0].PodUid)
 	require.Equal(t, http.StatusConflict, status)
 	require.Contains(t, text, run.ReasonClosed)
+}
+
+// As in a pod: the first process of its namespace, nobody, and nothing but a mounted
+// payload, mounted secrets and a folder to write in.
+func TestTheExecutorIsFineAsTheFirstProcessOfAPod(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("namespaces need root here")
+	}
+	r := newRig(t)
+	r.newWorker()
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // for nobody
+	for d := dir; d != "/" && d != os.TempDir(); d = filepath.Dir(d) {
+		require.NoError(t, os.Chmod(d, 0o777)) //nolint:gosec // likewise
+	}
+	r.pods.launch = func(cmd *exec.Cmd) {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWPID, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		cmd.Dir = dir
+		cmd.Env = append(cmd.Env, "LLMCTL_EXECUTOR_DEFAULT_CWD="+dir, "LLMCTL_EXECUTOR_TERMINATION_LOG="+dir+"/termination",
+			"LLMCTL_EXECUTOR_SECRETS_DIR="+dir+"/secrets")
+	}
+	require.NoError(t, os.WriteFile(dir+"/termination", nil, 0o666))                     //nolint:gosec // for nobody
+	require.NoError(t, os.Chmod(dir+"/termination", 0o666))                              //nolint:gosec // likewise
+	require.NoError(t, os.Mkdir(dir+"/secrets", 0o755))                                  //nolint:gosec // likewise
+	require.NoError(t, os.WriteFile(dir+"/secrets/api_key", []byte("hush-hush"), 0o644)) //nolint:gosec // likewise
+	got := r.start("script", script(`echo "I am $PPID's child, $(id -u)"; echo hush-hush; (setsid sh -c 'sleep 0.1' &); (setsid sleep 1000 &); touch "$HOME/x" "$TMPDIR/y"; echo fine`))
+	d := r.a(got.ID, ended)
+	require.Equal(t, run.Succeeded, d.NodeRun.Status, string(d.NodeRun.Error))
+	require.Contains(t, string(d.NodeRun.OutputState), "I am 1's child, 65534")
+	pod := r.onlyPod()
+	require.Equal(t, 0, pod.exitCode(t))
+	require.Contains(t, pod.out.String(), "[init] *****")
+	require.NotContains(t, pod.out.String(), "hush-hush")
+	word, err := os.ReadFile(dir + "/termination")
+	require.NoError(t, err)
+	require.Contains(t, string(word), `"status":"succeeded"`)
+}
+
+func TestAMountedPayloadGoesWithTheToken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	dir := t.TempDir()
+	r.pods.launch = func(cmd *exec.Cmd) {
+		cmd.Env = append(cmd.Env, "LLMCTL_EXECUTOR_PAYLOAD_FILE="+dir+"/payload.json", "LLMCTL_EXECUTOR_POD_UID=the-pod")
+	}
+	r.pods.payload = func(raw []byte) { require.NoError(t, os.WriteFile(dir+"/payload.json", raw, 0o600)) }
+	r.newWorker()
+	got := r.start("script", script("echo mounted"))
+	d := r.a(got.ID, ended)
+	require.Equal(t, run.Succeeded, d.NodeRun.Status, string(d.NodeRun.Error))
+	require.Equal(t, "the-pod", *d.Attempts[0].PodUid)
+	close(r.api.seen)
+	for line := range r.api.seen {
+		require.NotContains(t, line, "payload", "nothing is fetched")
+	}
+}
+
+func TestABadPayloadEndsTheAttemptAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	dir := t.TempDir()
+	r.pods.launch = func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "LLMCTL_EXECUTOR_PAYLOAD_FILE="+dir+"/payload.json") }
+	r.pods.payload = func([]byte) { require.NoError(t, os.WriteFile(dir+"/payload.json", []byte("{"), 0o600)) }
+	r.newWorker()
+	got := r.start("script", script("echo never"))
+	d := r.a(got.ID, ended)
+	require.Equal(t, run.Failed, d.NodeRun.Status)
+	require.Contains(t, string(d.NodeRun.Error), "bad_payload")
+	require.Equal(t, 2, r.onlyPod().exitCode(t))
 }

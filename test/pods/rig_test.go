@@ -181,6 +181,8 @@ type cluster struct {
 	mu      sync.Mutex
 	pods    map[string]*process
 	changed chan struct{}
+	launch  func(cmd *exec.Cmd) // changes how a pod is started
+	payload func(raw []byte)    // mounts it
 }
 
 func (c *cluster) hint() {
@@ -240,13 +242,16 @@ func (o *output) String() string {
 func (r *rig) launch(id, token string, environ ...string) *process {
 	r.t.Helper()
 	p := &process{out: &output{}, exited: make(chan struct{}), token: token}
-	p.cmd = exec.Command("/proc/self/exe", "executor") //nolint:noctx // it outlives its worker
+	p.cmd = exec.Command("/proc/self/exe", "executor")
 	p.cmd.Dir = r.t.TempDir()
 	p.cmd.Env = append([]string{
 		"LLMCTL_EXECUTOR_TOKEN=" + token, "LLMCTL_EXECUTOR_API_URL=" + r.api.url(), "LLMCTL_EXECUTOR_DEFAULT_CWD=" + p.cmd.Dir,
 	}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if r.pods.launch != nil {
+		r.pods.launch(p.cmd)
+	}
 	if err := p.cmd.Start(); err != nil {
 		panic(err)
 	}
@@ -293,6 +298,9 @@ func (d *dispatcher) dispatch(ctx context.Context, ref run.Ref, raw []byte) exec
 	id := fmt.Sprintf("kubernetes:test/%d-%d", ref.NodeRunID, ref.Attempt)
 	if err := d.store.Begin(ctx, ref, id, sum[:], raw); err != nil {
 		return d.gone(ctx, err)
+	}
+	if d.r.pods.payload != nil {
+		d.r.pods.payload(raw)
 	}
 	p := d.r.launch(id, token)
 	if err := d.store.Submitted(ctx, ref); err != nil {
@@ -376,7 +384,8 @@ func (r *rig) newWorker() *worker {
 		Executors: map[string]executor.Executor{run.InPod: w.dispatcher}, Worker: w.id, Fresh: func() bool { return true },
 		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
-	ctx, cancel := context.WithCancel(r.t.Context())
+	work := r.t.Context() // what it holds goes on when it takes nothing more
+	ctx, cancel := context.WithCancel(work)
 	w.stop = cancel
 	w.busy.Go(func() {
 		for {
@@ -384,7 +393,7 @@ func (r *rig) newWorker() *worker {
 			case <-ctx.Done():
 				return
 			case id := <-r.jobs.c:
-				w.busy.Go(func() { w.runner.Work(r.t.Context(), id) })
+				w.busy.Go(func() { w.runner.Work(work, id) }) //nolint:contextcheck // see above
 			}
 		}
 	})

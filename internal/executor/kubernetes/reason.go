@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"cmp"
-	"fmt"
 	"strings"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 
 // The codes of attempts that ended without a result of their pod.
 const (
-	CodeOutOfMemory   = "out_of_memory"
+	CodeOutOfMemory   = executor.CodeOutOfMemory
 	CodeImage         = "image_pull"
 	CodeUnschedulable = "unschedulable"
 	CodeEvicted       = "evicted"
@@ -220,30 +219,13 @@ func terminated(p *corev1.Pod, t *corev1.ContainerStateTerminated) executor.Resu
 }
 
 func outOfMemory(p *corev1.Pod) executor.Result {
-	limit := "the memory of its machine"
+	limit := int64(0)
 	if len(p.Spec.Containers) > 0 {
 		if q, ok := p.Spec.Containers[0].Resources.Limits[corev1.ResourceMemory]; ok {
-			limit = "its limit of " + memoryText(q.Value())
+			limit = q.Value()
 		}
 	}
-	// Another attempt with the same limit would end the same way.
-	return executor.Failuref(CodeOutOfMemory, false,
-		"The node needed more memory than %s and was ended (OOMKilled). Raise resources.memory of the node, or the default in the settings.", limit)
-}
-
-func memoryText(bytes int64) string {
-	for _, u := range []struct {
-		size int64
-		name string
-	}{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
-		if bytes >= u.size && bytes%(u.size) == 0 {
-			return fmt.Sprintf("%d %s", bytes/u.size, u.name)
-		}
-	}
-	if bytes >= 1<<20 {
-		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
-	}
-	return fmt.Sprintf("%d bytes", bytes)
+	return executor.OutOfMemory(limit)
 }
 
 // details are for whoever has to look closer.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/llmctl/studio/internal/executor"
@@ -70,7 +71,7 @@ func (u *Uplink) batch() []event {
 			return u.queue[:i:i]
 		}
 	}
-	return u.queue[:len(u.queue):len(u.queue)]
+	return slices.Clip(u.queue)
 }
 
 // drop forgets the first n events: they are stored.
