@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"github.com/stretchr/testify/require"
@@ -22,9 +23,7 @@ func (s *studio) inPods(r release, chart int64) {
 		s.t.Skip("this release has no Kubernetes executor")
 	}
 	config := map[string]string{}
-	for name, value := range r.config {
-		config[name] = value
-	}
+	maps.Copy(config, r.config)
 	delete(config, "LLMCTL_NODE_EXECUTOR_PROVIDER")
 	r.config = config
 	s.apply(r)
@@ -42,7 +41,7 @@ func (s *studio) inPods(r release, chart int64) {
 	require.Len(s.t, s.jobs(), runs, "a Job for each node, and none twice")
 	kubetest.Eventually(s.t, patience, "the end of the nodes' pods", func(context.Context) error {
 		var left []error
-		for _, job := range s.jobs() {
+		for _, job := range s.jobs() { //nolint:contextcheck // the test's own
 			if job.Status.Active > 0 {
 				left = append(left, fmt.Errorf("%s runs", job.Name))
 			}

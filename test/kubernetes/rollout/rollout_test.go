@@ -57,7 +57,7 @@ func TestRollout(t *testing.T) { //nolint:paralleltest // it fills the rig's nod
 func step(t *testing.T, s *studio, name string, f func()) {
 	t.Helper()
 	begun := time.Now()
-	if !t.Run(name, func(t *testing.T) { //nolint:paralleltest // in order
+	if !t.Run(name, func(t *testing.T) {
 		outer := s.t
 		defer func() { s.t = outer }()
 		s.t = t
@@ -136,17 +136,15 @@ func (s *studio) gate(r release) {
 	closed.replicas = map[string]int{"llmctl-mcp": 0}
 	s.apply(closed)
 	kubetest.Eventually(s.t, patience, "the gate's word", func(ctx context.Context) error {
-		for _, pod := range s.pods("llmctl-studio-backend") {
-			text, err := s.cluster.Log(ctx, namespace, pod.Name, "wait-for-integrated-mcp", false)
-			if err != nil {
-				return err
-			}
-			if strings.Contains(text, "http://llmctl-mcp.llmctl.svc.cluster.local:9020/mcp") {
-				return nil
-			}
-			return errors.New("it has said nothing: " + text)
+		pods := s.pods("llmctl-studio-backend") //nolint:contextcheck // the test's own
+		if len(pods) != 1 {
+			return fmt.Errorf("%d pods of the backend", len(pods))
 		}
-		return errors.New("there is no backend yet")
+		text, err := s.cluster.Log(ctx, namespace, pods[0].Name, "wait-for-integrated-mcp", false)
+		if err == nil && !strings.Contains(text, "http://llmctl-mcp.llmctl.svc.cluster.local:9020/mcp") {
+			err = errors.New("it has said nothing: " + text)
+		}
+		return err
 	})
 	// Everything that needs no backend comes up meanwhile, the migration among it.
 	for _, name := range []string{"llmctl-redis", "llmctl-celery-worker", "llmctl-celery-beat", "llmctl-studio-frontend"} {
@@ -246,7 +244,7 @@ func (s *studio) only(tag string) {
 	s.t.Helper()
 	kubetest.Eventually(s.t, patience, "the end of the other release", func(context.Context) error {
 		for _, name := range []string{"llmctl-studio-backend", "llmctl-celery-worker", "llmctl-celery-beat"} {
-			for _, pod := range s.pods(name) {
+			for _, pod := range s.pods(name) { //nolint:contextcheck // the test's own
 				if !strings.HasSuffix(pod.Spec.Containers[0].Image, ":"+tag) {
 					return fmt.Errorf("%s is there", pod.Name)
 				}
@@ -268,7 +266,7 @@ func (s *studio) keepStarting(ctx context.Context, chart int64) (ids []int64) {
 		case <-ctx.Done():
 			return ids
 		case <-again.C:
-			ids = append(ids, s.start(chart))
+			ids = append(ids, s.start(chart)) //nolint:contextcheck // a started one is finished
 		}
 	}
 }
