@@ -46,6 +46,7 @@ func TestRollout(t *testing.T) { //nolint:paralleltest // it fills the rig's nod
 	})
 	step(t, s, "the frontend serves the page and passes sockets on", s.frontend)
 	step(t, s, "the accounts may do what they must and no more", func() { s.rights(); s.tokens(s.t) })
+	step(t, s, "the documented backup is made", func() { s.backup(before) })
 	step(t, s, "an update loses nothing", func() { s.change(after, chart, asked) })
 	step(t, s, "the way back loses nothing", func() { s.change(before, chart, asked) })
 	step(t, s, "polling needs no sticky sessions", func() { s.polling(after) })
