@@ -39,7 +39,7 @@ func TestRollout(t *testing.T) { //nolint:paralleltest // it fills the rig's nod
 
 	step(t, s, "the gate holds the backend until the MCP server answers", func() { s.gate(before) })
 	s.signIn()
-	chart := s.flowchart(asked.url)
+	chart := s.asking(asked.url)
 	step(t, s, "a run goes through frontend, backend and worker", func() {
 		got := s.ended(s.start(chart))
 		require.Equal(t, "succeeded", got.FlowchartRun.Status, "%+v", got)
@@ -50,7 +50,7 @@ func TestRollout(t *testing.T) { //nolint:paralleltest // it fills the rig's nod
 	step(t, s, "an update loses nothing", func() { s.change(after, chart, asked) })
 	step(t, s, "the way back loses nothing", func() { s.change(before, chart, asked) })
 	step(t, s, "polling needs no sticky sessions", func() { s.polling(after) })
-	step(t, s, "nodes run in pods", func() { s.inPods(after, chart) })
+	step(t, s, "nodes run in pods", func() { s.inPods(after) })
 	step(t, s, "what is removed is gone", func() { s.remove(after) })
 }
 
@@ -206,7 +206,7 @@ func (s *studio) change(r release, chart int64, asked *nodes) {
 	asked.mu.Lock()
 	asked.release, asked.long = make(chan struct{}), 0
 	asked.mu.Unlock()
-	long := s.start(s.flowchart(strings.Replace(asked.url, "/ask", "/long", 1)))
+	long := s.start(s.asking(strings.Replace(asked.url, "/ask", "/long", 1)))
 	kubetest.Eventually(s.t, patience, "the long node", func(context.Context) error {
 		asked.mu.Lock()
 		defer asked.mu.Unlock()
