@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -49,6 +50,7 @@ func TestRollout(t *testing.T) { //nolint:paralleltest // it fills the rig's nod
 		require.Equal(t, "succeeded", got.FlowchartRun.Status, "%+v", got)
 	})
 	step(t, s, "the frontend serves the page and passes sockets on", s.frontend)
+	step(t, s, "the autoscaler's figure is there", s.figures)
 	step(t, s, "the accounts may do what they must and no more", func() { s.rights(); s.tokens(s.t) })
 	step(t, s, "the documented backup is made", func() { s.backup(before) })
 	step(t, s, "an update loses nothing", func() { s.change(after, chart, asked) })
@@ -200,6 +202,19 @@ func (s *studio) frontend() {
 	require.NoError(s.t, err)
 	defer answer.Body.Close()
 	require.Equal(s.t, http.StatusSwitchingProtocols, answer.StatusCode)
+}
+
+// figures looks for what components/queue-autoscaling scales by, where Prometheus would.
+func (s *studio) figures() {
+	for _, name := range []string{"llmctl-studio-backend", "llmctl-celery-worker"} {
+		request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.pods(name)[0].Status.PodIP+":9091/metrics", nil)
+		require.NoError(s.t, err)
+		answer, err := s.client.Do(request)
+		require.NoError(s.t, err)
+		raw, err := io.ReadAll(answer.Body)
+		require.NoError(s.t, errors.Join(err, answer.Body.Close()))
+		require.Contains(s.t, string(raw), `llmctl_queue_waiting{queue="llmctl_studio"`, name)
+	}
 }
 
 // change rolls a release out while runs are started, one of them all the time in its node,
