@@ -23,7 +23,7 @@ func architecture() string { return runtime.GOARCH }
 
 // applets are the names that a busybox answers to.
 func applets(path string) ([]string, error) {
-	raw, err := exec.Command(path, "--list").Output() //nolint:gosec,noctx // ends at once
+	raw, err := exec.Command(path, "--list").Output() //nolint:noctx // ends at once
 	return strings.Fields(string(raw)), err
 }
 
@@ -64,7 +64,7 @@ func libraries(program string) ([]string, error) {
 		if strings.Contains(lines.Text(), "not found") {
 			return nil, fmt.Errorf("%s needs a library that is missing: %s", program, strings.TrimSpace(lines.Text()))
 		}
-		for _, field := range strings.Fields(lines.Text()) {
+		for field := range strings.FieldsSeq(lines.Text()) {
 			if strings.HasPrefix(field, "/") {
 				out = append(out, field)
 			}

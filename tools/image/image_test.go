@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +102,7 @@ func TestNoImageRunsAsRoot(t *testing.T) {
 	for n, i := range packed(t) {
 		c, err := i.ConfigFile()
 		require.NoError(t, err)
-		require.Regexp(t, regexp.MustCompile(`^[1-9][0-9]*:[1-9][0-9]*$`), c.Config.User, "%s: a number, so that runAsNonRoot can be checked", n)
+		require.Regexp(t, `^[1-9][0-9]*:[1-9][0-9]*$`, c.Config.User, "%s: a number, so that runAsNonRoot can be checked", n)
 	}
 }
 

@@ -116,7 +116,9 @@ func (page) entries(s sources) ([]entry, error) {
 	return tree(dist, pageFolder, func(path string) bool { return !strings.HasPrefix(filepath.Base(path), ".") })
 }
 
-func (page) instructions() []string { return []string{"COPY --from=page /src/web/dist/ " + pageFolder + "/"} }
+func (page) instructions() []string {
+	return []string{"COPY --from=page /src/web/dist/ " + pageFolder + "/"}
+}
 
 // file is one of the repository.
 type file struct{ source, target string }

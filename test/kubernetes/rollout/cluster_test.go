@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,9 +66,9 @@ func settled(d *appsv1.Deployment) error {
 func volumes(t *testing.T, c *kubetest.Cluster) {
 	t.Helper()
 	for n := range 2 {
-		dir, err := os.MkdirTemp(c.Dir(), "volume")
+		dir, err := os.MkdirTemp(c.Dir(), "volume") //nolint:usetesting // pods write there, and stay longer
 		require.NoError(t, err)
-		require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // several accounts write there
+		require.NoError(t, os.Chmod(dir, 0o777)) // several accounts write there
 		name := fmt.Sprintf("rollout-%d", n)
 		_, err = c.Client.CoreV1().PersistentVolumes().Create(t.Context(), &corev1.PersistentVolume{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -114,9 +115,7 @@ func (r release) kustomization(t *testing.T) string {
 		"LLMCTL_NODE_EXECUTOR_K8S_FRONTIER_IMAGE": "localhost/llmctl-executor-frontier",
 		"LLMCTL_NODE_EXECUTOR_K8S_VLLM_IMAGE":     "localhost/llmctl-executor-vllm",
 	}
-	for name, value := range r.config {
-		config[name] = value
-	}
+	maps.Copy(config, r.config)
 	data, err := json.Marshal(map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]string{"name": "llmctl-studio-config"}, "data": config,
 	})

@@ -117,9 +117,9 @@ func overlay(t *testing.T, text string) string {
 	dir := t.TempDir()
 	base, err := filepath.Abs(manifests + "/base")
 	require.NoError(t, err)
-	real, err := filepath.EvalSymlinks(dir)
+	from, err := filepath.EvalSymlinks(dir)
 	require.NoError(t, err)
-	relative, err := filepath.Rel(real, base)
+	relative, err := filepath.Rel(from, base)
 	require.NoError(t, err)
 	write(t, filepath.Join(dir, "kustomization.yaml"), strings.ReplaceAll(text, "BASE", relative))
 	return dir

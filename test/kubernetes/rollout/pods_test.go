@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"github.com/stretchr/testify/require"
@@ -16,39 +17,70 @@ import (
 // executors selects the pods and Jobs of nodes.
 const executors = "app.kubernetes.io/name=llmctl-executor"
 
-// inPods rolls the base's own provider out and runs nodes as Jobs.
-func (s *studio) inPods(r release, chart int64) {
+// inPods rolls the base's own provider out and runs nodes as Jobs; some of them while
+// everything that dispatches and serves is made anew.
+func (s *studio) inPods(r release) {
 	if _, err := os.Stat(root + "/internal/executor/kubernetes"); err != nil {
 		s.t.Skip("this release has no Kubernetes executor")
 	}
 	config := map[string]string{}
-	for name, value := range r.config {
-		config[name] = value
-	}
+	maps.Copy(config, r.config)
 	delete(config, "LLMCTL_NODE_EXECUTOR_PROVIDER")
+	delete(config, "LLMCTL_STUDIO_SCRIPT_NODES")
 	r.config = config
 	s.apply(r)
-	s.cluster.Kubectl(s.t, "", "--namespace="+namespace, "rollout", "restart", "deployment/llmctl-studio-backend", "deployment/llmctl-celery-worker")
-	s.deployed()
-	const runs = 6
+	s.restart()
+	// The workers' image has no shell: only a pod of the executor's can do this.
+	quick := s.flowchart("script", map[string]any{"script": `echo "{\"by\": \"$(id -u)\"}"`})
+	slow := s.flowchart("script", map[string]any{"script": `sleep 20`})
 	var ids []int64
-	for range runs {
-		ids = append(ids, s.start(chart))
+	for range 6 {
+		ids = append(ids, s.start(quick))
 	}
-	for _, id := range ids {
-		got := s.ended(id)
-		require.Equal(s.t, "succeeded", got.FlowchartRun.Status, "%+v", got)
+	s.allSucceeded(ids)
+
+	ids = nil
+	for range 4 {
+		ids = append(ids, s.start(slow))
 	}
-	require.Len(s.t, s.jobs(), runs, "a Job for each node, and none twice")
+	kubetest.Eventually(s.t, patience, "the slow nodes", func(ctx context.Context) error {
+		list, err := s.cluster.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: executors, FieldSelector: "status.phase=Running"})
+		if err == nil && len(list.Items) < len(ids) {
+			err = fmt.Errorf("%d run", len(list.Items))
+		}
+		return err
+	})
+	s.restart()
+	s.allSucceeded(ids)
+	require.Len(s.t, s.jobs(), 10, "a Job for each node, and none twice")
 	kubetest.Eventually(s.t, patience, "the end of the nodes' pods", func(context.Context) error {
 		var left []error
-		for _, job := range s.jobs() {
+		for _, job := range s.jobs() { //nolint:contextcheck // the test's own
 			if job.Status.Active > 0 {
 				left = append(left, fmt.Errorf("%s runs", job.Name))
 			}
 		}
 		return errors.Join(left...)
 	})
+}
+
+// restart makes all pods that serve and work anew, as a changed config map needs.
+func (s *studio) restart() {
+	s.t.Helper()
+	s.cluster.Kubectl(s.t, "", "--namespace="+namespace, "rollout", "restart", "deployment/llmctl-studio-backend", "deployment/llmctl-celery-worker")
+	s.deployed()
+}
+
+// allSucceeded waits for runs, whose nodes must not have needed a second attempt.
+func (s *studio) allSucceeded(ids []int64) {
+	s.t.Helper()
+	for _, id := range ids {
+		got := s.ended(id)
+		require.Equal(s.t, "succeeded", got.FlowchartRun.Status, "%+v", got)
+		for _, n := range got.NodeRuns {
+			require.LessOrEqual(s.t, n.Attempt, 1, "%+v", got)
+		}
+	}
 }
 
 func (s *studio) jobs() []batchv1.Job {

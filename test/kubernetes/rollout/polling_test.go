@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -20,9 +21,7 @@ import (
 func (s *studio) polling(r release) {
 	r.replicas = map[string]int{"llmctl-studio-backend": 3, "llmctl-celery-worker": 1}
 	config := map[string]string{"LLMCTL_STUDIO_SOCKETIO_TRANSPORTS": "polling"}
-	for name, value := range r.config {
-		config[name] = value
-	}
+	maps.Copy(config, r.config)
 	r.config = config
 	s.apply(r)
 	// A changed config map is read at the next start.

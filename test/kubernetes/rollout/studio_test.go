@@ -113,8 +113,14 @@ func (s *studio) try(ctx context.Context, method, path string, body any) (int, [
 	return answer.StatusCode, content, err
 }
 
-// flowchart makes one that asks an address and ends.
-func (s *studio) flowchart(url string) int64 {
+// asking makes a flowchart that asks an address.
+func (s *studio) asking(url string) int64 {
+	s.t.Helper()
+	return s.flowchart("http", map[string]any{"method": "GET", "url": url})
+}
+
+// flowchart makes one of a node between start and end.
+func (s *studio) flowchart(kind string, config map[string]any) int64 {
 	s.t.Helper()
 	var made struct {
 		ID int64 `json:"id"`
@@ -124,7 +130,7 @@ func (s *studio) flowchart(url string) int64 {
 	s.call(http.StatusOK, http.MethodPut, fmt.Sprintf("/api/flowcharts/%d/graph", made.ID), map[string]any{
 		"nodes": []map[string]any{
 			{"id": "start", "kind": "start", "title": "Start", "position": at, "config": map[string]any{}},
-			{"id": "ask", "kind": "http", "title": "Ask", "position": at, "config": map[string]any{"method": "GET", "url": url}},
+			{"id": "ask", "kind": kind, "title": "Ask", "position": at, "config": config},
 			{"id": "end", "kind": "end", "title": "End", "position": at, "config": map[string]any{}},
 		},
 		"edges": []map[string]any{
