@@ -47,8 +47,8 @@ func (s *Service) note(ctx context.Context, tx *postgres.Tx, t *Thread, d deed) 
 	return nil
 }
 
-// ChatActivity is an entry of the log of what happened.
-type ChatActivity struct {
+// ActivityEntry is an entry of the log of what happened.
+type ActivityEntry struct {
 	ID          int64           `json:"id"`
 	ThreadID    int64           `json:"thread_id"`
 	ThreadTitle string          `json:"thread_title" doc:"As it was then"`
@@ -74,7 +74,7 @@ type ActivityFilter struct {
 }
 
 // ListActivity gives entries, the newest first.
-func (s *Service) ListActivity(ctx context.Context, f ActivityFilter) ([]ChatActivity, error) {
+func (s *Service) ListActivity(ctx context.Context, f ActivityFilter) ([]ActivityEntry, error) {
 	if f.Classes == nil {
 		f.Classes = []string{}
 	}
@@ -84,9 +84,9 @@ func (s *Service) ListActivity(ctx context.Context, f ActivityFilter) ([]ChatAct
 	if err != nil {
 		return nil, fmt.Errorf("list activity: %w", err)
 	}
-	out := make([]ChatActivity, len(rows))
+	out := make([]ActivityEntry, len(rows))
 	for i, r := range rows {
-		out[i] = ChatActivity{
+		out[i] = ActivityEntry{
 			ID: r.ID, ThreadID: r.ThreadID, ThreadTitle: r.ThreadTitle, TurnID: r.TurnID, Class: r.Class, Action: r.Action, ReasonCode: r.ReasonCode,
 			Message: r.Message, Detail: r.Detail, UserID: r.AppUserID, RequestID: r.RequestID, CreatedAt: r.CreatedAt,
 		}

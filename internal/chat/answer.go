@@ -20,7 +20,7 @@ type Question struct {
 	MCPServerIDs     []int64
 	// ToolTokens is what schemas and results of tools may take of the window.
 	ToolTokens int
-	// State is what a Suspended gave, of a turn that waited.
+	// State is what a SuspendedError gave, of a turn that waited.
 	State json.RawMessage
 }
 
@@ -41,17 +41,17 @@ type Answer struct {
 // Answerer asks a model and passes on what it says, as it says it. It may call tools
 // in between. With an error the Answer holds what is known of the usage.
 //
-// Errors: *llm.Error, *Suspended when the turn is to wait, *ToolError when tools that
+// Errors: *llm.Error, *SuspendedError when the turn is to wait, *ToolError when tools that
 // were chosen cannot be used at all; what emit returned, as it is.
 type Answerer interface {
 	Answer(ctx context.Context, q Question, emit func(Said) error) (Answer, error)
 }
 
-// Suspended makes a turn wait as a row, until somebody resumes it.
-type Suspended struct{ State json.RawMessage }
+// SuspendedError makes a turn wait as a row, until somebody resumes it.
+type SuspendedError struct{ State json.RawMessage }
 
 // Error says so.
-func (*Suspended) Error() string { return "the turn waits" }
+func (*SuspendedError) Error() string { return "the turn waits" }
 
 // ToolError is why chosen tools cannot be used. Message is for users.
 type ToolError struct {
@@ -105,7 +105,7 @@ func (d Direct) Answer(ctx context.Context, q Question, emit func(Said) error) (
 
 // failureOf tells users why an attempt failed.
 func failureOf(err error) *TurnError {
-	if f, ok := errors.AsType[*turnFailure](err); ok {
+	if f, ok := errors.AsType[*turnFailureError](err); ok {
 		return &f.TurnError
 	}
 	if e, ok := errors.AsType[*ToolError](err); ok {
@@ -124,18 +124,18 @@ func failureOf(err error) *TurnError {
 	return &TurnError{Code: CodeModelFailed, Message: "Something went wrong on our side. The worker's log says what.", Retryable: true}
 }
 
-// turnFailure is a TurnError on its way.
-type turnFailure struct {
+// turnFailureError is a TurnError on its way.
+type turnFailureError struct {
 	TurnError
 	cause error
 }
 
 // Error gives code and message.
-func (f *turnFailure) Error() string { return f.Code + ": " + f.Message }
+func (f *turnFailureError) Error() string { return f.Code + ": " + f.Message }
 
 // Unwrap gives the cause.
-func (f *turnFailure) Unwrap() error { return f.cause }
+func (f *turnFailureError) Unwrap() error { return f.cause }
 
 func fail(code, message string, cause error) error {
-	return &turnFailure{TurnError: TurnError{Code: code, Message: message}, cause: cause}
+	return &turnFailureError{TurnError: TurnError{Code: code, Message: message}, cause: cause}
 }

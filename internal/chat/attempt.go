@@ -205,7 +205,7 @@ func decide(t *Turn, o outcome) settlement {
 		to.status = Succeeded
 	case t.Status == Cancelling:
 		// Whatever became of the attempt: it is over, as was asked.
-		to.status, to.reason, to.outcome.failure = Cancelled, CodeCancelled, nil
+		to.status, to.reason, to.failure = Cancelled, CodeCancelled, nil
 	case o.status == attemptSuspended:
 		to.status = Waiting
 	case o.status == attemptHandedOver:
@@ -215,7 +215,7 @@ func decide(t *Turn, o outcome) settlement {
 		to.status = Queued
 		if to.lost >= maxLost {
 			to.status, to.reason = Failed, CodeWorkerLost
-			to.outcome.failure = &TurnError{Code: CodeWorkerLost, Message: fmt.Sprintf(
+			to.failure = &TurnError{Code: CodeWorkerLost, Message: fmt.Sprintf(
 				"%d workers died while they worked on this answer, so it is not tried again by itself. Look at their logs, then regenerate it.", to.lost)}
 		}
 	default:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/llmctl/studio/internal/chat/dbsqlc"
@@ -72,16 +73,12 @@ func (f *folding) fold(ctx context.Context, c *conversation) (*CompactionPart, e
 		return nil, nil //nolint:nilnil // the message alone is too long, which is said elsewhere
 	}
 	before := c.use("", f.ratio)
-	last := c.user
-	if n > 0 {
-		last = c.history[n-1]
-	} else { // only what was not loaded is folded: it ends before the oldest that was
-		n = min(1, len(c.history))
-		if n == 0 {
+	if n == 0 { // only what was not loaded is over: the oldest that was goes with it
+		if n = min(1, len(c.history)); n == 0 {
 			return nil, nil //nolint:nilnil // nothing is there
 		}
-		last = c.history[0]
 	}
+	last := c.history[n-1]
 	summary, method, reason, err := f.summarise(ctx, c.summary(), c.history[:n], c.left)
 	if err != nil {
 		return nil, err
@@ -173,7 +170,7 @@ func (f *folding) summarise(ctx context.Context, summary string, messages []Mess
 }
 
 // errFolding is a model that could not fold; the attempt goes on without it.
-var errFolding = errors.New("The model could not write a summary") //nolint:staticcheck,revive // it is shown as a sentence
+var errFolding = errors.New("The model could not write a summary") //nolint:staticcheck // it is shown as a sentence
 
 // ask has the model fold a batch.
 func (f *folding) ask(ctx context.Context, summary, batch string) (string, error) {
@@ -269,8 +266,8 @@ func excerpts(summary string, messages []Message, limit int) string {
 	first := 0
 	head := clip(summary, limit/2)
 	length := len([]rune(head))
-	for i := len(lines) - 1; i >= 0; i-- {
-		length += len([]rune(lines[i])) + 1
+	for i, line := range slices.Backward(lines) {
+		length += len([]rune(line)) + 1
 		if length > limit {
 			first = i + 1
 			break

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
@@ -56,7 +57,10 @@ type turnPayload struct {
 	Attempt  int32         `json:"attempt"`
 	Turn     TurnView      `json:"turn"`
 	Messages []MessageView `json:"messages"` // new or changed, unless they are long
-	Thread   *ThreadView   `json:"thread,omitempty"`
+	// Characters is how long the text of the answer is, once the turn has ended. The text
+	// comes on a stream of its own, so its last pieces may come after this.
+	Characters *int64      `json:"characters,omitempty"`
+	Thread     *ThreadView `json:"thread,omitempty"`
 }
 
 // announceTurn appends what a turn is by now, with the messages that changed.
@@ -67,7 +71,13 @@ func (s *Service) announceTurn(tx *postgres.Tx, t *Turn, thread *Thread, message
 	}
 	p := turnPayload{ThreadID: t.ThreadID, TurnID: t.ID, Status: t.Status, Attempt: t.Attempt, Turn: ViewTurn(t), Messages: []MessageView{}}
 	for _, m := range messages {
-		if m != nil && len(m.Parts) <= maxAnnounced {
+		if m == nil {
+			continue
+		}
+		if t.FinishedAt != nil && m.ID == t.AssistantMessageID {
+			p.Characters = new(int64(utf8.RuneCountInString(m.Content)))
+		}
+		if len(m.Parts) <= maxAnnounced {
 			p.Messages = append(p.Messages, ViewMessage(m))
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 func TestPartsAreAssembledWhereTheyCameAndTheTextStaysWhole(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's dice
+	random := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
 		text := strings.Repeat("aß🌍", random.IntN(20))
 		var placed []PlacedPart
@@ -126,10 +126,12 @@ func TestCallsWithoutAResultAreNotSent(t *testing.T) {
 		return MessagePart{Type: PartToolCall, ToolCall: &MessageToolCall{ID: id, Name: "t", Arguments: []byte("{}")}}
 	}
 	out := assistantMessages([]MessagePart{
-		{Type: PartText, Text: "first "}, call("a"), call("b"),
+		{Type: PartText, Text: "first "},
+		call("a"), call("b"),
 		{Type: PartToolResult, ToolResult: &MessageToolResult{CallID: "a", Name: "t", Content: "A"}},
 		{Type: PartToolResult, ToolResult: &MessageToolResult{CallID: "b", Name: "t", Content: "B"}},
-		{Type: PartText, Text: "then"}, call("never answered"),
+		{Type: PartText, Text: "then"},
+		call("never answered"),
 	})
 	require.Len(t, out, 4)
 	require.Equal(t, llm.RoleAssistant, out[0].Role)

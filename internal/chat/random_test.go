@@ -20,7 +20,6 @@ type reader struct {
 	text    string
 	attempt int32
 	turn    int64
-	thread  event.Head
 	at      int64 // of the turn's stream
 	ended   bool
 }
@@ -77,7 +76,7 @@ func TestAReadersTextIsTheStoredTextWhateverDies(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test's dice
+	random := rand.New(rand.NewPCG(seed, 1))
 	b := setup(t)
 	words := make([]string, 120)
 	for i := range words {

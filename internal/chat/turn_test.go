@@ -200,7 +200,7 @@ func (waiting) Answer(_ context.Context, q chat.Question, emit func(chat.Said) e
 	if q.State == nil {
 		_ = emit(chat.Said{Text: "I ask first. "})
 		_ = emit(chat.Said{Part: &chat.MessagePart{Type: chat.PartToolCall, ToolCall: call}})
-		return chat.Answer{Usage: llm.Usage{InputTokens: 5, OutputTokens: 1}}, &chat.Suspended{State: json.RawMessage(`{"call":"c1"}`)}
+		return chat.Answer{Usage: llm.Usage{InputTokens: 5, OutputTokens: 1}}, &chat.SuspendedError{State: json.RawMessage(`{"call":"c1"}`)}
 	}
 	_ = emit(chat.Said{Part: &chat.MessagePart{Type: chat.PartToolResult, ToolResult: &chat.MessageToolResult{CallID: "c1", Name: "delete", Content: string(q.State)}}})
 	_ = emit(chat.Said{Text: "Done."})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/llmctl/studio/internal/errs"
@@ -251,7 +252,7 @@ func (a *attempt) question(ctx context.Context) (Question, error) {
 	}
 	q.Params.MaxTokens = a.budget.answer
 	images := takesImages(&a.model)
-	for _, m := range append(a.conv.history[:len(a.conv.history):len(a.conv.history)], a.conv.user) {
+	for _, m := range append(slices.Clip(a.conv.history), a.conv.user) {
 		said, err := s.said(ctx, s.o.DB, &m, images)
 		if err != nil {
 			return q, err
@@ -269,7 +270,7 @@ func (a *attempt) outcome(ctx context.Context, err error) outcome {
 	if a.view.WindowTokens > 0 {
 		o.context = &a.view
 	}
-	suspended, waits := errors.AsType[*Suspended](err)
+	suspended, waits := errors.AsType[*SuspendedError](err)
 	switch {
 	case err == nil:
 		o.status = attemptSucceeded

@@ -210,7 +210,7 @@ func (s *server) registerThreadReports() {
 	handle(s, route{
 		method: http.MethodGet, path: "/chat/activity", id: "list-chat-activity", tag: "threads", permission: auth.Read,
 		summary: "What happened in threads, newest first",
-	}, func(ctx context.Context, in *listActivityInput) (*pageOutput[chat.ChatActivity], error) {
+	}, func(ctx context.Context, in *listActivityInput) (*pageOutput[chat.ActivityEntry], error) {
 		before, err := in.before()
 		if err != nil {
 			return nil, err
@@ -223,7 +223,7 @@ func (s *server) registerThreadReports() {
 		if err != nil {
 			return nil, err
 		}
-		return paged(rows, in.Limit, func(a chat.ChatActivity) int64 { return a.ID }, func(a chat.ChatActivity) chat.ChatActivity { return a }), nil
+		return paged(rows, in.Limit, func(a chat.ActivityEntry) int64 { return a.ID }, func(a chat.ActivityEntry) chat.ActivityEntry { return a }), nil
 	})
 }
 

@@ -27,7 +27,7 @@ async function get(path) {
 
 function client(pair) {
   const [thread, turn] = pair.split(":").map(Number);
-  const c = { thread, turn, text: "", attempt: 0, seen: {}, ended: false };
+  const c = { thread, turn, text: "", length: 0, attempt: 0, final: undefined, seen: {}, ended: false };
   const streams = { thread: `thread:${thread}`, turn: `turn:${turn}` };
   let generation = 0;
   let loading;
@@ -40,10 +40,13 @@ function client(pair) {
     const state = await get(`/api/threads/${thread}`);
     if (mine !== generation) return;
     c.text = "";
+    c.length = 0;
+    c.final = undefined;
     c.attempt = 0;
     c.seen = { [streams.thread]: state.as_of.sequence };
     if (state.live?.turn_id === turn) {
       c.text = state.live.text;
+      c.length = [...c.text].length;
       c.attempt = state.live.attempt;
       c.seen[streams.turn] = state.live.as_of.sequence;
       return;
@@ -97,9 +100,11 @@ function client(pair) {
       if (p.attempt > c.attempt) {
         c.attempt = p.attempt;
         c.text = "";
+        c.length = 0;
       }
-      if ([...c.text].length !== p.offset) result.gaps++;
+      if (c.length !== p.offset) result.gaps++;
       c.text += p.text;
+      c.length = p.offset + [...p.text].length;
       const oldest = Number(p.text.split(";")[0]);
       if (oldest > 1e12) latencies.push(Date.now() - oldest);
       result.tokens++;
@@ -108,8 +113,10 @@ function client(pair) {
         refresh();
       }
     } else if (envelope.event_type === "thread:turn:completed" && p.turn_id === turn) {
-      finish();
+      c.final = p;
     }
+    // The streams are ordered each by itself: the last pieces may come after the end.
+    if (c.final && c.final.attempt === c.attempt && c.length === c.final.characters) finish();
   });
   c.done = new Promise((end) => {
     c.end = end;

@@ -110,7 +110,7 @@ func (p *program) children() []int {
 		return nil
 	}
 	var out []int
-	for _, f := range strings.Fields(string(raw)) {
+	for f := range strings.FieldsSeq(string(raw)) {
 		var pid int
 		if _, err := fmt.Sscan(f, &pid); err == nil {
 			out = append(out, pid)
@@ -133,7 +133,7 @@ func model(t *testing.T, tokens int, every time.Duration) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		send := func(delta string, finish string) {
+		send := func(delta, finish string) {
 			_, _ = fmt.Fprintf(w, "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"timed\",\"choices\":[{\"index\":0,\"delta\":%s,\"finish_reason\":%s}]}\n\n", delta, finish)
 			if f, ok := w.(http.Flusher); ok {
 				f.Flush()
@@ -206,7 +206,7 @@ func signIn(t *testing.T, base string) *api {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/api/auth/login", strings.NewReader(`{"email":"`+email+`","password":"`+password+`"}`))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
+	res, err := (&http.Client{Timeout: patience}).Do(req)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	_ = res.Body.Close()
@@ -216,7 +216,7 @@ func signIn(t *testing.T, base string) *api {
 	for _, c := range res.Cookies() {
 		req.AddCookie(c)
 	}
-	made, err := http.DefaultClient.Do(req)
+	made, err := (&http.Client{Timeout: patience}).Do(req)
 	require.NoError(t, err)
 	defer func() { _ = made.Body.Close() }()
 	var key struct {

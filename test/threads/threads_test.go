@@ -1,7 +1,7 @@
 package threads
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -37,7 +37,7 @@ func sizeOf() size {
 // verdict is what the clients say at the end.
 type verdict struct {
 	Clients, Different, Unfinished, Gaps, Breaks, Refreshes, Resyncs, Attempts, Tokens, P50, P99 int
-	First                                                                                          string
+	First                                                                                        string
 }
 
 // TestEveryClientsTextIsTheStoredText has threads stream at 50 tokens a second each to
@@ -62,10 +62,25 @@ func TestEveryClientsTextIsTheStoredText(t *testing.T) {
 	exact(t, calm)
 
 	turns := post(a, n.threads)
-	stop := make(chan struct{})
-	killed := make(chan string, 1)
-	go func() { killed <- harm(t, web, workers, n, database, environ, stop) }()
-	rough := follow(t, a, turns, 0.01)
+	stop, killed, wanted := make(chan struct{}), make(chan string, 1), make(chan struct{}, n.workerKills)
+	go func() { killed <- harm(web, workers, n, func() { wanted <- struct{}{} }, stop) }()
+	heard := make(chan verdict, 1)
+	var failure error
+	go func() {
+		v, err := clients(t.Context(), a, turns, 0.01)
+		failure = err
+		heard <- v
+	}()
+	var rough verdict
+	for ended := false; !ended; {
+		select {
+		case <-wanted:
+			start(t, "worker", database, environ...)
+		case rough = <-heard:
+			ended = true
+		}
+	}
+	require.NoError(t, failure)
 	close(stop)
 	t.Logf("%s: %d clients, %d refreshes, %d breaks, %d attempts, p99 %d ms", <-killed, rough.Clients, rough.Refreshes, rough.Breaks, rough.Attempts, rough.P99)
 	exact(t, rough)
@@ -101,41 +116,46 @@ func post(a *api, threads int) []string {
 	return out
 }
 
+// follow has a process of clients follow turns to their ends.
 func follow(t *testing.T, a *api, turns []string, refresh float64) verdict {
 	t.Helper()
-	node, err := exec.LookPath("node")
+	v, err := clients(t.Context(), a, turns, refresh)
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), node, append([]string{"threads.mjs", a.base, a.key, fmt.Sprint(refresh)}, turns...)...)
-	cmd.Dir, err = filepath.Abs("../socketio")
-	require.NoError(t, err)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, os.Stderr
-	require.NoError(t, cmd.Run())
-	var v verdict
-	require.NoError(t, json.Unmarshal(out.Bytes(), &v), "%s", out.String())
 	return v
 }
 
-// harm kills web workers again and again, and workers as often as it may; a killed
-// worker gets a successor.
-func harm(t *testing.T, web *program, workers []*program, n size, database string, environ []string, stop <-chan struct{}) string {
+func clients(ctx context.Context, a *api, turns []string, refresh float64) (verdict, error) {
+	var v verdict
+	cmd := exec.CommandContext(ctx, "node", append([]string{"threads.mjs", a.base, a.key, fmt.Sprint(refresh)}, turns...)...)
+	cmd.Dir = filepath.Join("..", "socketio")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return v, fmt.Errorf("clients: %w", err)
+	}
+	return v, json.Unmarshal(out, &v)
+}
+
+// harm kills web workers again and again, and in between workers as often as it may; a
+// killed worker gets a successor.
+func harm(web *program, workers []*program, n size, successor func(), stop <-chan struct{}) string {
 	ticker := time.NewTicker(n.killEvery)
 	defer ticker.Stop()
 	webs, dead := 0, 0
-	for {
+	for turn := 0; ; turn++ {
 		select {
 		case <-stop:
 			return fmt.Sprintf("%d web workers and %d workers killed", webs, dead)
 		case <-ticker.C:
 		}
-		if dead < n.workerKills {
+		if turn%2 == 1 && dead < n.workerKills {
 			workers[dead].kill()
 			dead++
-			start(t, "worker", database, environ...)
+			successor()
 			continue
 		}
 		if pids := web.children(); len(pids) == 2 {
-			_ = syscall.Kill(pids[rand.IntN(len(pids))], syscall.SIGKILL) //nolint:gosec // a test's dice
+			_ = syscall.Kill(pids[rand.IntN(len(pids))], syscall.SIGKILL)
 			webs++
 		}
 	}
