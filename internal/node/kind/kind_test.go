@@ -176,7 +176,7 @@ func TestTaskFailures(t *testing.T) {
 		code   string
 	}{
 		"empty":      {map[string]any{"prompt": "  "}, "invalid_config"},
-		"tools":      {map[string]any{"prompt": "x", "tools": []any{map[string]any{"name": "t"}}}, "not_available"},
+		"tools":      {map[string]any{"prompt": "x", "tools": []string{"current_time"}}, "not_available"},
 		"mcp":        {map[string]any{"prompt": "x", "mcp_server_ids": []int{1}}, "not_available"},
 		"schema":     {map[string]any{"prompt": "x", "output_schema": map[string]any{"type": 7}}, "invalid_config"},
 		"schema ref": {map[string]any{"prompt": "x", "output_schema": map[string]any{"$ref": "file:///etc/passwd"}}, "invalid_config"},
