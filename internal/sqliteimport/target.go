@@ -21,7 +21,8 @@ const workerID = "00000000-0000-7000-8000-000000000001"
 // ownTables are the tables that an import empties and fills.
 func ownTables() []string {
 	return []string{
-		"artifact", "blob", "download_attempt", "download_file", "download_job", "event", "flowchart", "flowchart_run", "flowchart_version",
+		"artifact", "blob", "download_attempt", "download_file", "download_job", "event", "flowchart", "flowchart_run",
+		"flowchart_tool", "flowchart_version",
 		"idempotency_key", "imported_row", "model", "node_attempt", "node_run", "provider", "queue_minute", "retention_progress", "schedule",
 		"schedule_firing", "worker_process",
 	}
