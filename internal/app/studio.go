@@ -15,6 +15,7 @@ import (
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	mcpserver "github.com/llmctl/studio/internal/mcp/server"
 	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
@@ -33,6 +34,7 @@ type sides struct {
 	page bool // the page as well
 	work bool // consumes queues
 	beat bool // fires schedules, does periodic work
+	mcp  bool // MCP alone; with web it is part of that
 }
 
 // studioOptions are what a role decides.
@@ -68,10 +70,11 @@ type studio struct {
 	console    *riverConsole // nil: this process serves nothing
 	worker     *workSide     // nil: this process works nothing
 	schedules  *schedule.Store
-	beat       *beatSide     // nil: this process schedules nothing
-	realtime   *realtimeSide // nil: this process serves nothing
-	foreign    *foreign      // nil: no foreign servers are talked with
-	handler    http.Handler  // likewise
+	beat       *beatSide         // nil: this process schedules nothing
+	realtime   *realtimeSide     // nil: this process serves nothing
+	foreign    *foreign          // nil: no foreign servers are talked with
+	handler    http.Handler      // likewise
+	mcp        *mcpserver.Server // below the API; likewise
 	metrics    *telemetry.Metrics
 	tracer     *tracing.Tracer // nil: no traces
 	observer   *observer
@@ -140,7 +143,9 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		if s.console, err = newRiverConsole(s); err != nil {
 			return nil, err
 		}
-		s.buildAPI()
+		if err = s.buildAPI(); err != nil {
+			return nil, err
+		}
 	}
 	s.measure(s.metrics) //nolint:contextcheck // a scrape brings no context
 	return s, nil

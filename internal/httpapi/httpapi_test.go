@@ -23,6 +23,7 @@ import (
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/httpapi"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	"github.com/llmctl/studio/internal/mcp/publish"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
@@ -139,6 +140,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		APIPrefix: "/api", WebPrefix: "/web", SocketPath: "/socket.io", Transports: []string{"websocket", "polling"},
 		Version: "dev", Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: time.Now,
 	}
+	d.MCP = &httpapi.MCP{Handler: mcpStub{}, Tools: 3, Published: publish.New(b.db, log), PublicBaseURL: "https://studio.example.com/"}
 	d.Downloads = download.New(download.Options{DB: b.db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now})
 	for _, o := range options {
 		o(b, &d)

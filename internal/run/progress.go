@@ -16,7 +16,9 @@ type Progress struct {
 }
 
 // Ended reports whether the run has its final status.
-func (p Progress) Ended() bool { return p.Status == Succeeded || p.Status == Failed || p.Status == Cancelled }
+func (p Progress) Ended() bool {
+	return p.Status == Succeeded || p.Status == Failed || p.Status == Cancelled
+}
 
 // Progress tells how far a run is; it is cheap enough to ask often. Error: not_found.
 func (e *Engine) Progress(ctx context.Context, id int64) (Progress, error) {

@@ -45,8 +45,8 @@ type Published struct {
 	Findings      int             // more than 0: the current version does not run
 }
 
-// View is a publication as answers show it.
-type View struct {
+// ToolView is a publication as answers show it.
+type ToolView struct {
 	FlowchartID int64     `json:"flowchart_id"`
 	Name        string    `json:"name" doc:"What MCP clients call it"`
 	Description string    `json:"description" doc:"Written for a model to read; empty: the flowchart's own"`
@@ -57,8 +57,8 @@ type View struct {
 }
 
 // ViewOf shows a publication.
-func ViewOf(t *Tool) View {
-	return View{
+func ViewOf(t *Tool) ToolView {
+	return ToolView{
 		FlowchartID: t.FlowchartID, Name: t.Name, Description: t.Description, Enabled: t.Enabled, WaitSeconds: t.WaitSeconds,
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt,
 	}

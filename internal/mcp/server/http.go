@@ -127,8 +127,7 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (auth.Princi
 	}
 	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if key = strings.TrimSpace(key); !strings.EqualFold(scheme, "Bearer") || key == "" {
-		return auth.Principal{}, errs.E(errs.Unauthenticated, "auth.required",
-			"Send an API key as `Authorization: Bearer …`. The Studio's settings page makes one.")
+		return auth.Principal{}, noKey()
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -137,6 +136,10 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (auth.Princi
 		return p, known(err)
 	}
 	return p, err
+}
+
+func noKey() error {
+	return errs.E(errs.Unauthenticated, "auth.required", "Send an API key as `Authorization: Bearer …`. The Studio's settings page makes one.")
 }
 
 // readBody reads a request within size and time.
@@ -156,26 +159,26 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 }
 
 // open reports whether a request asks only for what anybody may have: the handshake,
-// and whether somebody is there. What cannot be read is not open.
+// and whether somebody is there. What cannot be read is not open. Names of members
+// are compared exactly, as the protocol does: for encoding/json's structs "Method"
+// would be as good as "method". Should both readings differ all the same, a tool
+// finds nobody who asks, and refuses.
 func open(body []byte) bool {
-	type message struct {
-		Method string `json:"method"`
-	}
-	var many []message
+	var many []map[string]json.RawMessage
 	if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 && trimmed[0] == '[' {
 		if json.Unmarshal(trimmed, &many) != nil || len(many) == 0 {
 			return false
 		}
 	} else {
-		var one message
+		var one map[string]json.RawMessage
 		if json.Unmarshal(trimmed, &one) != nil {
 			return false
 		}
-		many = []message{one}
+		many = []map[string]json.RawMessage{one}
 	}
 	for _, m := range many {
-		switch m.Method {
-		case "initialize", "ping", "server/discover", "notifications/initialized", "notifications/cancelled":
+		switch string(m["method"]) {
+		case `"initialize"`, `"ping"`, `"server/discover"`, `"notifications/initialized"`, `"notifications/cancelled"`:
 		default:
 			return false
 		}

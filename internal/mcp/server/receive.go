@@ -67,9 +67,7 @@ func protocolError(err error) error {
 	e := known(err)
 	code := int64(jsonrpc.CodeInternalError)
 	switch e.Code {
-	case errs.NotFound:
-		code = mcp.CodeResourceNotFound
-	case errs.Invalid, errs.Forbidden, errs.TooLarge, errs.Conflict, errs.Precondition, errs.Unauthenticated:
+	case errs.NotFound, errs.Invalid, errs.Forbidden, errs.TooLarge, errs.Conflict, errs.Precondition, errs.Unauthenticated:
 		code = jsonrpc.CodeInvalidParams
 	default:
 	}
@@ -83,8 +81,11 @@ func (s *Server) may(ctx context.Context, need auth.Permission) (auth.Principal,
 	}
 	d := s.domains.Load()
 	p, ok := auth.From(ctx)
-	if d == nil || !ok {
+	switch {
+	case d == nil:
 		return p, nil, starting()
+	case !ok:
+		return p, nil, noKey()
 	}
 	if !p.May(need) {
 		return p, nil, errs.Ef(errs.Forbidden, "auth.forbidden",

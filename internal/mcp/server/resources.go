@@ -22,6 +22,7 @@ const maxResource = 4 << 20
 func runOutputURI(id int64) string {
 	return "llmctl://flowchart-runs/" + strconv.FormatInt(id, 10) + "/output"
 }
+
 func nodeOutputURI(id int64) string { return "llmctl://nodes/" + strconv.FormatInt(id, 10) + "/output" }
 func artifactURI(id int64) string   { return "llmctl://artifacts/" + strconv.FormatInt(id, 10) }
 
