@@ -153,7 +153,7 @@ func (r *mcpRole) listen(ctx context.Context) (*serving.Server, error) {
 	}
 	r.bound = ln.Addr()
 	return serving.NewServer(serving.ServerOptions{
-		Handler: r.routes(), Listeners: []net.Listener{ln}, Log: r.log, Keepalive: 60 * time.Second, Grace: mcpGrace,
+		Handler: r.routes(), Listeners: []net.Listener{ln}, Log: r.log, Keepalive: r.cfg.Server.Keepalive, Grace: mcpGrace,
 		Connections: r.cfg.Server.WorkerConnections, Leave: func(context.Context) { r.mcp.Leave() },
 	}), nil
 }
