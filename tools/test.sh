@@ -12,6 +12,11 @@ if [ test/socketio/package-lock.json -nt test/socketio/node_modules/.package-loc
 	(cd test/socketio && npm ci --no-audit --no-fund --loglevel=error)
 fi
 
+if [ test/mcpserver/package-lock.json -nt test/mcpserver/node_modules/.package-lock.json ]; then
+	echo "installing the MCP packages for the tests"
+	(cd test/mcpserver && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+fi
+
 bin/llmctl db with-test -- go test -race -timeout 20m -v ./... >"$log" 2>&1 || failed=1
 # The verbose output is for counting; people get packages and failures.
 grep -E '^(ok|FAIL|panic:|---? FAIL|\?)|^ +--- FAIL|_test\.go:[0-9]+:|DATA RACE' "$log" | grep -v 'no test files' || true
@@ -24,7 +29,7 @@ broken=$(grep -cE '^ *--- FAIL' "$log")
 skipped=$(grep -cE '^ *--- SKIP' "$log")
 
 # What reads the messages of clients and of the bus meets a little more than its seeds.
-tools/fuzz.sh 2 internal/socketio internal/socketio/redisadapter internal/realtime internal/bus || failed=1
+tools/fuzz.sh 2 internal/socketio internal/socketio/redisadapter internal/realtime internal/bus internal/mcp/server || failed=1
 
 if [ -f web/package.json ]; then
 	if (cd web && npm test --silent) >"$log" 2>&1; then
