@@ -31,20 +31,20 @@ func attachMCP(to *server.Server, s *studio) {
 }
 
 // mountedMCP is the server below the API of a process that serves it.
-func (s *studio) mountedMCP() (*httpapi.MCP, error) {
+func (s *studio) mountedMCP() (*httpapi.StudioMCP, error) {
 	mcp, err := newMCP(s.cfg, s.log, Edge{Now: s.now})
 	if err != nil {
 		return nil, err
 	}
 	attachMCP(mcp, s)
-	s.mcp = mcp
-	return &httpapi.MCP{Handler: mcp, Tools: mcp.Tools(), Published: publish.New(s.db, s.events), PublicBaseURL: s.cfg.MCP.PublicBaseURL}, nil
+	s.studioMCP = mcp
+	return &httpapi.StudioMCP{Handler: mcp, Tools: mcp.Tools(), Published: publish.New(s.db, s.events), PublicBaseURL: s.cfg.MCP.PublicBaseURL}, nil
 }
 
 // leaveWeb tells everything that waits to move, when a drain begins.
 func (s *studio) leaveWeb(ctx context.Context) {
-	if s.mcp != nil {
-		s.mcp.Leave()
+	if s.studioMCP != nil {
+		s.studioMCP.Leave()
 	}
 	s.realtime.leave(ctx)
 }

@@ -74,7 +74,7 @@ type studio struct {
 	realtime   *realtimeSide     // nil: this process serves nothing
 	foreign    *foreign          // nil: no foreign servers are talked with
 	handler    http.Handler      // likewise
-	mcp        *mcpserver.Server // below the API; likewise
+	studioMCP  *mcpserver.Server // below the API; likewise
 	metrics    *telemetry.Metrics
 	tracer     *tracing.Tracer // nil: no traces
 	observer   *observer

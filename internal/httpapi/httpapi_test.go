@@ -140,7 +140,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		APIPrefix: "/api", WebPrefix: "/web", SocketPath: "/socket.io", Transports: []string{"websocket", "polling"},
 		Version: "dev", Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: time.Now,
 	}
-	d.MCP = &httpapi.MCP{Handler: mcpStub{}, Tools: 3, Published: publish.New(b.db, log), PublicBaseURL: "https://studio.example.com/"}
+	d.StudioMCP = &httpapi.StudioMCP{Handler: mcpStub{}, Tools: 3, Published: publish.New(b.db, log), PublicBaseURL: "https://studio.example.com/"}
 	d.Downloads = download.New(download.Options{DB: b.db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now})
 	for _, o := range options {
 		o(b, &d)

@@ -16,24 +16,24 @@ import (
 // MCPPath is where the MCP server is, below the API prefix.
 const MCPPath = "/mcp"
 
-// MCP is the Studio's MCP server and what the page says of it.
-type MCP struct {
+// StudioMCP is the Studio's MCP server and what the page says of it.
+type StudioMCP struct {
 	Handler       http.Handler
 	Tools         int // of its own
 	Published     *publish.Store
 	PublicBaseURL string // of the one that stands alone; empty: not known
 }
 
-// mcpServerInput is the request itself: its address is part of the answer.
-type mcpServerInput struct{ request *http.Request }
+// studioMCPInput is the request itself: its address is part of the answer.
+type studioMCPInput struct{ request *http.Request }
 
 // Resolve implements huma.Resolver.
-func (i *mcpServerInput) Resolve(ctx huma.Context) []error {
+func (i *studioMCPInput) Resolve(ctx huma.Context) []error {
 	i.request, _ = humaUnwrap(ctx)
 	return nil
 }
 
-type mcpServerOutput struct {
+type studioMCPOutput struct {
 	Body struct {
 		URL       string `json:"url" doc:"The endpoint below the API, as this request came"`
 		PublicURL string `json:"public_url" doc:"Of llmctl mcp, seen from outside; empty: not known"`
@@ -60,10 +60,10 @@ type putFlowchartToolInput struct {
 
 // mountMCP mounts the endpoint. It checks keys and origins itself.
 func (s *server) mountMCP() {
-	if s.deps.MCP == nil {
+	if s.deps.StudioMCP == nil {
 		return
 	}
-	h := s.observed(MCPPath, s.deps.MCP.Handler)
+	h := s.observed(MCPPath, s.deps.StudioMCP.Handler)
 	s.mux.Handle(s.deps.APIPrefix+MCPPath, h)
 	s.mux.Handle(s.deps.APIPrefix+MCPPath+"/{$}", h) // as some clients write it
 }
@@ -85,20 +85,20 @@ func (s *server) observed(path string, h http.Handler) http.Handler {
 }
 
 func (s *server) isMCP(path string) bool {
-	return s.deps.MCP != nil && strings.TrimSuffix(path, "/") == s.deps.APIPrefix+MCPPath
+	return s.deps.StudioMCP != nil && strings.TrimSuffix(path, "/") == s.deps.APIPrefix+MCPPath
 }
 
-// registerMCP registers what the page needs of the server.
-func (s *server) registerMCP() {
+// registerStudioMCP registers what the page needs of the server.
+func (s *server) registerStudioMCP() {
 	handle(s, route{
 		method: http.MethodGet, path: "/mcp-server", id: "get-mcp-server", tag: "mcp", permission: auth.Read,
 		summary: "The Studio's own MCP server: where it is and what it offers",
-	}, s.mcpServer)
+	}, s.studioMCP)
 	handle(s, route{
 		method: http.MethodGet, path: "/flowcharts/{id}/tool", id: "get-flowchart-tool", tag: "mcp", permission: auth.Read,
 		summary: "How a flowchart is published as an MCP tool; 404: it is not",
 	}, func(ctx context.Context, in *IDInput) (*flowchartToolOutput, error) {
-		t, err := s.deps.MCP.Published.Get(ctx, s.deps.DB, in.ID)
+		t, err := s.deps.StudioMCP.Published.Get(ctx, s.deps.DB, in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -113,7 +113,7 @@ func (s *server) registerMCP() {
 		summary: "Take a flowchart back from the MCP tools", status: http.StatusNoContent,
 	}, func(ctx context.Context, in *IDInput) (*struct{}, error) {
 		return drop(ctx, s, "flowchart_tool.deleted", "flowchart", in.ID, func(ctx context.Context, tx *postgres.Tx) error {
-			return s.deps.MCP.Published.Delete(ctx, tx, in.ID)
+			return s.deps.StudioMCP.Published.Delete(ctx, tx, in.ID)
 		})
 	})
 }
@@ -122,15 +122,15 @@ func toolOut(t *publish.Tool) *flowchartToolOutput {
 	return &flowchartToolOutput{ETag: etag(t.Revision), Body: publish.ViewOf(t)}
 }
 
-func (s *server) mcpServer(ctx context.Context, in *mcpServerInput) (*mcpServerOutput, error) {
-	n, err := s.deps.MCP.Published.Count(ctx)
+func (s *server) studioMCP(ctx context.Context, in *studioMCPInput) (*studioMCPOutput, error) {
+	n, err := s.deps.StudioMCP.Published.Count(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := &mcpServerOutput{}
-	out.Body.Tools, out.Body.Published = s.deps.MCP.Tools, n
+	out := &studioMCPOutput{}
+	out.Body.Tools, out.Body.Published = s.deps.StudioMCP.Tools, n
 	out.Body.URL = proxyfix.From(in.request).URL(s.deps.APIPrefix + MCPPath)
-	if base := strings.TrimSuffix(s.deps.MCP.PublicBaseURL, "/"); base != "" {
+	if base := strings.TrimSuffix(s.deps.StudioMCP.PublicBaseURL, "/"); base != "" {
 		out.Body.PublicURL = base + "/mcp/llmctl"
 	}
 	return out, nil
@@ -149,7 +149,7 @@ func (s *server) putFlowchartTool(ctx context.Context, in *putFlowchartToolInput
 		f.WaitSeconds = *in.Body.WaitSeconds
 	}
 	return change(ctx, s, "flowchart_tool.saved", "flowchart", in.ID, func(ctx context.Context, tx *postgres.Tx) (*flowchartToolOutput, error) {
-		t, err := s.deps.MCP.Published.Put(ctx, tx, in.ID, revision, f)
+		t, err := s.deps.StudioMCP.Published.Put(ctx, tx, in.ID, revision, f)
 		if err != nil {
 			return nil, err
 		}

@@ -42,7 +42,7 @@ type Deps struct {
 	Queues     *queue.Board
 	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
 	Downloads  *download.Service
-	MCP        *MCP // nil: none
+	StudioMCP  *StudioMCP // nil: none
 	Providers  Providers
 	Realtime   Realtime      // nil: no realtime in this process
 	Sockets    http.Handler  // Socket.IO; nil: none
@@ -136,7 +136,7 @@ func (s *server) register() {
 	s.registerSchedules()
 	s.registerSettings()
 	s.registerDoctor()
-	s.registerMCP()
+	s.registerStudioMCP()
 	s.describe()
 }
 
