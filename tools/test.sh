@@ -12,9 +12,12 @@ if [ test/socketio/package-lock.json -nt test/socketio/node_modules/.package-loc
 	(cd test/socketio && npm ci --no-audit --no-fund --loglevel=error)
 fi
 
-if [ test/mcp/package-lock.json -nt test/mcp/node_modules/.package-lock.json ]; then
-	echo "installing the MCP packages for the tests"
-	(cd test/mcp && npm ci --no-audit --no-fund --loglevel=error)
+for part in mcp mcpserver; do
+	if [ test/$part/package-lock.json -nt test/$part/node_modules/.package-lock.json ]; then
+		echo "installing the packages for test/$part"
+		(cd test/$part && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+	fi
+done
 fi
 
 bin/llmctl db with-test -- go test -race -timeout 20m -v ./... >"$log" 2>&1 || failed=1
@@ -29,7 +32,7 @@ broken=$(grep -cE '^ *--- FAIL' "$log")
 skipped=$(grep -cE '^ *--- SKIP' "$log")
 
 # What reads the messages of clients and of the bus meets a little more than its seeds.
-tools/fuzz.sh 2 internal/socketio internal/socketio/redisadapter internal/realtime internal/bus || failed=1
+tools/fuzz.sh 2 internal/socketio internal/socketio/redisadapter internal/realtime internal/bus internal/mcp/server || failed=1
 
 if [ -f web/package.json ]; then
 	if (cd web && npm test --silent) >"$log" 2>&1; then

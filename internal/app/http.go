@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/config"
+	"github.com/llmctl/studio/internal/httpapi"
 	"github.com/llmctl/studio/internal/serving"
 	"github.com/llmctl/studio/internal/serving/tlsconf"
 )
@@ -20,7 +21,7 @@ func (s *studio) serverOptions(listeners []net.Listener, secure *tls.Config) ser
 	c := s.cfg.Server
 	o := serving.ServerOptions{
 		Handler: s.handler, Listeners: listeners, TLS: secure, Log: s.log, Keepalive: c.Keepalive, Grace: c.GracefulTimeout,
-		Connections: c.WorkerConnections, Threads: c.Threads, Exempt: s.waitsRather, Leave: s.realtime.leave,
+		Connections: c.WorkerConnections, Threads: c.Threads, Exempt: s.waitsRather, Leave: s.leaveWeb,
 	}
 	if c.MaxRequests > 0 {
 		o.MaxRequests = c.MaxRequests + rand.IntN(c.MaxRequestsJitter+1) //nolint:gosec // spreads restarts, guards nothing
@@ -29,11 +30,13 @@ func (s *studio) serverOptions(listeners []net.Listener, secure *tls.Config) ser
 }
 
 // waitsRather tells requests that take no thread: those of the realtime side wait
-// for events, and health must answer when all threads are busy. It sees the path as
+// for events, a call of an MCP tool may wait for a run (their number has a bound of its
+// own), and health must answer when all threads are busy. It sees the path as
 // it was sent, so a proxy's prefix may still be there.
 func (s *studio) waitsRather(r *http.Request) bool {
 	path := strings.TrimSuffix(r.URL.Path, "/")
-	return strings.HasSuffix(path, s.cfg.SocketIO.Path) || strings.HasSuffix(path, "/health") || strings.HasSuffix(path, "/ready")
+	return strings.HasSuffix(path, s.cfg.SocketIO.Path) || strings.HasSuffix(path, "/health") || strings.HasSuffix(path, "/ready") ||
+		strings.HasSuffix(path, httpapi.MCPPath)
 }
 
 // certificates reads the TLS files that the configuration names; nil: plain HTTP.

@@ -41,6 +41,7 @@ the environment; see "llmctl config print" and "llmctl config doc".`,
 	root.AddCommand(c.ctl())
 	root.AddCommand(c.waitMCP(), c.doctor())
 	root.AddCommand(c.beat())
+	root.AddCommand(c.mcp())
 	return root
 }
 

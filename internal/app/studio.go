@@ -16,6 +16,7 @@ import (
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	mcpserver "github.com/llmctl/studio/internal/mcp/server"
 	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
@@ -34,6 +35,7 @@ type sides struct {
 	page bool // the page as well
 	work bool // consumes queues
 	beat bool // fires schedules, does periodic work
+	mcp  bool // MCP alone; with web it is part of that
 }
 
 // studioOptions are what a role decides.
@@ -79,6 +81,7 @@ type studio struct {
 	observer     *observer
 	chat         *chat.Service
 	mcp          *mcpSide
+	studioMCP    *mcpserver.Server // the Studio as one, below the API; nil: this process serves nothing
 }
 
 // revokedTopic tells the other processes that somebody has lost a right.
@@ -153,7 +156,9 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		if s.console, err = newRiverConsole(s); err != nil {
 			return nil, err
 		}
-		s.buildAPI()
+		if err = s.buildAPI(); err != nil {
+			return nil, err
+		}
 	}
 	s.measure(s.metrics) //nolint:contextcheck // a scrape brings no context
 	return s, nil

@@ -61,6 +61,8 @@ func (s sides) role() string {
 		return config.RoleWorker
 	case s.beat:
 		return config.RoleBeat
+	case s.mcp:
+		return config.RoleMCP
 	default:
 		return config.RoleServe
 	}

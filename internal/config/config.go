@@ -136,6 +136,9 @@ type MCP struct {
 	Host              string        `env:"LLMCTL_MCP_HOST" default:"0.0.0.0" doc:"Host that llmctl mcp listens on."`
 	Port              int           `env:"LLMCTL_MCP_PORT" default:"9020" min:"0" max:"65535" doc:"Port that llmctl mcp listens on."`
 	Path              string        `env:"LLMCTL_MCP_PATH" default:"/mcp" doc:"Path of the MCP endpoint."`
+	DefaultLimit      int           `env:"LLMCTL_MCP_DEFAULT_LIMIT" default:"200" min:"1" max:"1000" doc:"Rows of a list that an MCP tool gives when nobody says how many."`
+	MaxLimit          int           `env:"LLMCTL_MCP_MAX_LIMIT" default:"1000" min:"1" max:"10000" doc:"Rows of a list that an MCP tool gives at most."`
+	PublicBaseURL     string        `env:"LLMCTL_MCP_PUBLIC_BASE_URL" doc:"Address at which MCP servers are reached from outside: the Studio's own at <base>/mcp/llmctl. Web pages of this origin may use it."`
 	WaitEnabled       bool          `env:"LLMCTL_STUDIO_MCP_WAIT_ENABLED" default:"true" doc:"false lets llmctl wait-mcp end at once."`
 	WaitTimeout       time.Duration `env:"LLMCTL_STUDIO_MCP_WAIT_TIMEOUT_SECONDS" default:"240" min:"1" doc:"How long llmctl wait-mcp waits."`
 	RequiredEndpoints List          `env:"LLMCTL_STUDIO_MCP_REQUIRED_ENDPOINTS" auto:"http://llmctl-mcp.NAMESPACE.svc.cluster.local:9020/mcp" doc:"Endpoints that must answer first, comma separated."`

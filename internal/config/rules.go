@@ -22,6 +22,7 @@ const (
 	RoleDB     = "db"
 
 	RoleFrontend = "frontend"
+	RoleMCP      = "mcp"
 )
 
 // rules checks what one variable by itself cannot show.
@@ -34,6 +35,7 @@ func (l *loading) rules() {
 	l.ruleBus()
 	l.ruleSecrets()
 	l.ruleNodes()
+	l.ruleMCP()
 	l.ruleTest()
 	l.ruleTelemetry()
 	l.ruleChecks()
@@ -65,7 +67,7 @@ func (l *loading) ruleDatabase() {
 
 func (l *loading) ruleDatabaseParts() {
 	missing := l.missingParts()
-	needed := slices.Contains([]string{RoleServe, RoleWorker, RoleBeat, RoleDB}, l.opts.Role)
+	needed := slices.Contains([]string{RoleServe, RoleWorker, RoleBeat, RoleDB, RoleMCP}, l.opts.Role)
 	switch {
 	case len(missing) == len(postgresParts()) && !needed:
 	case len(missing) == len(postgresParts()):
@@ -256,6 +258,16 @@ func (l *loading) ruleNetworks(name string, items List) {
 				return
 			}
 		}
+	}
+}
+
+func (l *loading) ruleMCP() {
+	m := l.cfg.MCP
+	if m.MaxLimit < m.DefaultLimit {
+		l.problem("LLMCTL_MCP_MAX_LIMIT", "at least LLMCTL_MCP_DEFAULT_LIMIT, which is "+strconv.Itoa(m.DefaultLimit))
+	}
+	if m.PublicBaseURL != "" {
+		l.ruleHTTP("LLMCTL_MCP_PUBLIC_BASE_URL", m.PublicBaseURL)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/download"
-	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/idempotency"
 	"github.com/llmctl/studio/internal/postgres"
 )
 
@@ -177,7 +177,7 @@ func (s *server) createDownload(ctx context.Context, in *createDownloadInput) (*
 	}
 	return idempotent(ctx, s, operation, in.IdempotencyKey, in.Body, func(ctx context.Context, tx *postgres.Tx) (*createDownloadOutput, error) {
 		if prepared == nil { // the answer has expired between the two looks
-			return nil, errs.E(errs.Unavailable, "idempotency.expired", "The answer to this Idempotency-Key has just expired. Use a new key.")
+			return nil, idempotency.ErrExpired()
 		}
 		by, v := user(ctx).UserID, idsFrom(ctx)
 		j, created, err := s.deps.Downloads.CreateTx(ctx, tx, prepared, download.Origin{UserID: &by, RequestID: v.Request, CorrelationID: v.Correlation})

@@ -25,6 +25,7 @@ import (
 	"github.com/llmctl/studio/internal/httpapi"
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/llm/toolloop/calls"
+	"github.com/llmctl/studio/internal/mcp/publish"
 	"github.com/llmctl/studio/internal/mcp/servers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
@@ -142,6 +143,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		APIPrefix: "/api", WebPrefix: "/web", SocketPath: "/socket.io", Transports: []string{"websocket", "polling"},
 		Version: "dev", Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: time.Now,
 	}
+	d.StudioMCP = &httpapi.StudioMCP{Handler: mcpStub{}, Tools: 3, Published: publish.New(b.db, log), PublicBaseURL: "https://studio.example.com/"}
 	d.Downloads = download.New(download.Options{DB: b.db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now})
 	d.Threads = chat.New(chat.Options{DB: b.db, Log: log, Queue: noTurns{}, Models: catalogModels{d.Catalog}, Now: time.Now})
 	d.MCP = httpapi.MCPDeps{

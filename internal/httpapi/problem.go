@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
@@ -124,21 +123,10 @@ func ours(cause error) *errs.Error {
 	if e, ok := errors.AsType[*errs.Error](cause); ok {
 		return e
 	}
-	if e, ok := errors.AsType[*errs.Error](postgres.Wrap(unstorable(cause))); ok {
+	if e, ok := errors.AsType[*errs.Error](postgres.Wrap(cause)); ok {
 		return e
 	}
 	return nil
-}
-
-// unstorable turns the database's refusal of a text into a fault of the request:
-// JSON may hold U+0000 and headers may hold any byte, a Postgres text may not.
-func unstorable(err error) error {
-	const badEncoding, untranslatable = "22021", "22P05"
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || (e.Code != badEncoding && e.Code != untranslatable) {
-		return err
-	}
-	return errs.E(errs.Invalid, "request.invalid_text", "A text holds a character that cannot be stored, such as U+0000. Remove it.").With(err)
 }
 
 func fromError(e *errs.Error) *Problem {

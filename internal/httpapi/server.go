@@ -46,6 +46,7 @@ type Deps struct {
 	River      http.Handler // River's own page, built for APIPrefix + "/river"; nil: none
 	Downloads  *download.Service
 	Models     node.Models // the secrets that an executor's payload gets; nil: none
+	StudioMCP  *StudioMCP  // nil: none
 	Providers  Providers
 
 	NodeExecutor *settings.Store
@@ -151,6 +152,7 @@ func (s *server) register() {
 	s.registerMCP()
 	s.registerToolCalls()
 	s.registerIntegrations()
+	s.registerStudioMCP()
 	s.describe()
 }
 
@@ -171,6 +173,7 @@ func (s *server) mount() {
 			s.mux.Handle(path+"/", d.Sockets)
 		}
 	}
+	s.mountMCP()
 	s.mountPage()
 }
 
@@ -234,7 +237,7 @@ func withCanonicalPath(next http.Handler) http.Handler {
 // withCrossOriginProtection keeps other origins' pages from using a browser's
 // cookie. An API key is never sent by a browser on its own, so requests that carry
 // one are let through. Sockets have an origin policy of their own, which may allow
-// origins that the operations do not.
+// origins that the operations do not, and so has the MCP server, where no cookie counts.
 func (s *server) withCrossOriginProtection(next http.Handler) http.Handler {
 	csrf := http.NewCrossOriginProtection()
 	denied := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -246,7 +249,7 @@ func (s *server) withCrossOriginProtection(next http.Handler) http.Handler {
 	protected := csrf.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.Header.Get("Authorization") != "" || s.isSocket(r.URL.Path):
+		case r.Header.Get("Authorization") != "" || s.isSocket(r.URL.Path) || s.isMCP(r.URL.Path):
 			next.ServeHTTP(w, r)
 		case otherScheme(r):
 			denied.ServeHTTP(w, r)

@@ -17,6 +17,8 @@ const (
 	stateDeadlock             = "40P01"
 	stateLockTimeout          = "55P03"
 	stateUndefinedTable       = "42P01"
+	stateBadEncoding          = "22021" // JSON may hold U+0000 and headers may hold any byte,
+	stateUntranslatable       = "22P05" // a Postgres text may not
 )
 
 func pgError(err error) *pgconn.PgError {
@@ -57,6 +59,9 @@ func IsFinalState(err error) bool {
 func Wrap(err error) error {
 	e := pgError(err)
 	if e == nil {
+		if unreachable(err) {
+			return errUnavailable().With(err)
+		}
 		return err
 	}
 	switch {
@@ -67,7 +72,19 @@ func Wrap(err error) error {
 	case e.Code == stateLockTimeout:
 		return errs.E(errs.Unavailable, "db.busy", "The database is busy. Try again in a moment.").With(err)
 	case len(e.Code) == 5 && (e.Code[:2] == "08" || e.Code[:2] == "53" || e.Code[:2] == "57"):
-		return errs.E(errs.Unavailable, "db.unavailable", "The database is not available. Try again in a moment.").With(err)
+		return errUnavailable().With(err)
+	case e.Code == stateBadEncoding || e.Code == stateUntranslatable:
+		return errs.E(errs.Invalid, "request.invalid_text", "A text holds a character that cannot be stored, such as U+0000. Remove it.").With(err)
 	}
 	return err
+}
+
+func errUnavailable() *errs.Error {
+	return errs.E(errs.Unavailable, "db.unavailable", "The database is not available. Try again in a moment.")
+}
+
+// unreachable reports whether err says that there is no connection to be had.
+func unreachable(err error) bool {
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok
 }

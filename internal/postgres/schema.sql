@@ -404,6 +404,23 @@ table flowchart_run
     CREATE INDEX flowchart_run_schedule_id ON public.flowchart_run USING btree (schedule_id, id DESC) WHERE (schedule_id IS NOT NULL)
     CREATE UNIQUE INDEX flowchart_run_pkey ON public.flowchart_run USING btree (id)
     CREATE TRIGGER flowchart_run_final BEFORE UPDATE OF status ON public.flowchart_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table flowchart_tool
+    flowchart_id bigint not null
+    name text not null
+    description text not null default ''::text
+    enabled boolean not null default true
+    wait_seconds integer not null default 30
+    revision bigint not null default 1
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    constraint flowchart_tool_description_check CHECK ((length(description) <= 2000))
+    constraint flowchart_tool_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id) ON DELETE CASCADE
+    constraint flowchart_tool_name UNIQUE (name)
+    constraint flowchart_tool_name_check CHECK (((name ~ '^[a-z][a-z0-9_]{0,63}$'::text) AND (name !~~ 'llmctl\_%'::text)))
+    constraint flowchart_tool_pkey PRIMARY KEY (flowchart_id)
+    constraint flowchart_tool_wait_seconds_check CHECK (((wait_seconds >= 0) AND (wait_seconds <= 300)))
+    CREATE UNIQUE INDEX flowchart_tool_name ON public.flowchart_tool USING btree (name)
+    CREATE UNIQUE INDEX flowchart_tool_pkey ON public.flowchart_tool USING btree (flowchart_id)
 table flowchart_version
     id bigint not null identity
     flowchart_id bigint not null

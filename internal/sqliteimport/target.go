@@ -21,7 +21,7 @@ const workerID = "00000000-0000-7000-8000-000000000001"
 // ownTables are the tables that an import empties and fills.
 func ownTables() []string {
 	return []string{
-		"artifact", "attempt_pod_log", "attempt_upload", "blob", "download_attempt", "download_file", "download_job", "event", "flowchart", "flowchart_run", "flowchart_version",
+		"artifact", "attempt_pod_log", "attempt_upload", "blob", "download_attempt", "download_file", "download_job", "event", "flowchart", "flowchart_run", "flowchart_tool", "flowchart_version",
 		"idempotency_key", "imported_row", "model", "node_attempt", "node_run", "provider", "queue_minute", "retention_progress", "schedule",
 		"schedule_firing", "tool_call", "tool_cycle", "worker_process",
 		"attachment", "chat_activity", "chat_token_ratio", "chat_usage", "compaction", "message", "thread", "thread_branch", "turn", "turn_attempt",

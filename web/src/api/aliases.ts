@@ -22,6 +22,8 @@ export type Me = Schemas["MeOutputBody"];
 export type ApiKey = Schemas["ApiKeyView"];
 export type Worker = Schemas["WorkerView"];
 export type Retention = Schemas["RetentionView"];
+export type McpServerInfo = Schemas["StudioMCPOutputBody"];
+export type FlowchartTool = Schemas["ToolView"];
 
 export type Flowchart = Schemas["FlowchartView"];
 export type GraphNode = Schemas["GraphNode"];

@@ -623,6 +623,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/flowcharts/{id}/tool": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a flowchart is published as an MCP tool; 404: it is not */
+        get: operations["get-flowchart-tool"];
+        /** Publish a flowchart as an MCP tool, or change how */
+        put: operations["put-flowchart-tool"];
+        post?: never;
+        /** Take a flowchart back from the MCP tools */
+        delete: operations["delete-flowchart-tool"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/flowcharts/{id}/validate": {
         parameters: {
             query?: never;
@@ -683,6 +702,23 @@ export interface paths {
         };
         /** Whether this process lives */
         get: operations["get-health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The Studio's own MCP server: where it is and what it offers */
+        get: operations["get-mcp-server"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2202,6 +2238,22 @@ export interface components {
             /** @enum {string} */
             type: "log" | "delta";
         };
+        McpServerOutputBody: {
+            /** @description Of llmctl mcp, seen from outside; empty: not known */
+            public_url: string;
+            /**
+             * Format: int64
+             * @description Flowcharts that are tools
+             */
+            published: number;
+            /**
+             * Format: int64
+             * @description Tools of its own
+             */
+            tools: number;
+            /** @description The endpoint below the API, as this request came */
+            url: string;
+        };
         MeOutputBody: {
             setup_required: boolean;
             user: components["schemas"]["UserView"];
@@ -2464,6 +2516,19 @@ export interface components {
             name: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        PutFlowchartToolInputBody: {
+            /** @description Written for a model to read; empty: the flowchart's own */
+            description?: string;
+            /** @description Absent: true */
+            enabled?: boolean;
+            /** @description A small letter, then a-z, 0-9 and _; not llmctl_… */
+            name: string;
+            /**
+             * Format: int32
+             * @description How long a call waits for the run's end; absent: 30
+             */
+            wait_seconds?: number;
         };
         QueueJobView: {
             /**
@@ -3379,6 +3444,25 @@ export interface components {
             p95_seconds: number | null;
             /** Format: double */
             p99_seconds: number | null;
+        };
+        ToolView: {
+            /** Format: date-time */
+            created_at: string;
+            /** @description Written for a model to read; empty: the flowchart's own */
+            description: string;
+            /** @description false: kept, but not offered */
+            enabled: boolean;
+            /** Format: int64 */
+            flowchart_id: number;
+            /** @description What MCP clients call it */
+            name: string;
+            /** Format: date-time */
+            updated_at: string;
+            /**
+             * Format: int32
+             * @description How long a call waits for the run's end before it answers with the run's id
+             */
+            wait_seconds: number;
         };
         TransferPlan: {
             /**
@@ -6239,6 +6323,186 @@ export interface operations {
             };
         };
     };
+    "get-flowchart-tool": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-flowchart-tool": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutFlowchartToolInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-flowchart-tool": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "validate-graph": {
         parameters: {
             query?: never;
@@ -6440,6 +6704,62 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOutputBody"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpServerOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Unprocessable Entity */

@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import type { Flowchart, FlowchartRun, Graph, GraphVersion, Validation } from "../../api/aliases";
-import { api, idempotencyKey, result, withEtag } from "../../api/client";
+import { ApiError, api, idempotencyKey, result, withEtag } from "../../api/client";
 import type { components } from "../../api/generated/schema";
 
 export const flowchartKeys = {
@@ -8,6 +8,7 @@ export const flowchartKeys = {
   lists: ["flowcharts", "list"] as const,
   detail: (id: number) => ["flowcharts", "detail", id] as const,
   graph: (id: number) => ["flowcharts", "graph", id] as const,
+  tool: (id: number) => ["flowcharts", "tool", id] as const,
   version: (id: number, number: number) => ["flowcharts", "version", id, number] as const,
 };
 
@@ -90,3 +91,34 @@ export type StartRun = components["schemas"]["StartRunInputBody"];
 
 export const startRun = (id: number, body: StartRun): Promise<{ flowchart_run: FlowchartRun }> =>
   result(api.POST("/flowcharts/{id}/runs", { params: { path: { id }, header: idempotencyKey() }, body }));
+
+export type ToolDraft = Required<components["schemas"]["PutFlowchartToolInputBody"]>;
+export type LoadedTool = { draft: ToolDraft | null; etag: string | null };
+
+/** How a flowchart is published; that it is not is no error. */
+export const flowchartToolQuery = (id: number) =>
+  queryOptions({
+    queryKey: flowchartKeys.tool(id),
+    queryFn: async ({ signal }): Promise<LoadedTool> => {
+      try {
+        const call = api.GET("/flowcharts/{id}/tool", { params: { path: { id } }, signal });
+        const { data, etag } = await withEtag(call);
+        const { name, description, enabled, wait_seconds } = data;
+        return { draft: { name, description, enabled, wait_seconds }, etag };
+      } catch (error) {
+        if (error instanceof ApiError && error.status === 404) return { draft: null, etag: null };
+        throw error;
+      }
+    },
+  });
+
+export const publishFlowchart = (id: number, body: ToolDraft, etag: string | null) =>
+  result(
+    api.PUT("/flowcharts/{id}/tool", {
+      params: { path: { id }, header: etag ? { "If-Match": etag } : {} },
+      body,
+    }),
+  );
+
+export const withdrawFlowchart = (id: number): Promise<void> =>
+  result(api.DELETE("/flowcharts/{id}/tool", { params: { path: { id } } }));

@@ -15,6 +15,11 @@ export const createApiKey = (name: string): Promise<{ api_key: ApiKey; key: stri
 export const deleteApiKey = (id: number): Promise<void> =>
   result(api.DELETE("/api-keys/{id}", { params: { path: { id } } }));
 
+export const mcpServerQuery = queryOptions({
+  queryKey: ["mcp-server"],
+  queryFn: ({ signal }) => result(api.GET("/mcp-server", { signal })),
+});
+
 /** Of the workers, those that have not ended. */
 const state: Worker["state"][] = ["ready", "busy", "draining", "suspect"];
 

@@ -67,3 +67,15 @@ export const shortened = (from: Retention, to: Retention): RetentionField[] =>
   retentionFields
     .map(({ name }) => name)
     .filter((name) => (to[name] ?? Number.POSITIVE_INFINITY) < (from[name] ?? Number.POSITIVE_INFINITY));
+
+/** What most MCP clients take into their configuration file. */
+export const mcpClientConfig = (url: string): string =>
+  JSON.stringify(
+    {
+      mcpServers: {
+        llmctl: { type: "http", url, headers: { Authorization: "Bearer <API key>" } },
+      },
+    },
+    null,
+    2,
+  );

@@ -5,6 +5,7 @@ import { createFileRoute, useRouter } from "@tanstack/react-router";
 import { config } from "../../config";
 import { signOut } from "../../features/auth/api";
 import { ApiKeys } from "../../features/settings/api-keys";
+import { McpServerSection } from "../../features/settings/mcp-server";
 import { RetentionSection } from "../../features/settings/retention";
 import classes from "../../features/settings/settings.module.css";
 import { ChatSettingsSection } from "../../features/threads/components/chat-settings";
@@ -69,6 +70,7 @@ function Settings() {
       </Section>
       <ApiKeys />
       <ChatSettingsSection manages={user.role === "admin"} />
+      <McpServerSection />
       <RetentionSection manages={user.role === "admin"} />
       <Section title="About">
         <div className={classes.form}>

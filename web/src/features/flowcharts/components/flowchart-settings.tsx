@@ -8,6 +8,7 @@ import { Ago } from "../../../ui/time";
 import { flowchartKeys, flowchartQuery, updateFlowchart } from "../api";
 import { useEditor } from "../store";
 import classes from "./editor.module.css";
+import { FlowchartToolSettings } from "./flowchart-tool";
 
 const limits = [
   { key: "max_node_executions", label: "Node runs at most", max: 10_000 },
@@ -91,6 +92,7 @@ export function FlowchartSettings({ flowchartId }: { flowchartId: number }) {
             </Button>
           </div>
         )}
+        <FlowchartToolSettings flowchart={data} />
         <p className={classes.note}>
           Changed <Ago at={data.updated_at} />. Select a node or an edge to change it, or press <kbd>?</kbd>{" "}
           for the keys.
