@@ -393,7 +393,7 @@ func (r *rig) newWorker() *worker {
 			case <-ctx.Done():
 				return
 			case id := <-r.jobs.c:
-				w.busy.Go(func() { w.runner.Work(work, id) }) //nolint:contextcheck // see above
+				w.busy.Go(func() { w.runner.Work(work, id) })
 			}
 		}
 	})

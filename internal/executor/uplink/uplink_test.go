@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -31,7 +32,6 @@ type studio struct {
 	mu      sync.Mutex
 	n       int64
 	events  []executor.Event
-	batches []int
 	answers []func(w http.ResponseWriter) // for the next requests, instead of the usual
 	cancel  bool
 	came    chan int // numbers of events of each request that was taken
@@ -94,7 +94,7 @@ func (s *studio) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.events = append(s.events, e)
 	}
 	s.came <- count
-	_ = json.NewEncoder(w).Encode(map[string]any{"accepted_n": s.n, "cancel": s.cancel})
+	_, _ = fmt.Fprintf(w, `{"accepted_n":%d,"cancel":%t}`, s.n, s.cancel)
 }
 
 func (s *studio) seen() []executor.Event {
