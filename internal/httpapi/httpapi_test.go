@@ -140,6 +140,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		Version: "dev", Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: time.Now,
 	}
 	d.Downloads = download.New(download.Options{DB: b.db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now})
+	withNodeExecutor(t)(b, &d)
 	for _, o := range options {
 		o(b, &d)
 	}
