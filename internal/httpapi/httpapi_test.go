@@ -150,6 +150,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		Servers: servers.New(servers.Options{DB: b.db, Log: log, Seal: box, Fingerprint: secret.Fingerprint, Now: time.Now}),
 		Calls:   calls.NewStore(b.db), Client: fakeMCP{},
 	}
+	withNodeExecutor(t)(b, &d)
 	for _, o := range options {
 		o(b, &d)
 	}

@@ -33,7 +33,7 @@ func withNodeExecutor(t *testing.T) option {
 
 func TestNodeExecutorSettingsAreShownChangedAndTestedAndTheKubeconfigIsNeverGivenOut(t *testing.T) {
 	t.Parallel()
-	b := setup(t, withNodeExecutor(t))
+	b := setup(t)
 	const path = "/api/settings/node_executor"
 	got := b.admin(t, http.StatusOK, http.MethodGet, path, nil)
 	require.Equal(t, "process", got.at(t, "provider"))

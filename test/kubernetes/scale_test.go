@@ -212,12 +212,16 @@ func newFaulty(t *testing.T, c *control) *faulty {
 	proxy.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	proxy.FlushInterval = -1
 	f := &faulty{}
-	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	// With TLS: credentials of a kubeconfig are sent over nothing else.
+	f.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.broken.Load() {
 			http.Error(w, "broken", http.StatusInternalServerError)
 			return
 		}
 		if hook := f.after.Load(); hook != nil && (*hook)(w, r) {
+			if strings.Contains(r.URL.RawQuery, "watch=") {
+				return // the hook has answered
+			}
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler) // done there, and the answer never comes
 		}

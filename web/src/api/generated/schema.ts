@@ -815,6 +815,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/nodes/{id}/attempts/{number}/pod-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the pod of an attempt wrote to its standard output, for people */
+        get: operations["get-attempt-pod-log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/nodes/{id}/cancel": {
         parameters: {
             query?: never;
@@ -1297,6 +1314,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/settings/node_executor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where nodes run, for how long, and how their Kubernetes Jobs are made */
+        get: operations["get-node-executor-settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change where and how nodes run; null gives a value back to the environment. It holds from the next node on */
+        patch: operations["update-node-executor-settings"];
+        trace?: never;
+    };
+    "/api/settings/node_executor/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask the cluster of the stored settings: version, namespace, each missing permission, and whether it would take a Job */
+        post: operations["test-node-executor-settings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/settings/retention": {
         parameters: {
             query?: never;
@@ -1555,6 +1607,11 @@ export interface components {
             confirmed: number;
             /** @description At most 200, by node run */
             receipts: components["schemas"]["Receipt"][];
+        };
+        Check: {
+            message: string;
+            name: string;
+            ok: boolean;
         };
         ConnectionsOutputBody: {
             items: components["schemas"]["RealtimeConnection"][];
@@ -2179,6 +2236,14 @@ export interface components {
             /** @description Host of the worker that holds it; empty: nobody does */
             worker: string;
         };
+        KubeconfigInfo: {
+            contexts: string[];
+            current_context: string;
+            fingerprint: string;
+            set: boolean;
+            /** Format: date-time */
+            updated_at: string | null;
+        };
         ListedNodeView: {
             /** Format: int32 */
             attempt: number;
@@ -2281,6 +2346,42 @@ export interface components {
             cancellation: components["schemas"]["Receipt"] | null;
             task: components["schemas"]["ListedNodeView"];
         };
+        NodeExecutorView: {
+            cancel_force_kill_enabled: boolean;
+            /** Format: int32 */
+            cancel_grace_timeout_seconds: number;
+            /** @description The values that were set here; the others follow the environment */
+            changed: string[];
+            /** Format: int32 */
+            dispatch_timeout_seconds: number;
+            /** Format: int32 */
+            execution_timeout_seconds: number;
+            k8s_api_url: string;
+            k8s_argocd_app_name: string;
+            k8s_context: string;
+            k8s_cpu_limit: string;
+            k8s_cpu_request: string;
+            k8s_frontier_image: string;
+            k8s_frontier_image_tag: string;
+            /** Format: int32 */
+            k8s_gpu_limit: number;
+            k8s_image_pull_secrets: string[];
+            k8s_in_cluster: boolean;
+            /** Format: int32 */
+            k8s_job_ttl_seconds: number;
+            /** @description What may be known of the stored kubeconfig, which is never given out */
+            k8s_kubeconfig: components["schemas"]["KubeconfigInfo"];
+            k8s_memory_limit: string;
+            k8s_memory_request: string;
+            k8s_namespace: string;
+            k8s_service_account: string;
+            k8s_vllm_image: string;
+            k8s_vllm_image_tag: string;
+            /** Format: int32 */
+            log_collection_timeout_seconds: number;
+            provider: string;
+            workspace_identity_key: string;
+        };
         NodeOutputBody: {
             as_of: components["schemas"]["AsOf"];
             stages: components["schemas"]["StageView"][];
@@ -2381,6 +2482,10 @@ export interface components {
             items: components["schemas"]["ModelView"][];
             next_cursor: string | null;
         };
+        PagePodLogPiece: {
+            items: components["schemas"]["PodLogPiece"][];
+            next_cursor: string | null;
+        };
         PageProviderModel: {
             items: components["schemas"]["ProviderModel"][];
             next_cursor: string | null;
@@ -2422,6 +2527,14 @@ export interface components {
             /** Format: int64 */
             size: number;
         };
+        PodLogPiece: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int32 */
+            seq: number;
+            /** @description Lines, each with the time at which the pod wrote it */
+            text: string;
+        };
         PodView: {
             /**
              * Format: date-time
@@ -2457,6 +2570,15 @@ export interface components {
             cron: string;
             description: string;
             times: components["schemas"]["OccurrenceView"][];
+        };
+        Probe: {
+            checks: components["schemas"]["Check"][];
+            images: string[];
+            missing_permissions: string[];
+            namespace: string;
+            ok: boolean;
+            server: string;
+            version: string;
         };
         Problem: {
             /**
@@ -3545,6 +3667,44 @@ export interface components {
             name?: string;
             /** Format: int64 */
             provider_id?: number;
+        };
+        UpdateNodeExecutorInputBody: {
+            cancel_force_kill_enabled?: boolean | null;
+            /** Format: int32 */
+            cancel_grace_timeout_seconds?: number | null;
+            /** Format: int32 */
+            dispatch_timeout_seconds?: number | null;
+            /** Format: int32 */
+            execution_timeout_seconds?: number | null;
+            /** @description Where pods reach the API, with its prefix */
+            k8s_api_url?: string | null;
+            k8s_argocd_app_name?: string | null;
+            /** @description Of the kubeconfig; empty: its current one */
+            k8s_context?: string | null;
+            k8s_cpu_limit?: string | null;
+            k8s_cpu_request?: string | null;
+            k8s_frontier_image?: string | null;
+            k8s_frontier_image_tag?: string | null;
+            /** Format: int32 */
+            k8s_gpu_limit?: number | null;
+            /** @description Names of Secrets; an empty list for none */
+            k8s_image_pull_secrets?: string[];
+            k8s_in_cluster?: boolean | null;
+            /** Format: int32 */
+            k8s_job_ttl_seconds?: number | null;
+            /** @description The whole text; it is stored encrypted and never given out. null or nothing removes it */
+            k8s_kubeconfig?: string | null;
+            k8s_memory_limit?: string | null;
+            k8s_memory_request?: string | null;
+            k8s_namespace?: string | null;
+            k8s_service_account?: string | null;
+            k8s_vllm_image?: string | null;
+            k8s_vllm_image_tag?: string | null;
+            /** Format: int32 */
+            log_collection_timeout_seconds?: number | null;
+            /** @description inline, process or kubernetes */
+            provider?: string | null;
+            workspace_identity_key?: string | null;
         };
         UpdateProviderInputBody: {
             /** @description Write-only; empty removes it */
@@ -7266,6 +7426,70 @@ export interface operations {
             };
         };
     };
+    "get-attempt-pod-log": {
+        parameters: {
+            query?: {
+                /** @description seq of the last piece that is known */
+                after?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+                /** @description number of the attempt */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PagePodLogPiece"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "cancel-node": {
         parameters: {
             query?: never;
@@ -9260,6 +9484,182 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PreviewScheduleOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-node-executor-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeExecutorView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-node-executor-settings": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateNodeExecutorInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeExecutorView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-node-executor-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Probe"];
                 };
             };
             /** @description Unauthorized */
