@@ -191,6 +191,7 @@ func (a *attempt) submitted(ctx context.Context) (res executor.Result, done bool
 	for p := (pause{}); ; {
 		err := a.e.o.Attempts.Submitted(ctx, a.ref)
 		if err == nil {
+			a.askedAt = a.e.o.Now() // the watch has its time to see the Job
 			return executor.Result{}, false
 		}
 		if errors.Is(err, ErrStale) { // it ended, or was taken over; the Job is the other's
