@@ -108,12 +108,12 @@ fi
 # One package after the other: they share the cluster, and some of them harm it.
 group bin/llmctl db with-test -- go test -race -p 1 -timeout 30m -v -run "${RUN:-.}" $packages >"$log" 2>&1 || failed=1
 child=
-cat "$log.image" >>"$log"
 grep -E '^(ok|FAIL|panic:|---? FAIL|\?)|^ +--- (FAIL|SKIP)|^--- SKIP|_test\.go:[0-9]+:|DATA RACE' "$log" | grep -v 'no test files' || true
 if [ "$failed" = 1 ]; then
 	echo "----- the end of the output -----"
 	tail -n 150 "$log"
 fi
+cat "$log.image" >>"$log"
 passed=$(grep -cE '^ *--- PASS' "$log")
 broken=$(grep -cE '^ *--- FAIL' "$log")
 skipped=$(grep -cE '^ *--- SKIP' "$log")
