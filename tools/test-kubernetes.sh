@@ -44,12 +44,12 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# kubectl comes from the rig's own modules where the machine has none.
+# kubectl is built from its module where the machine has none.
 kubectl() {
 	export PATH=$PWD/bin:$PATH
 	type -P kubectl >/dev/null && return
 	echo "building kubectl (once)"
-	(cd "$rig" && CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false go build -trimpath -o "$OLDPWD/bin/kubectl" k8s.io/kubernetes/cmd/kubectl)
+	CGO_ENABLED=0 GOWORK=off go build -C test/kubernetes/kubectl -trimpath -o ../../../bin/kubectl .
 }
 
 # A name and a network that no other rig has.
