@@ -44,12 +44,12 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# kubectl comes from the rig's own modules where the machine has none.
+# kubectl is built from its module where the machine has none.
 kubectl() {
 	export PATH=$PWD/bin:$PATH
 	type -P kubectl >/dev/null && return
 	echo "building kubectl (once)"
-	(cd "$rig" && CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false go build -trimpath -o "$OLDPWD/bin/kubectl" k8s.io/kubernetes/cmd/kubectl)
+	CGO_ENABLED=0 GOWORK=off go build -C test/kubernetes/kubectl -trimpath -o ../../../bin/kubectl .
 }
 
 # A name and a network that no other rig has.
@@ -108,12 +108,12 @@ fi
 # One package after the other: they share the cluster, and some of them harm it.
 group bin/llmctl db with-test -- go test -race -p 1 -timeout 30m -v -run "${RUN:-.}" $packages >"$log" 2>&1 || failed=1
 child=
-cat "$log.image" >>"$log"
 grep -E '^(ok|FAIL|panic:|---? FAIL|\?)|^ +--- (FAIL|SKIP)|^--- SKIP|_test\.go:[0-9]+:|DATA RACE' "$log" | grep -v 'no test files' || true
 if [ "$failed" = 1 ]; then
 	echo "----- the end of the output -----"
 	tail -n 150 "$log"
 fi
+cat "$log.image" >>"$log"
 passed=$(grep -cE '^ *--- PASS' "$log")
 broken=$(grep -cE '^ *--- FAIL' "$log")
 skipped=$(grep -cE '^ *--- SKIP' "$log")

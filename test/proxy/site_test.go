@@ -102,6 +102,11 @@ func (s *site) servesThePage(t *testing.T) {
 	res, page := s.do(t, http.MethodGet, "/web/flowcharts/7", "", "Accept", "text/html")
 	require.Equal(t, http.StatusOK, res.StatusCode, page)
 	require.Contains(t, page, `<base href="`+prefix+`/web/">`)
+	if strings.Contains(page, "/web/config.js") { // its settings come as a file
+		res, settings := s.do(t, http.MethodGet, "/web/config.js", "")
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		page += settings
+	}
 	require.Contains(t, page, `"socketPath":"`+prefix+`/api/socket.io"`)
 	require.Contains(t, page, `"apiBase":"`+prefix+`/api"`)
 	// Every file that the page names, found as a browser finds it.

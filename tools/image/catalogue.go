@@ -55,7 +55,7 @@ func catalogue() []image {
 		},
 		{
 			Name: "llmctl-studio-frontend", Title: "nginx with the page; passes /api/ on to the backend",
-			Parts: []part{nginx{}, page{}, file{"docker/frontend/nginx.conf", "/etc/nginx/nginx.conf"}},
+			Parts: []part{nginx{}, page{}, version{}, file{"docker/frontend/nginx.conf", "/etc/nginx/nginx.conf"}},
 			Start: []string{"/usr/sbin/nginx", "-e", "/dev/stderr", "-g", "daemon off;"}, Ports: []string{"8080"}, User: user,
 		},
 	}

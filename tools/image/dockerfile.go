@@ -68,7 +68,8 @@ COPY --from=page /src/web/dist/ web/dist/
 ARG VERSION=devel
 RUN CGO_ENABLED=0 go build %s -o /out/llmctl ./cmd/llmctl
 RUN %s
-`, nodeImage, goImage, shellWords(buildFlags("${VERSION}")), foldersRecipe())
+RUN %s
+`, nodeImage, goImage, shellWords(buildFlags("${VERSION}")), foldersRecipe(), versionRecipe())
 	for _, i := range catalogue() {
 		b.WriteString(stage(i))
 	}

@@ -49,15 +49,17 @@ func sum(t *testing.T, path string) string {
 func TestTheSameSourcesGiveTheSameBytes(t *testing.T) {
 	t.Parallel()
 	var sums []string
-	for n := range 2 {
+	for n := range 4 {
 		root, binary := place(t) // in another folder, written at another time
 		out := filepath.Join(t.TempDir(), "images.tar")
 		touched := time.Now().Add(time.Duration(n) * time.Hour)
 		require.NoError(t, os.Chtimes(binary, touched, touched))
-		require.NoError(t, run(t.Context(), []string{"pack", "-tag", "1", "-root", root, "-binary", binary, "-o", out}, "1700000000", io.Discard))
+		require.NoError(t, run(t.Context(), []string{"pack", "-fast", "-tag", "1", "-root", root, "-binary", binary, "-o", out}, "1700000000", io.Discard))
 		sums = append(sums, sum(t, out))
 	}
-	require.Equal(t, sums[0], sums[1])
+	for _, other := range sums[1:] {
+		require.Equal(t, sums[0], other)
+	}
 }
 
 func TestTheProgramIsTheSameWhereverItIsBuilt(t *testing.T) {
@@ -86,7 +88,7 @@ func packed(t *testing.T) map[string]v1.Image {
 	t.Helper()
 	root, binary := place(t)
 	out := filepath.Join(t.TempDir(), "images.tar")
-	require.NoError(t, run(t.Context(), []string{"pack", "-tag", "1", "-root", root, "-binary", binary, "-o", out}, "", io.Discard))
+	require.NoError(t, run(t.Context(), []string{"pack", "-fast", "-tag", "1", "-root", root, "-binary", binary, "-o", out}, "", io.Discard))
 	images := map[string]v1.Image{}
 	for _, i := range catalogue() {
 		tag, err := name.NewTag("localhost/" + i.Name + ":1")
@@ -177,7 +179,7 @@ func TestAnImageArrivesInARegistryAsItIs(t *testing.T) {
 	host := strings.TrimPrefix(server.URL, "http://")
 	root, binary := place(t)
 	var said bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"push", "-tag", "1", "-root", root, "-binary", binary, "-repository", host + "/team", "llmctl-mcp"}, "", &said))
+	require.NoError(t, run(t.Context(), []string{"push", "-fast", "-tag", "1", "-root", root, "-binary", binary, "-repository", host + "/team", "llmctl-mcp"}, "", &said))
 	ref, err := name.ParseReference(host + "/team/llmctl-mcp:1")
 	require.NoError(t, err)
 	got, err := remote.Image(ref)

@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // packOptions are the flags of pack and push.
@@ -42,7 +41,7 @@ func packCommand(ctx context.Context, command string, args []string, at time.Tim
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	o.names = f.Args()
+	o.names, o.sources.version = f.Args(), o.tag
 	if o.tag == "" || o.tag == "latest" {
 		return fmt.Errorf("-tag is %q; accepted is any tag but latest", o.tag)
 	}
@@ -183,7 +182,7 @@ func save(path string, images map[name.Reference]v1.Image) error {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	if err := errors.Join(tarball.MultiRefWrite(images, f), f.Chmod(0o644), f.Close()); err != nil {
+	if err := errors.Join(archive(f, images), f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

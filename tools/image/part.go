@@ -19,9 +19,10 @@ type part interface {
 
 // sources are where parts come from on this machine.
 type sources struct {
-	root   string // of the repository
-	binary string // the built program
-	host   string // "/": whose nginx, busybox and certificates are taken
+	root    string // of the repository
+	binary  string // the built program
+	version string // the images' tag
+	host    string // "/": whose nginx, busybox and certificates are taken
 }
 
 // base is a part that an engine has from another image, which its stage starts with.
@@ -118,6 +119,26 @@ func (page) entries(s sources) ([]entry, error) {
 
 func (page) instructions() []string {
 	return []string{"COPY --from=page /src/web/dist/ " + pageFolder + "/"}
+}
+
+// version tells nginx the image's tag, for the page to show.
+type version struct{}
+
+const versionFile = "/etc/nginx/version.conf"
+
+func (version) entries(s sources) ([]entry, error) {
+	return []entry{{path: versionFile, mode: 0o644, content: fmt.Appendf(nil, versionText, s.version)}}, nil
+}
+
+const versionText = "map \"\" $studio_version { default \"%s\"; }\n"
+
+func (version) instructions() []string {
+	return []string{"COPY --from=build /out/version.conf " + versionFile}
+}
+
+// versionRecipe makes the same in the Dockerfile's build stage.
+func versionRecipe() string {
+	return "printf '" + strings.ReplaceAll(versionText, "\n", `\n`) + `' "${VERSION}" >/out/version.conf`
 }
 
 // file is one of the repository.
