@@ -1677,6 +1677,28 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        ActivityEntry: {
+            /** @description created, archived, restored, deleted, cleared, turn_requested, turn_responded, turn_cancelled, retrieval_used, tool_used, failed, compacted */
+            action: string;
+            /** @enum {string} */
+            class: "thread_lifecycle" | "turn" | "retrieval_tool_usage" | "failure" | "compaction";
+            /** Format: date-time */
+            created_at: string;
+            detail: unknown;
+            /** Format: int64 */
+            id: number;
+            message: string;
+            reason_code: string;
+            request_id: string;
+            /** Format: int64 */
+            thread_id: number;
+            /** @description As it was then */
+            thread_title: string;
+            /** Format: int64 */
+            turn_id: number | null;
+            /** Format: int64 */
+            user_id: number | null;
+        };
         ApiKeyView: {
             /** Format: date-time */
             created_at: string;
@@ -1849,28 +1871,6 @@ export interface components {
             confirmed: number;
             /** @description At most 200, by node run */
             receipts: components["schemas"]["Receipt"][];
-        };
-        ChatActivity: {
-            /** @description created, archived, restored, deleted, cleared, turn_requested, turn_responded, turn_cancelled, retrieval_used, tool_used, failed, compacted */
-            action: string;
-            /** @enum {string} */
-            class: "thread_lifecycle" | "turn" | "retrieval_tool_usage" | "failure" | "compaction";
-            /** Format: date-time */
-            created_at: string;
-            detail: unknown;
-            /** Format: int64 */
-            id: number;
-            message: string;
-            reason_code: string;
-            request_id: string;
-            /** Format: int64 */
-            thread_id: number;
-            /** @description As it was then */
-            thread_title: string;
-            /** Format: int64 */
-            turn_id: number | null;
-            /** Format: int64 */
-            user_id: number | null;
         };
         ChatSettingsView: {
             /** @description Of the prices, three letters */
@@ -3036,16 +3036,16 @@ export interface components {
             items: components["schemas"]["AccountView"][];
             next_cursor: string | null;
         };
+        PageActivityEntry: {
+            items: components["schemas"]["ActivityEntry"][];
+            next_cursor: string | null;
+        };
         PageApiKeyView: {
             items: components["schemas"]["ApiKeyView"][];
             next_cursor: string | null;
         };
         PageAuditView: {
             items: components["schemas"]["AuditView"][];
-            next_cursor: string | null;
-        };
-        PageChatActivity: {
-            items: components["schemas"]["ChatActivity"][];
             next_cursor: string | null;
         };
         PageDeadView: {
@@ -5340,7 +5340,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PageChatActivity"];
+                    "application/json": components["schemas"]["PageActivityEntry"];
                 };
             };
             /** @description Unauthorized */
