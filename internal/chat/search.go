@@ -56,7 +56,7 @@ hits AS (
 	ORDER BY m.id DESC LIMIT $4
 )
 SELECT h.id, h.thread_id, h.title, h.status, h.role, h.depth, h.created_at,
-	ts_headline('english', left(h.content, 100000), q.query, 'StartSel=' || chr(2) || ', StopSel=' || chr(3) || ', MaxWords=30, MinWords=12, MaxFragments=2, FragmentDelimiter=" … "')
+	ts_headline('english', left(h.content, 50000), q.query, 'StartSel=' || chr(2) || ', StopSel=' || chr(3) || ', MaxWords=30, MinWords=12, MaxFragments=2, FragmentDelimiter=" … "')
 FROM hits h, q ORDER BY h.id DESC`
 
 // Search finds messages, the newest first. Error: invalid.

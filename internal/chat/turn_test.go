@@ -255,3 +255,19 @@ func TestAWorkerThatStopsHandsItsTurnsOver(t *testing.T) {
 	require.Equal(t, "handed_over", d.Attempts[len(d.Attempts)-1].Status)
 	require.Zero(t, d.Turn.Lost)
 }
+
+func TestWhatCannotBeStoredIsReplacedAndLongTextsAreFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	long := strings.Repeat("字 ", 60_000)
+	b.server.On("", llmtest.Reply{Chunks: []string{"a\x00b ", "needle ", long}})
+	b.start(t, b.direct())
+	th := b.thread(t, chat.ThreadFields{})
+	v, m := b.said(t, th.ID, "go")
+	require.Equal(t, chat.Succeeded, v.Status, "%+v", v.Error)
+	require.Equal(t, "a\uFFFDb needle "+long, m.Content)
+	require.Equal(t, m.Content, b.streamed(t, v.ID, 1))
+	hits, err := b.service.Search(t.Context(), chat.SearchQuery{Text: "needle", Limit: 5})
+	require.NoError(t, err)
+	require.Len(t, hits, 1)
+}

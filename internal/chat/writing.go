@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"bytes"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -52,6 +54,7 @@ func newWriting(t Turn, order func(error)) *writing {
 
 // say adds a piece. It waits while too much is buffered; false when the attempt is over.
 func (w *writing) say(p Said, at time.Time) bool {
+	p = storable(p)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.bytes > maxPending && !w.closed {
@@ -69,6 +72,28 @@ func (w *writing) say(p Said, at time.Time) bool {
 		w.addText(p.Text, at)
 	}
 	return true
+}
+
+// storable replaces what the database cannot store: U+0000, which some models emit.
+func storable(p Said) Said {
+	const nul = "\x00"
+	p.Text = strings.ReplaceAll(p.Text, nul, "\uFFFD")
+	if p.Part == nil {
+		return p
+	}
+	part := *p.Part
+	if r := part.ToolResult; r != nil && strings.Contains(r.Content, nul) {
+		clean := *r
+		clean.Content = strings.ReplaceAll(r.Content, nul, "\uFFFD")
+		part.ToolResult = &clean
+	}
+	if c := part.ToolCall; c != nil && bytes.Contains(c.Arguments, []byte(`\u0000`)) {
+		clean := *c
+		clean.Arguments = bytes.ReplaceAll(c.Arguments, []byte(`\u0000`), []byte(`\ufffd`))
+		part.ToolCall = &clean
+	}
+	p.Part = &part
+	return p
 }
 
 func (w *writing) addText(text string, at time.Time) {

@@ -114,7 +114,7 @@ func (s *server) registerThreadExport() {
 		if err != nil {
 			return nil, err
 		}
-		return &huma.StreamResponse{Body: func(out huma.Context) {
+		return &huma.StreamResponse{Body: func(out huma.Context) { //nolint:contextcheck // the request's comes with out
 			media, suffix := "text/markdown; charset=utf-8", ".md"
 			if asJSON {
 				media, suffix = "application/json", ".json"

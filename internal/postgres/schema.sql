@@ -540,7 +540,7 @@ table message
     content text not null default ''::text
     tokens integer not null default 0
     finished_at timestamp with time zone
-    search tsvector default (to_tsvector('simple'::regconfig, "left"(content, 200000)) || to_tsvector('english'::regconfig, "left"(content, 200000)))
+    search tsvector default (to_tsvector('simple'::regconfig, "left"(content, 50000)) || to_tsvector('english'::regconfig, "left"(content, 50000)))
     constraint message_branch_id_depth_key UNIQUE (branch_id, depth)
     constraint message_branch_id_fkey FOREIGN KEY (branch_id) REFERENCES thread_branch(id) ON DELETE CASCADE
     constraint message_check CHECK (((status = 'pending'::text) = (finished_at IS NULL)))

@@ -49,7 +49,7 @@ func TestTheBeatBringsTheOrdersOfTurns(t *testing.T) {
 	db := pgtest.DB(t)
 	heard := make(chan []Held, 1)
 	r := NewRegistry(RegistryOptions{
-		DB: db, ID: uuid.New(), Owner: "o", Host: "h", Slots: 1, Now: time.Now, Dead: func() {}, Orders: func(held []Held) { heard <- held },
+		DB: db, ID: uuid.New(), Owner: "o", Host: "h", Slots: 1, Queues: []string{}, Now: time.Now, Dead: func() {}, Orders: func(held []Held) { heard <- held },
 	})
 	_, err := r.Register(t.Context())
 	require.NoError(t, err)

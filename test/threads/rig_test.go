@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -103,16 +104,19 @@ func (p *program) kill() {
 	}
 }
 
-// children are the processes that a master started.
+// children are the processes that a master started. The kernel lists children by
+// thread, and a Go program forks in any of its threads; so all processes are looked at.
 func (p *program) children() []int {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.cmd.Process.Pid, p.cmd.Process.Pid))
-	if err != nil {
-		return nil
-	}
 	var out []int
-	for f := range strings.FieldsSeq(string(raw)) {
-		var pid int
-		if _, err := fmt.Sscan(f, &pid); err == nil {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(p.cmd.Process.Pid) && fields[0] != "Z" {
+			pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
 			out = append(out, pid)
 		}
 	}

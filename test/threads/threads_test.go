@@ -85,6 +85,7 @@ func TestEveryClientsTextIsTheStoredText(t *testing.T) {
 	t.Logf("%s: %d clients, %d refreshes, %d breaks, %d attempts, p99 %d ms", <-killed, rough.Clients, rough.Refreshes, rough.Breaks, rough.Attempts, rough.P99)
 	exact(t, rough)
 	require.Positive(t, rough.Refreshes)
+	require.Positive(t, rough.Breaks, "a web worker's death broke connections")
 	require.Greater(t, rough.Attempts, rough.Clients, "a worker's death made new attempts")
 }
 

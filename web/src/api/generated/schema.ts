@@ -56,6 +56,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/attachments/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a file that was not sent */
+        delete: operations["delete-attachment"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/attachments/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The content of a file that was attached, as a download */
+        get: operations["get-attachment-content"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit-events": {
         parameters: {
             query?: never;
@@ -135,6 +169,40 @@ export interface paths {
         put?: never;
         /** Create the first administrator with the one-time token */
         post: operations["setup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/chat/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What happened in threads, newest first */
+        get: operations["list-chat-activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/chat/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What all threads used, by model and day */
+        get: operations["get-chat-usage"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -305,74 +373,6 @@ export interface paths {
         };
         /** A stream's events after a number, in order, without a gap */
         get: operations["list-events"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/executor/v1/artifacts/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /** Send a file ahead of the result that refers to it */
-        put: operations["put-executor-artifact"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/executor/v1/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Report events; a 2xx means that they are stored for good */
-        post: operations["post-executor-events"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/executor/v1/files/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The content of an artifact of the same run */
-        get: operations["get-executor-file"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/executor/v1/payload": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What the attempt is to work with */
-        get: operations["get-executor-payload"];
         put?: never;
         post?: never;
         delete?: never;
@@ -623,25 +623,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/flowcharts/{id}/tool": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How a flowchart is published as an MCP tool; 404: it is not */
-        get: operations["get-flowchart-tool"];
-        /** Publish a flowchart as an MCP tool, or change how */
-        put: operations["put-flowchart-tool"];
-        post?: never;
-        /** Take a flowchart back from the MCP tools */
-        delete: operations["delete-flowchart-tool"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/flowcharts/{id}/validate": {
         parameters: {
             query?: never;
@@ -702,23 +683,6 @@ export interface paths {
         };
         /** Whether this process lives */
         get: operations["get-health"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/mcp-server": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The Studio's own MCP server: where it is and what it offers */
-        get: operations["get-mcp-server"];
         put?: never;
         post?: never;
         delete?: never;
@@ -807,23 +771,6 @@ export interface paths {
         };
         /** The files that the attempts of a node run left behind */
         get: operations["list-node-artifacts"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/nodes/{id}/attempts/{number}/pod-log": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What the pod of an attempt wrote to its standard output, for people */
-        get: operations["get-attempt-pod-log"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1314,39 +1261,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/settings/node_executor": {
+    "/api/settings/chat_runtime": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Where nodes run, for how long, and how their Kubernetes Jobs are made */
-        get: operations["get-node-executor-settings"];
+        /** Budgets, prices and other settings of threads */
+        get: operations["get-chat-settings"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
         head?: never;
-        /** Change where and how nodes run; null gives a value back to the environment. It holds from the next node on */
-        patch: operations["update-node-executor-settings"];
-        trace?: never;
-    };
-    "/api/settings/node_executor/test": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Ask the cluster of the stored settings: version, namespace, each missing permission, and whether it would take a Job */
-        post: operations["test-node-executor-settings"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
+        /** Change settings of threads; what is left out stays */
+        patch: operations["update-chat-settings"];
         trace?: never;
     };
     "/api/settings/retention": {
@@ -1365,6 +1295,282 @@ export interface paths {
         head?: never;
         /** Change how many days things are kept; null means for ever */
         patch: operations["update-retention-settings"];
+        trace?: never;
+    };
+    "/api/threads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Threads, those with the newest activity first */
+        get: operations["list-threads"];
+        put?: never;
+        /** Begin a thread */
+        post: operations["create-thread"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A thread with its newest messages and the answer that is being written */
+        get: operations["get-thread"];
+        put?: never;
+        post?: never;
+        /** Delete a thread; until undo_until it can be restored */
+        delete: operations["delete-thread"];
+        options?: never;
+        head?: never;
+        /** Rename a thread, or choose another model, complexity, MCP servers or sources for it */
+        patch: operations["update-thread"];
+        trace?: never;
+    };
+    "/api/threads/{id}/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put a thread aside; it takes no messages until it is restored */
+        post: operations["archive-thread"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/attachments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Upload a file for the next message: text, PDF with text, PNG, JPEG, GIF or WebP */
+        post: operations["attach-file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/branch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Show the branch that a message is in */
+        post: operations["switch-branch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/clear": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove all messages of a thread; what it used stays counted */
+        post: operations["clear-thread"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/context": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the model's window would be filled with, were a message sent now */
+        get: operations["get-thread-context"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The conversation that a thread shows, as a file */
+        get: operations["export-thread"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Messages of the conversation that a thread shows, by pages in both directions */
+        get: operations["list-messages"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Bring back a thread that was archived, or deleted a moment ago */
+        post: operations["restore-thread"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/turns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Turns of a thread, newest first */
+        get: operations["list-turns"];
+        put?: never;
+        /** Send a message; the answer comes in the thread's events */
+        post: operations["post-turn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/turns/{turn_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A turn with its attempts and what it has streamed so far */
+        get: operations["get-turn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/turns/{turn_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop an answer; what came so far stays */
+        post: operations["cancel-turn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/turns/{turn_id}/regenerate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask for another answer to the same message, beside the first */
+        post: operations["regenerate-turn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/{id}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the turns of a thread used, by model */
+        get: operations["get-thread-usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/threads/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Messages with these words, newest first */
+        get: operations["search-threads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/users": {
@@ -1471,6 +1677,28 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        ActivityEntry: {
+            /** @description created, archived, restored, deleted, cleared, turn_requested, turn_responded, turn_cancelled, retrieval_used, tool_used, failed, compacted */
+            action: string;
+            /** @enum {string} */
+            class: "thread_lifecycle" | "turn" | "retrieval_tool_usage" | "failure" | "compaction";
+            /** Format: date-time */
+            created_at: string;
+            detail: unknown;
+            /** Format: int64 */
+            id: number;
+            message: string;
+            reason_code: string;
+            request_id: string;
+            /** Format: int64 */
+            thread_id: number;
+            /** @description As it was then */
+            thread_title: string;
+            /** Format: int64 */
+            turn_id: number | null;
+            /** Format: int64 */
+            user_id: number | null;
+        };
         ApiKeyView: {
             /** Format: date-time */
             created_at: string;
@@ -1510,6 +1738,44 @@ export interface components {
             sequence: number;
             stream: string;
         };
+        AttachmentPart: {
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            kind: "text" | "pdf" | "image";
+            media_type: string;
+            name: string;
+            /** Format: int32 */
+            pages?: number;
+            /** Format: int64 */
+            size: number;
+        };
+        AttachmentView: {
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            kind: "text" | "pdf" | "image";
+            media_type: string;
+            /**
+             * Format: int64
+             * @description null: not sent yet; it is removed after a day
+             */
+            message_id: number | null;
+            name: string;
+            /** Format: int32 */
+            pages?: number;
+            /** Format: int64 */
+            size: number;
+            /** Format: int64 */
+            thread_id: number;
+            /**
+             * Format: int32
+             * @description An estimate
+             */
+            tokens: number;
+            /** @description Its text is longer than what a model reads of it */
+            truncated: boolean;
+        };
         AttemptView: {
             /**
              * Format: date-time
@@ -1533,8 +1799,6 @@ export interface components {
             first_token_at: string | null;
             /** Format: int32 */
             number: number;
-            /** @description Of an attempt that runs in a pod */
-            pod: components["schemas"]["PodView"];
             /** Format: date-time */
             queued_at: string;
             stages: components["schemas"]["StageView"][];
@@ -1608,16 +1872,194 @@ export interface components {
             /** @description At most 200, by node run */
             receipts: components["schemas"]["Receipt"][];
         };
-        Check: {
-            message: string;
-            name: string;
-            ok: boolean;
+        ChatSettingsView: {
+            /** @description Of the prices, three letters */
+            currency: string;
+            /**
+             * Format: int64
+             * @description Of models that do not say, 1024 to 2000000
+             */
+            default_context_window_tokens: number;
+            /**
+             * Format: int64
+             * @description Of threads that name none; null: the newest
+             */
+            default_model_id: number | null;
+            /** @enum {string} */
+            default_response_complexity: "low" | "medium" | "high" | "extra_high";
+            /**
+             * Format: int64
+             * @description For which a deleted thread can be restored, 0 to 86400
+             */
+            delete_undo_seconds: number;
+            /**
+             * Format: int64
+             * @description Of the model's window, for the conversation, 10 to 90
+             */
+            history_percent: number;
+            /**
+             * Format: int64
+             * @description That may wait in a thread, 1 to 100; more are refused
+             */
+            max_queued_turns: number;
+            /**
+             * @description What becomes of a message while another one is being answered
+             * @enum {string}
+             */
+            on_busy: "queue" | "refuse";
+            /**
+             * Format: int64
+             * @description That are not folded if they fit, 1 to 20
+             */
+            preserve_recent_turns: number;
+            /** @description Of models; without one the cost of a turn is unknown */
+            prices: components["schemas"]["ModelPrice"][];
+            /**
+             * Format: int64
+             * @description For retrieved passages, 0 to 80; the rest is for tools
+             */
+            retrieval_percent: number;
+            /**
+             * Format: int64
+             * @description Passages at most, 1 to 50
+             */
+            retrieval_top_k: number;
+            /**
+             * Format: int64
+             * @description Of a summary, 200 to 10000
+             */
+            summary_max_chars: number;
+            /**
+             * Format: int64
+             * @description To which they are folded, 40 to 99 and below the trigger
+             */
+            target_percent: number;
+            /**
+             * Format: int64
+             * @description What history and retrieval leave
+             */
+            tools_percent: number;
+            /**
+             * Format: int64
+             * @description Of the history's budget, at which older messages are folded, 70 to 100
+             */
+            trigger_percent: number;
+            /**
+             * Format: int64
+             * @description Of one attempt, 10 to 7200
+             */
+            turn_timeout_seconds: number;
+        };
+        CompactionPart: {
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int32
+             * @description How many this one folded
+             */
+            messages: number;
+            /** @enum {string} */
+            method: "model" | "excerpts";
+            /** @description Why the model did not write the summary */
+            reason?: string;
+            summary: string;
+            /**
+             * Format: int64
+             * @description The last message that is folded; it and those before it stay readable
+             */
+            through_message_id: number;
+            /** Format: int32 */
+            tokens_after: number;
+            /** Format: int32 */
+            tokens_before: number;
         };
         ConnectionsOutputBody: {
             items: components["schemas"]["RealtimeConnection"][];
             /** @description Workers whose connections are missing */
             mute: components["schemas"]["RealtimeMute"][];
             next_cursor: string | null;
+        };
+        ContextBudget: {
+            /** Format: int64 */
+            history: number;
+            /** Format: int64 */
+            retrieval: number;
+            /** Format: int64 */
+            tools: number;
+        };
+        ContextUse: {
+            /**
+             * Format: int64
+             * @description Messages before the one that is answered
+             */
+            history: number;
+            /**
+             * Format: int64
+             * @description The one that is answered
+             */
+            message: number;
+            /** Format: int64 */
+            retrieval: number;
+            /** Format: int64 */
+            summary: number;
+            /** Format: int64 */
+            system: number;
+            /** Format: int64 */
+            tools: number;
+            /** Format: int64 */
+            total: number;
+        };
+        ContextView: {
+            /**
+             * Format: int64
+             * @description Kept free for the answer
+             */
+            answer_tokens: number;
+            budgets: components["schemas"]["ContextBudget"];
+            /**
+             * Format: int64
+             * @description That do not fit and are in no summary
+             */
+            dropped_messages: number;
+            /**
+             * Format: int64
+             * @description That are in it as a summary
+             */
+            folded_messages: number;
+            /**
+             * Format: int64
+             * @description As the provider counted; null: it has not
+             */
+            measured_input_tokens: number | null;
+            /**
+             * Format: int64
+             * @description That are in the window as they are
+             */
+            messages: number;
+            model_name: string;
+            /**
+             * Format: int64
+             * @description To which they are folded
+             */
+            target_tokens: number;
+            /**
+             * Format: double
+             * @description Tokens of the model for one of the estimate, learned from its provider
+             */
+            token_ratio: number;
+            /**
+             * Format: int64
+             * @description Of the conversation, at which older messages are folded
+             */
+            trigger_tokens: number;
+            used: components["schemas"]["ContextUse"];
+            /**
+             * @description The model's config, or the default of the settings
+             * @enum {string}
+             */
+            window_source: "model" | "settings";
+            /** Format: int64 */
+            window_tokens: number;
         };
         CreateDownloadOutputBody: {
             /** Format: int32 */
@@ -1767,12 +2209,50 @@ export interface components {
              */
             time_zone?: string;
         };
+        CreateThreadInputBody: {
+            mcp_server_ids?: number[];
+            /**
+             * Format: int64
+             * @description Left out: the default of the settings, else the newest
+             */
+            model_id?: number;
+            /** @enum {string} */
+            response_complexity?: "low" | "medium" | "high" | "extra_high";
+            source_ids?: number[];
+            /** @description Empty: one is made of the first message */
+            title?: string;
+        };
         CreateUserInputBody: {
             email: string;
             /** @description At least 10 characters */
             password: string;
             /** @enum {string} */
             role: "admin" | "editor" | "viewer";
+        };
+        DayUsage: {
+            /** Format: int64 */
+            cached_tokens: number;
+            /**
+             * Format: int64
+             * @description Of the turns that have a price, in millionths of the currency
+             */
+            cost_micros: number;
+            /** @description YYYY-MM-DD, UTC */
+            day: string;
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            input_tokens: number;
+            model_name: string;
+            /** Format: int64 */
+            output_tokens: number;
+            /** Format: int64 */
+            turns: number;
+            /**
+             * Format: int64
+             * @description Turns without a price
+             */
+            unpriced: number;
         };
         DeadView: {
             /** Format: int32 */
@@ -2236,14 +2716,6 @@ export interface components {
             /** @description Host of the worker that holds it; empty: nobody does */
             worker: string;
         };
-        KubeconfigInfo: {
-            contexts: string[];
-            current_context: string;
-            fingerprint: string;
-            set: boolean;
-            /** Format: date-time */
-            updated_at: string | null;
-        };
         ListedNodeView: {
             /** Format: int32 */
             attempt: number;
@@ -2286,6 +2758,19 @@ export interface components {
             title: string;
             usage: components["schemas"]["Usage"] | null;
         };
+        LiveAnswer: {
+            /** @description Of the turn's own stream */
+            as_of: components["schemas"]["StreamPosition"];
+            /** Format: int32 */
+            attempt: number;
+            /** Format: int64 */
+            message_id: number;
+            parts: components["schemas"]["PlacedPart"][];
+            /** @description Of this attempt so far; the next piece has its length in characters as its offset */
+            text: string;
+            /** Format: int64 */
+            turn_id: number;
+        };
         LoginInputBody: {
             email: string;
             password: string;
@@ -2303,25 +2788,162 @@ export interface components {
             /** @enum {string} */
             type: "log" | "delta";
         };
-        McpServerOutputBody: {
-            /** @description Of llmctl mcp, seen from outside; empty: not known */
-            public_url: string;
-            /**
-             * Format: int64
-             * @description Flowcharts that are tools
-             */
-            published: number;
-            /**
-             * Format: int64
-             * @description Tools of its own
-             */
-            tools: number;
-            /** @description The endpoint below the API, as this request came */
-            url: string;
-        };
         MeOutputBody: {
             setup_required: boolean;
             user: components["schemas"]["UserView"];
+        };
+        MessageCitation: {
+            /**
+             * Format: int64
+             * @description As the answer refers to it: [1]
+             */
+            number: number;
+            path: string;
+            position?: string;
+            /** Format: double */
+            score: number;
+            /** Format: int64 */
+            source_id: number;
+            text: string;
+        };
+        MessageHit: {
+            /** Format: date-time */
+            created_at: string;
+            /** Format: int32 */
+            depth: number;
+            /** Format: int64 */
+            message_id: number;
+            /** @enum {string} */
+            role: "user" | "assistant";
+            snippet: components["schemas"]["SnippetPiece"][];
+            /** Format: int64 */
+            thread_id: number;
+            /** @enum {string} */
+            thread_status: "active" | "archived";
+            thread_title: string;
+        };
+        MessagePart: {
+            attachment?: components["schemas"]["AttachmentPart"];
+            citation?: components["schemas"]["MessageCitation"];
+            compaction?: components["schemas"]["CompactionPart"];
+            text?: string;
+            tool_call?: components["schemas"]["MessageToolCall"];
+            tool_result?: components["schemas"]["MessageToolResult"];
+            /** @enum {string} */
+            type: "text" | "tool_call" | "tool_result" | "attachment" | "citation" | "compaction";
+        };
+        MessagesOutputBody: {
+            /** @description In the order of the conversation; without a cursor its end */
+            items: components["schemas"]["MessageView"][];
+            /** @description Of older messages; null: there are none */
+            next_cursor: string | null;
+            /** @description Of newer messages; null: there are none */
+            previous_cursor: string | null;
+        };
+        MessageToolCall: {
+            arguments: unknown;
+            id: string;
+            name: string;
+            /** @description The MCP server that has the tool; empty: built in */
+            server?: string;
+            /** Format: int64 */
+            server_id?: number;
+            signature?: string;
+            /** @description running, waiting for approval, ended, ... */
+            status?: string;
+        };
+        MessageToolResult: {
+            blob?: string;
+            call_id: string;
+            content: string;
+            /** Format: int64 */
+            duration_ms?: number;
+            is_error?: boolean;
+            name: string;
+            /** @description The whole result is larger; blob names it */
+            truncated?: boolean;
+        };
+        MessageView: {
+            /** @description The text */
+            content: string;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description Place in the conversation; 1 is the first
+             */
+            depth: number;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int64
+             * @description The message before it; null: it begins the conversation
+             */
+            parent_id: number | null;
+            /** @description The text with what stands between it */
+            parts: components["schemas"]["MessagePart"][];
+            /** @enum {string} */
+            role: "user" | "assistant";
+            /** @description Other versions of it; null: there are none */
+            siblings: components["schemas"]["Siblings"];
+            /**
+             * @description pending: its turn has not ended; partial: cut short
+             * @enum {string}
+             */
+            status: "pending" | "complete" | "partial" | "failed";
+            /** Format: int64 */
+            thread_id: number;
+            /**
+             * Format: int32
+             * @description An estimate
+             */
+            tokens: number;
+            /** Format: int64 */
+            turn_id: number | null;
+        };
+        ModelPrice: {
+            /**
+             * Format: double
+             * @description For a million input tokens that the provider had in its cache
+             */
+            cached_input: number;
+            /**
+             * Format: double
+             * @description For a million input tokens
+             */
+            input: number;
+            /** Format: int64 */
+            model_id: number;
+            /**
+             * Format: double
+             * @description For a million output tokens
+             */
+            output: number;
+        };
+        ModelUsage: {
+            /** Format: int64 */
+            cached_tokens: number;
+            /**
+             * Format: int64
+             * @description Of the turns that have a price, in millionths of the currency
+             */
+            cost_micros: number;
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            input_tokens: number;
+            model_name: string;
+            /** Format: int64 */
+            output_tokens: number;
+            /** Format: int64 */
+            turns: number;
+            /**
+             * Format: int64
+             * @description Turns without a price
+             */
+            unpriced: number;
         };
         ModelView: {
             config: {
@@ -2345,42 +2967,6 @@ export interface components {
         NodeControlOutputBody: {
             cancellation: components["schemas"]["Receipt"] | null;
             task: components["schemas"]["ListedNodeView"];
-        };
-        NodeExecutorView: {
-            cancel_force_kill_enabled: boolean;
-            /** Format: int32 */
-            cancel_grace_timeout_seconds: number;
-            /** @description The values that were set here; the others follow the environment */
-            changed: string[];
-            /** Format: int32 */
-            dispatch_timeout_seconds: number;
-            /** Format: int32 */
-            execution_timeout_seconds: number;
-            k8s_api_url: string;
-            k8s_argocd_app_name: string;
-            k8s_context: string;
-            k8s_cpu_limit: string;
-            k8s_cpu_request: string;
-            k8s_frontier_image: string;
-            k8s_frontier_image_tag: string;
-            /** Format: int32 */
-            k8s_gpu_limit: number;
-            k8s_image_pull_secrets: string[];
-            k8s_in_cluster: boolean;
-            /** Format: int32 */
-            k8s_job_ttl_seconds: number;
-            /** @description What may be known of the stored kubeconfig, which is never given out */
-            k8s_kubeconfig: components["schemas"]["KubeconfigInfo"];
-            k8s_memory_limit: string;
-            k8s_memory_request: string;
-            k8s_namespace: string;
-            k8s_service_account: string;
-            k8s_vllm_image: string;
-            k8s_vllm_image_tag: string;
-            /** Format: int32 */
-            log_collection_timeout_seconds: number;
-            provider: string;
-            workspace_identity_key: string;
         };
         NodeOutputBody: {
             as_of: components["schemas"]["AsOf"];
@@ -2450,6 +3036,10 @@ export interface components {
             items: components["schemas"]["AccountView"][];
             next_cursor: string | null;
         };
+        PageActivityEntry: {
+            items: components["schemas"]["ActivityEntry"][];
+            next_cursor: string | null;
+        };
         PageApiKeyView: {
             items: components["schemas"]["ApiKeyView"][];
             next_cursor: string | null;
@@ -2478,12 +3068,12 @@ export interface components {
             items: components["schemas"]["LogItem"][];
             next_cursor: string | null;
         };
-        PageModelView: {
-            items: components["schemas"]["ModelView"][];
+        PageMessageHit: {
+            items: components["schemas"]["MessageHit"][];
             next_cursor: string | null;
         };
-        PagePodLogPiece: {
-            items: components["schemas"]["PodLogPiece"][];
+        PageModelView: {
+            items: components["schemas"]["ModelView"][];
             next_cursor: string | null;
         };
         PageProviderModel: {
@@ -2502,6 +3092,14 @@ export interface components {
             items: components["schemas"]["ScheduleFiringView"][];
             next_cursor: string | null;
         };
+        PageThreadView: {
+            items: components["schemas"]["ThreadView"][];
+            next_cursor: string | null;
+        };
+        PageTurnView: {
+            items: components["schemas"]["TurnView"][];
+            next_cursor: string | null;
+        };
         PageVersionItemView: {
             items: components["schemas"]["VersionItemView"][];
             next_cursor: string | null;
@@ -2516,6 +3114,14 @@ export interface components {
             /** Format: date-time */
             since: string;
         };
+        PlacedPart: {
+            /**
+             * Format: int64
+             * @description Characters of text before it
+             */
+            offset: number;
+            part: components["schemas"]["MessagePart"];
+        };
         PlannedFile: {
             hash: string;
             /** @enum {string} */
@@ -2527,34 +3133,25 @@ export interface components {
             /** Format: int64 */
             size: number;
         };
-        PodLogPiece: {
-            /** Format: date-time */
-            at: string;
-            /** Format: int32 */
-            seq: number;
-            /** @description Lines, each with the time at which the pod wrote it */
-            text: string;
+        PostedTurn: {
+            /** @description The message and the place of its answer */
+            messages: components["schemas"]["MessageView"][];
+            turn: components["schemas"]["TurnView"];
         };
-        PodView: {
+        PostTurnInputBody: {
+            /** @description Files that were uploaded to this thread and not sent yet */
+            attachment_ids?: number[];
             /**
-             * Format: date-time
-             * @description When the pod was told that it may start
+             * Format: int64
+             * @description The message of a user that this one replaces; a new branch begins beside it
              */
-            confirmed_at: string | null;
-            /** @description What it was dispatched as; null: not yet */
-            dispatch_id: string | null;
-            /** @enum {string} */
-            dispatch_status: "dispatch_pending" | "dispatch_submitted" | "dispatch_confirmed" | "dispatch_failed";
-            /** @description Nobody knows what became of it; it is looked into */
-            dispatch_uncertain: boolean;
-            /** Format: date-time */
-            dispatched_at: string | null;
-            /** @description What the pod waits for, or how it ended */
-            note: string | null;
-            /** Format: date-time */
-            submitted_at: string | null;
-            /** @description The pod; null: none has started */
-            uid: string | null;
+            edit_of?: number;
+            message: string;
+            /**
+             * Format: int64
+             * @description The answer that this message follows, if not the last one; a new branch begins there
+             */
+            parent_id?: number;
         };
         PreviewScheduleInputBody: {
             /**
@@ -2571,21 +3168,12 @@ export interface components {
             description: string;
             times: components["schemas"]["OccurrenceView"][];
         };
-        Probe: {
-            checks: components["schemas"]["Check"][];
-            images: string[];
-            missing_permissions: string[];
-            namespace: string;
-            ok: boolean;
-            server: string;
-            version: string;
-        };
         Problem: {
             /**
              * @description Kind of the error, a closed set
              * @enum {string}
              */
-            code: "invalid" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "precondition" | "rate_limited" | "too_large" | "unavailable" | "timeout" | "internal";
+            code: "invalid" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "precondition" | "rate_limited" | "too_large" | "unavailable" | "timeout" | "internal" | "CHAT_SESSION_SCOPE_SELECTOR_OVERRIDE";
             correlation_id: string;
             /** @description What happened, why, and what to do, for people */
             detail: string;
@@ -2638,19 +3226,6 @@ export interface components {
             name: string;
             /** Format: date-time */
             updated_at: string;
-        };
-        PutFlowchartToolInputBody: {
-            /** @description Written for a model to read; empty: the flowchart's own */
-            description?: string;
-            /** @description Absent: true */
-            enabled?: boolean;
-            /** @description A small letter, then a-z, 0-9 and _; not llmctl_… */
-            name: string;
-            /**
-             * Format: int32
-             * @description How long a call waits for the run's end; absent: 30
-             */
-            wait_seconds?: number;
         };
         QueueJobView: {
             /**
@@ -3092,15 +3667,6 @@ export interface components {
             /** Format: int32 */
             pid: number;
         };
-        ReportOutputBody: {
-            /**
-             * Format: int64
-             * @description All events up to this one are stored for good
-             */
-            accepted_n: number;
-            /** @description Stop the work and report a cancelled result */
-            cancel: boolean;
-        };
         RetentionView: {
             /**
              * Format: int32
@@ -3350,6 +3916,15 @@ export interface components {
             /** @description From the setup link that the first start printed */
             token: string;
         };
+        Siblings: {
+            /** @description From the oldest to the newest, at most 100 */
+            ids: number[];
+            /**
+             * Format: int64
+             * @description Of this one, from 0
+             */
+            index: number;
+        };
         SlotsView: {
             /** Format: int64 */
             busy: number;
@@ -3383,6 +3958,11 @@ export interface components {
             /** @description Of a download the model that it brings */
             title: string;
         };
+        SnippetPiece: {
+            /** @description It is what was looked for */
+            hit: boolean;
+            text: string;
+        };
         StageView: {
             /** Format: date-time */
             finished_at: string | null;
@@ -3399,6 +3979,18 @@ export interface components {
             input?: unknown;
             /** @description Begin at this node instead of the start node */
             start_node_id?: string;
+        };
+        StreamPosition: {
+            /** Format: int64 */
+            sequence: number;
+            stream: string;
+        };
+        SwitchThreadInputBody: {
+            /**
+             * Format: int64
+             * @description The branch that was used last of those that hold it is shown
+             */
+            message_id: number;
         };
         SystemTaskView: {
             detail: unknown;
@@ -3521,6 +4113,106 @@ export interface components {
             title: string;
             usage: components["schemas"]["Usage"] | null;
         };
+        ThreadDetailOutputBody: {
+            /** Format: date-time */
+            archived_at: string | null;
+            /** @description Of the thread's stream */
+            as_of: components["schemas"]["StreamPosition"];
+            /** @description A turn has not ended yet */
+            busy: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** @description Of the costs */
+            currency: string;
+            /** @description Hidden; it can be restored until undo_until */
+            deleted?: boolean;
+            /** Format: int64 */
+            id: number;
+            /** Format: date-time */
+            last_activity_at: string;
+            /** @description The answer that is being written, so far */
+            live: components["schemas"]["LiveAnswer"];
+            mcp_server_ids: number[];
+            /**
+             * Format: int32
+             * @description Of all branches
+             */
+            message_count: number;
+            /** @description The end of the conversation that is shown, in order */
+            messages: components["schemas"]["MessageView"][];
+            /**
+             * Format: int64
+             * @description null: the default of the settings, else the newest
+             */
+            model_id: number | null;
+            /** @description Of older messages; null: there are none */
+            next_cursor: string | null;
+            /** @enum {string} */
+            response_complexity: "low" | "medium" | "high" | "extra_high";
+            source_ids: number[];
+            /** @enum {string} */
+            status: "active" | "archived";
+            title: string;
+            /** @enum {string} */
+            title_source: "default" | "auto" | "user";
+            /**
+             * Format: int32
+             * @description That have ended
+             */
+            turn_count: number;
+            /** @description That have not ended, the first one first */
+            turns: components["schemas"]["TurnView"][];
+            /** Format: date-time */
+            undo_until?: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Of all turns that have ended */
+            usage: components["schemas"]["TurnUsage"];
+        };
+        ThreadView: {
+            /** Format: date-time */
+            archived_at: string | null;
+            /** @description A turn has not ended yet */
+            busy: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** @description Hidden; it can be restored until undo_until */
+            deleted?: boolean;
+            /** Format: int64 */
+            id: number;
+            /** Format: date-time */
+            last_activity_at: string;
+            mcp_server_ids: number[];
+            /**
+             * Format: int32
+             * @description Of all branches
+             */
+            message_count: number;
+            /**
+             * Format: int64
+             * @description null: the default of the settings, else the newest
+             */
+            model_id: number | null;
+            /** @enum {string} */
+            response_complexity: "low" | "medium" | "high" | "extra_high";
+            source_ids: number[];
+            /** @enum {string} */
+            status: "active" | "archived";
+            title: string;
+            /** @enum {string} */
+            title_source: "default" | "auto" | "user";
+            /**
+             * Format: int32
+             * @description That have ended
+             */
+            turn_count: number;
+            /** Format: date-time */
+            undo_until?: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Of all turns that have ended */
+            usage: components["schemas"]["TurnUsage"];
+        };
         TimelineEntry: {
             /** Format: int32 */
             attempt: number;
@@ -3567,25 +4259,6 @@ export interface components {
             /** Format: double */
             p99_seconds: number | null;
         };
-        ToolView: {
-            /** Format: date-time */
-            created_at: string;
-            /** @description Written for a model to read; empty: the flowchart's own */
-            description: string;
-            /** @description false: kept, but not offered */
-            enabled: boolean;
-            /** Format: int64 */
-            flowchart_id: number;
-            /** @description What MCP clients call it */
-            name: string;
-            /** Format: date-time */
-            updated_at: string;
-            /**
-             * Format: int32
-             * @description How long a call waits for the run's end before it answers with the run's id
-             */
-            wait_seconds: number;
-        };
         TransferPlan: {
             /**
              * Format: int64
@@ -3628,6 +4301,149 @@ export interface components {
             /** @description Folder below models in the data folder */
             target: string;
         };
+        TurnAttemptView: {
+            /**
+             * Format: int64
+             * @description That it streamed
+             */
+            characters: number;
+            /** Format: date-time */
+            claimed_at: string;
+            error: components["schemas"]["TurnError"];
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int32 */
+            number: number;
+            /** @enum {string} */
+            status: "running" | "succeeded" | "failed" | "cancelled" | "suspended" | "handed_over" | "lost";
+            usage: components["schemas"]["TurnUsage"];
+            worker: string;
+        };
+        TurnDetailOutputBody: {
+            /** @description The newest first, at most 50 */
+            attempts: components["schemas"]["TurnAttemptView"][];
+            /** @description What it has streamed so far; null: it has ended, or not begun */
+            live: components["schemas"]["LiveAnswer"];
+            turn: components["schemas"]["TurnView"];
+        };
+        TurnError: {
+            code: string;
+            /** @description What happened, why, and what to do */
+            message: string;
+            retryable: boolean;
+        };
+        TurnOrder: {
+            /** @enum {string} */
+            asked: "cancel";
+            /** Format: date-time */
+            asked_at: string;
+            confirmed: boolean;
+            /** Format: date-time */
+            confirmed_at: string | null;
+        };
+        TurnOutputBody: {
+            turn: components["schemas"]["TurnView"];
+        };
+        TurnUsage: {
+            /**
+             * Format: int64
+             * @description Of the input tokens
+             */
+            cached_tokens: number;
+            /**
+             * Format: int64
+             * @description Millionths of the currency of the settings; null: there is no price for the model
+             */
+            cost_micros: number | null;
+            /** @description The provider did not count all of it: an answer that was cut short is counted here */
+            estimated: boolean;
+            /** Format: int64 */
+            input_tokens: number;
+            /** Format: int64 */
+            output_tokens: number;
+        };
+        TurnView: {
+            /**
+             * Format: int64
+             * @description Where the answer comes; pending until the turn ends
+             */
+            assistant_message_id: number;
+            /**
+             * Format: int32
+             * @description When it grows, the text of the attempt before is superseded
+             */
+            attempt: number;
+            /** @description What the model's window was filled with */
+            context: components["schemas"]["ContextView"];
+            /** Format: date-time */
+            created_at: string;
+            error: components["schemas"]["TurnError"];
+            /** @description stop, length, tool_calls, content_filter or other */
+            finish_reason: string;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: date-time */
+            first_token_at: string | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            kind: "message" | "edit" | "branch" | "regenerate";
+            /** Format: int64 */
+            model_id: number | null;
+            model_name: string;
+            order: components["schemas"]["TurnOrder"];
+            /**
+             * @description Of a running one
+             * @enum {string}
+             */
+            phase: "" | "retrieving" | "compacting" | "answering";
+            /** @description Of one that failed or was cut short */
+            reason_code: string;
+            /** @enum {string} */
+            response_complexity: "low" | "medium" | "high" | "extra_high";
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "running" | "waiting" | "cancelling" | "succeeded" | "failed" | "cancelled";
+            /** Format: int64 */
+            thread_id: number;
+            usage: components["schemas"]["TurnUsage"];
+            /** Format: int64 */
+            user_message_id: number;
+        };
+        UpdateChatSettingsInputBody: {
+            currency?: string;
+            /** Format: int64 */
+            default_context_window_tokens?: number;
+            /** Format: int64 */
+            default_model_id?: number | null;
+            /** @enum {string} */
+            default_response_complexity?: "low" | "medium" | "high" | "extra_high";
+            /** Format: int64 */
+            delete_undo_seconds?: number;
+            /** Format: int64 */
+            history_percent?: number;
+            /** Format: int64 */
+            max_queued_turns?: number;
+            /** @enum {string} */
+            on_busy?: "queue" | "refuse";
+            /** Format: int64 */
+            preserve_recent_turns?: number;
+            /** @description The whole table */
+            prices?: components["schemas"]["ModelPrice"][];
+            /** Format: int64 */
+            retrieval_percent?: number;
+            /** Format: int64 */
+            retrieval_top_k?: number;
+            /** Format: int64 */
+            summary_max_chars?: number;
+            /** Format: int64 */
+            target_percent?: number;
+            /** Format: int64 */
+            trigger_percent?: number;
+            /** Format: int64 */
+            turn_timeout_seconds?: number;
+        };
         UpdatedProviderOutputBody: {
             api_key_fingerprint: string;
             /** @description base_url moved to another origin without a new key, so the stored one was removed */
@@ -3668,44 +4484,6 @@ export interface components {
             /** Format: int64 */
             provider_id?: number;
         };
-        UpdateNodeExecutorInputBody: {
-            cancel_force_kill_enabled?: boolean | null;
-            /** Format: int32 */
-            cancel_grace_timeout_seconds?: number | null;
-            /** Format: int32 */
-            dispatch_timeout_seconds?: number | null;
-            /** Format: int32 */
-            execution_timeout_seconds?: number | null;
-            /** @description Where pods reach the API, with its prefix */
-            k8s_api_url?: string | null;
-            k8s_argocd_app_name?: string | null;
-            /** @description Of the kubeconfig; empty: its current one */
-            k8s_context?: string | null;
-            k8s_cpu_limit?: string | null;
-            k8s_cpu_request?: string | null;
-            k8s_frontier_image?: string | null;
-            k8s_frontier_image_tag?: string | null;
-            /** Format: int32 */
-            k8s_gpu_limit?: number | null;
-            /** @description Names of Secrets; an empty list for none */
-            k8s_image_pull_secrets?: string[];
-            k8s_in_cluster?: boolean | null;
-            /** Format: int32 */
-            k8s_job_ttl_seconds?: number | null;
-            /** @description The whole text; it is stored encrypted and never given out. null or nothing removes it */
-            k8s_kubeconfig?: string | null;
-            k8s_memory_limit?: string | null;
-            k8s_memory_request?: string | null;
-            k8s_namespace?: string | null;
-            k8s_service_account?: string | null;
-            k8s_vllm_image?: string | null;
-            k8s_vllm_image_tag?: string | null;
-            /** Format: int32 */
-            log_collection_timeout_seconds?: number | null;
-            /** @description inline, process or kubernetes */
-            provider?: string | null;
-            workspace_identity_key?: string | null;
-        };
         UpdateProviderInputBody: {
             /** @description Write-only; empty removes it */
             api_key?: string;
@@ -3739,6 +4517,15 @@ export interface components {
             overlap_policy?: "allow" | "skip";
             time_zone?: string;
         };
+        UpdateThreadInputBody: {
+            mcp_server_ids?: number[];
+            /** Format: int64 */
+            model_id?: number | null;
+            /** @enum {string} */
+            response_complexity?: "low" | "medium" | "high" | "extra_high";
+            source_ids?: number[];
+            title?: string;
+        };
         UpdateUserInputBody: {
             /** @description true ends the user's sessions and refuses their keys */
             disabled?: boolean;
@@ -3747,18 +4534,18 @@ export interface components {
             /** @enum {string} */
             role?: "admin" | "editor" | "viewer";
         };
-        UploadOutputBody: {
-            name: string;
-            /** @description What the result refers to the file with */
-            sha256: string;
-            /** Format: int64 */
-            size: number;
-        };
         Usage: {
             /** Format: int64 */
             input_tokens: number;
             /** Format: int64 */
             output_tokens: number;
+        };
+        UsageReport: {
+            currency: string;
+            /** @description The newest first; of a single thread there are none */
+            days?: components["schemas"]["DayUsage"][];
+            models: components["schemas"]["ModelUsage"][];
+            total: components["schemas"]["ModelUsage"];
         };
         UserView: {
             email: string;
@@ -4153,6 +4940,120 @@ export interface operations {
             };
         };
     };
+    "delete-attachment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-attachment-content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-audit-events": {
         parameters: {
             query?: {
@@ -4393,6 +5294,132 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionOutputBody"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-chat-activity": {
+        parameters: {
+            query?: {
+                class?: ("thread_lifecycle" | "turn" | "retrieval_tool_usage" | "failure" | "compaction")[];
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                reason_code?: string;
+                since?: string;
+                thread_id?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageActivityEntry"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-chat-usage": {
+        parameters: {
+            query?: {
+                /** @description First day, YYYY-MM-DD; left out: 30 days ago */
+                from?: string;
+                /** @description Last day; left out: today */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Unprocessable Entity */
@@ -5113,256 +6140,6 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "put-executor-artifact": {
-        parameters: {
-            query?: never;
-            header: {
-                "Content-Type"?: string;
-                /** @description Which pod asks: an id that no other pod has */
-                "X-Executor-Pod": string;
-            };
-            path: {
-                /** @description A relative path; its slashes are escaped */
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/octet-stream": string;
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UploadOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "post-executor-events": {
-        parameters: {
-            query?: never;
-            header: {
-                /** @description Which pod asks: an id that no other pod has */
-                "X-Executor-Pod": string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/x-ndjson": string;
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ReportOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "get-executor-file": {
-        parameters: {
-            query?: never;
-            header: {
-                /** @description Which pod asks: an id that no other pod has */
-                "X-Executor-Pod": string;
-            };
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/octet-stream": string;
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "get-executor-payload": {
-        parameters: {
-            query?: never;
-            header: {
-                /** @description Which pod asks: an id that no other pod has */
-                "X-Executor-Pod": string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": string;
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6483,186 +7260,6 @@ export interface operations {
             };
         };
     };
-    "get-flowchart-tool": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ToolView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "put-flowchart-tool": {
-        parameters: {
-            query?: never;
-            header?: {
-                "If-Match"?: string;
-            };
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PutFlowchartToolInputBody"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ToolView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "delete-flowchart-tool": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     "validate-graph": {
         parameters: {
             query?: never;
@@ -6864,62 +7461,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOutputBody"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "get-mcp-server": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["McpServerOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Unprocessable Entity */
@@ -7386,70 +7927,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ArtifactsOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "get-attempt-pod-log": {
-        parameters: {
-            query?: {
-                /** @description seq of the last piece that is known */
-                after?: number;
-                limit?: number;
-            };
-            header?: never;
-            path: {
-                id: number;
-                /** @description number of the attempt */
-                number: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PagePodLogPiece"];
                 };
             };
             /** @description Unauthorized */
@@ -9524,7 +10001,7 @@ export interface operations {
             };
         };
     };
-    "get-node-executor-settings": {
+    "get-chat-settings": {
         parameters: {
             query?: never;
             header?: never;
@@ -9540,7 +10017,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NodeExecutorView"];
+                    "application/json": components["schemas"]["ChatSettingsView"];
                 };
             };
             /** @description Unauthorized */
@@ -9581,7 +10058,7 @@ export interface operations {
             };
         };
     };
-    "update-node-executor-settings": {
+    "update-chat-settings": {
         parameters: {
             query?: never;
             header?: {
@@ -9592,7 +10069,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["UpdateNodeExecutorInputBody"];
+                "application/json": components["schemas"]["UpdateChatSettingsInputBody"];
             };
         };
         responses: {
@@ -9603,63 +10080,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NodeExecutorView"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Entity */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "test-node-executor-settings": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Probe"];
+                    "application/json": components["schemas"]["ChatSettingsView"];
                 };
             };
             /** @description Unauthorized */
@@ -9780,6 +10201,1256 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetentionView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-threads": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                status?: "active" | "archived";
+                /** @description Part of the title */
+                title?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageThreadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-thread": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateThreadInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThreadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-thread": {
+        parameters: {
+            query?: {
+                /** @description How many of the newest messages */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThreadDetailOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-thread": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThreadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-thread": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateThreadInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThreadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "archive-thread": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThreadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "attach-file": {
+        parameters: {
+            query: {
+                /** @description The file's name */
+                name: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttachmentView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "switch-branch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SwitchThreadInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThreadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "clear-thread": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThreadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-thread-context": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContextView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "export-thread": {
+        parameters: {
+            query?: {
+                format?: "markdown" | "json";
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                    "text/markdown": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-messages": {
+        parameters: {
+            query?: {
+                /** @description A message of the branch that is shown: those before and after it */
+                around?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "restore-thread": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThreadView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-turns": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageTurnView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "post-turn": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PostTurnInputBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostedTurn"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-turn": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                turn_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TurnDetailOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-turn": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                turn_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TurnOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "regenerate-turn": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+                turn_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostedTurn"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-thread-usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-threads": {
+        parameters: {
+            query: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Words; "quoted" ones together, -word without */
+                q: string;
+                thread_id?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageMessageHit"];
                 };
             };
             /** @description Unauthorized */
