@@ -31,6 +31,7 @@ func failed(t *testing.T, err error) *client.Error {
 func TestServersOfTheOfficialSDKAreUnderstood(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *client.Pool, spec client.Spec) {
+		t.Helper()
 		s := session(t, p, spec)
 		info, err := s.Info(t.Context())
 		require.NoError(t, err)
@@ -64,6 +65,7 @@ func TestServersOfTheOfficialSDKAreUnderstood(t *testing.T) {
 func TestManyCallsShareOneSession(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *client.Pool, spec client.Spec) {
+		t.Helper()
 		s := session(t, p, spec)
 		var wg sync.WaitGroup
 		for i := range 20 {
@@ -81,6 +83,7 @@ func TestManyCallsShareOneSession(t *testing.T) {
 func TestACallTellsItsProgressAndIsCancelledAtTheServer(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *client.Pool, spec client.Spec) {
+		t.Helper()
 		s := session(t, p, spec)
 		note := filepath.Join(t.TempDir(), "note")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -114,6 +117,7 @@ func TestACallTellsItsProgressAndIsCancelledAtTheServer(t *testing.T) {
 func TestATimeOutIsObeyed(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *client.Pool, spec client.Spec) {
+		t.Helper()
 		s := session(t, p, spec)
 		_, err := s.Info(t.Context())
 		require.NoError(t, err)
@@ -129,6 +133,7 @@ func TestATimeOutIsObeyed(t *testing.T) {
 func TestToolsThatChangeAreListedAnew(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *client.Pool, spec client.Spec) {
+		t.Helper()
 		s := session(t, p, spec)
 		names := func() string {
 			tools, err := s.Tools(t.Context())
@@ -149,6 +154,7 @@ func TestToolsThatChangeAreListedAnew(t *testing.T) {
 func TestAServerThatDiesInACallLeavesItsOutcomeOpen(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *client.Pool, spec client.Spec) {
+		t.Helper()
 		s := session(t, p, spec)
 		note := filepath.Join(t.TempDir(), "note")
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -260,7 +266,9 @@ func TestWhatIsWrongWithAServerIsSaid(t *testing.T) {
 
 	allow, err := egress.New(nil)
 	require.NoError(t, err)
-	strict := pool(t, func(o *client.Options) { o.HTTP, o.Programs = client.NewHTTPClient(allow), client.Programs{Root: t.TempDir()} })
+	strict := pool(t, func(o *client.Options) {
+		o.HTTP, o.Programs = client.NewHTTPClient(allow), client.Programs{Root: t.TempDir()}
+	})
 	_, err = strict.Probe(t.Context(), at("/page"))
 	require.Equal(t, client.KindBlocked, failed(t, err).Kind)
 	_, err = strict.Probe(t.Context(), program(t, nil))

@@ -21,7 +21,7 @@ import (
 	"github.com/llmctl/studio/internal/mcp/client"
 )
 
-var installing sync.Mutex //nolint:gochecknoglobals // one installation for all tests
+var installing sync.Mutex // one installation for all tests
 
 // install gets the packages of package.json, once.
 func install(t *testing.T) {
@@ -59,7 +59,7 @@ func startServer(t *testing.T, mode string, port int, environ ...string) *server
 	t.Helper()
 	install(t)
 	s := &server{mode: mode, done: make(chan struct{})}
-	s.cmd = exec.Command(node(t), "server.mjs", mode, strconv.Itoa(port)) //nolint:noctx // ended below
+	s.cmd = exec.Command(node(t), "server.mjs", mode, strconv.Itoa(port)) // ended below
 	s.cmd.Env = append(os.Environ(), environ...)
 	s.cmd.Stderr = os.Stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

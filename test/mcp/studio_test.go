@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -41,7 +42,10 @@ func newStudio(t *testing.T, kind string, llm *llmtest.Server) *studio {
 	s.args = []string{"up", "--no-browser", "--data-dir", t.TempDir(), "--database-uri", pgtest.URI(t), "--bind", strings.TrimPrefix(s.url, "http://")}
 	s.env = []string{"LLMCTL_STUDIO_ADMIN_EMAIL=" + email, "LLMCTL_STUDIO_ADMIN_PASSWORD=" + password, "LLMCTL_STUDIO_INTERNAL_BIND=off"}
 	s.start()
-	res, err := http.Post(s.url+"/api/auth/login", "application/json", strings.NewReader(fmt.Sprintf(`{"email":%q,"password":%q}`, email, password))) //nolint:noctx // a test
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/api/auth/login", strings.NewReader(fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := browser().Do(req)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, http.StatusOK, res.StatusCode)
@@ -65,6 +69,8 @@ func (s *studio) kill() {
 
 type object = map[string]any
 
+func browser() *http.Client { return &http.Client{Timeout: patience} }
+
 func (s *studio) do(status int, method, path string, body any) object {
 	s.t.Helper()
 	raw, err := json.Marshal(body)
@@ -76,7 +82,7 @@ func (s *studio) do(status int, method, path string, body any) object {
 	require.NoError(s.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Cookie", s.session)
-	res, err := http.DefaultClient.Do(req)
+	res, err := browser().Do(req)
 	require.NoError(s.t, err)
 	defer func() { _ = res.Body.Close() }()
 	answer, err := io.ReadAll(res.Body)
@@ -105,12 +111,10 @@ func items(o object) []object {
 }
 
 // mcpServer adds a server and gives its id.
-func (s *studio) mcpServer(key string, config object, more object) int64 {
+func (s *studio) mcpServer(key string, config, more object) int64 {
 	s.t.Helper()
 	body := object{"server_key": key, "config": config}
-	for k, v := range more {
-		body[k] = v
-	}
+	maps.Copy(body, more)
 	return id(s.do(http.StatusCreated, "POST", "/api/mcp-servers", body))
 }
 
@@ -131,7 +135,7 @@ func (s *studio) run(task object) int64 {
 	return id(started)
 }
 
-func (s *studio) get(run int64) (flowchartRun object, ask object) {
+func (s *studio) get(run int64) (flowchartRun, ask object) {
 	s.t.Helper()
 	d := s.do(http.StatusOK, "GET", fmt.Sprintf("/api/flowchart-runs/%d", run), nil)
 	flowchartRun, _ = d["flowchart_run"].(object)
@@ -175,7 +179,7 @@ func (s *studio) calls(node object) []object {
 func note(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // the program runs as somebody else
+	require.NoError(t, os.Chmod(dir, 0o777)) // the program runs as somebody else
 	return filepath.Join(dir, "note")
 }
 
@@ -197,8 +201,10 @@ func TestATaskUsesTheToolsOfServersOverEachTransport(t *testing.T) {
 			web, events, stdio := startServer(t, "http", 0), startServer(t, "sse", 0), program(t, nil)
 			llm := llmtest.New(t)
 			llm.On("", llmtest.Reply{Text: "Asking.", Input: 10, Output: 2, ToolCalls: []llmtest.ToolCall{
-				{ID: "a", Name: "web__echo", Arguments: `{"text":"one"}`}, {ID: "b", Name: "events__add", Arguments: `{"a":20,"b":22}`},
-				{ID: "c", Name: "local__environment", Arguments: `{}`}, {ID: "d", Name: "current_time", Arguments: `{"time_zone":"UTC"}`},
+				{ID: "a", Name: "web__echo", Arguments: `{"text":"one"}`},
+				{ID: "b", Name: "events__add", Arguments: `{"a":20,"b":22}`},
+				{ID: "c", Name: "local__environment", Arguments: `{}`},
+				{ID: "d", Name: "current_time", Arguments: `{"time_zone":"UTC"}`},
 				{ID: "e", Name: "web__add", Arguments: `{"a":"x"}`},
 			}}, llmtest.Reply{Text: "Forty-two.", Input: 20, Output: 3})
 			s := newStudio(t, kind, llm)

@@ -3,6 +3,7 @@ package toolloop
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -179,7 +180,7 @@ func (l *loop) append(c *Cycle) {
 			CallID: call.CallID, Name: call.Name, Content: Shown(call.Content), IsError: call.Status != Succeeded,
 		}}
 	}
-	l.req.Messages = append(append(l.req.Messages[:len(l.req.Messages):len(l.req.Messages)], said), results...)
+	l.req.Messages = append(append(slices.Clip(l.req.Messages), said), results...)
 }
 
 // Shown is as much of a result as a model is told.

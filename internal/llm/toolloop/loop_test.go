@@ -259,7 +259,7 @@ func TestCallsOfOneAnswerAreMadeAtTheSameTimeButNotTooMany(t *testing.T) {
 	}
 	s := llmtest.New(t)
 	var calls []llmtest.ToolCall
-	for _, id := range strings.Split("abcdefgh", "") {
+	for id := range strings.SplitSeq("abcdefgh", "") {
 		calls = append(calls, call(id, "add", `{}`))
 	}
 	s.On("", llmtest.Reply{ToolCalls: calls}, llmtest.Reply{Text: "done"})

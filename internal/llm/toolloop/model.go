@@ -3,6 +3,7 @@ package toolloop
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -181,4 +182,4 @@ func (e *CyclesError) Error() string {
 }
 
 // ErrSuperseded says that somebody else has taken over.
-var ErrSuperseded = fmt.Errorf("the attempt was superseded")
+var ErrSuperseded = errors.New("the attempt was superseded")

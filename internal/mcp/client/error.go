@@ -82,7 +82,7 @@ func (s Spec) explain(ctx context.Context, asked string, err error) *Error {
 	switch {
 	case isBlocked:
 		e.Kind, e.Sent = KindBlocked, false
-		e.Message = fmt.Sprintf("%s is not a public address. An administrator can allow it with LLMCTL_STUDIO_MCP_SERVER_ALLOW.", blocked.Address)
+		e.Message = blocked.Address + " is not a public address. An administrator can allow it with LLMCTL_STUDIO_MCP_SERVER_ALLOW."
 	case isStatus:
 		s.explainStatus(e, status)
 	case isTold: // the token
@@ -94,13 +94,13 @@ func (s Spec) explain(ctx context.Context, asked string, err error) *Error {
 	case ctx.Err() != nil:
 		e.Kind, e.Message = KindCancelled, fmt.Sprintf("Asking %s for %s was cancelled.", s.Key, asked)
 	case errors.Is(err, errRedirect):
-		e.Kind, e.Sent, e.Message = KindProtocol, false, fmt.Sprintf("%s redirects to another origin, which is not followed. Enter that address instead.", s.Key)
+		e.Kind, e.Sent, e.Message = KindProtocol, false, s.Key+" redirects to another origin, which is not followed. Enter that address instead."
 	case strings.Contains(err.Error(), "unsupported content type"):
 		e.Kind, e.Message = KindProtocol, fmt.Sprintf("%s does not answer %s as an MCP server does: it sent something else than JSON or events. Is the path right, often /mcp or /sse?", s.Key, asked)
 	case isOp && op.Op == "dial":
 		e.Kind, e.Sent, e.Message = KindUnreachable, false, fmt.Sprintf("%s cannot be reached at %s: %s.", s.Key, hostOf(s.URL), plain(op))
 	case errors.Is(err, mcp.ErrSessionMissing):
-		e.Kind, e.Sent, e.Message = KindClosed, false, fmt.Sprintf("%s has forgotten the session; it was probably restarted.", s.Key)
+		e.Kind, e.Sent, e.Message = KindClosed, false, s.Key+" has forgotten the session; it was probably restarted."
 	case errors.Is(err, mcp.ErrConnectionClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isOp, isWire && wire.Code == codeRejected:
 		e.Kind, e.Message = KindClosed, fmt.Sprintf("The connection to %s broke while it worked on %s.", s.Key, asked)
 	case isWire:
@@ -116,9 +116,9 @@ func (s Spec) explainStatus(e *Error, status *statusError) {
 	e.Sent = status.status >= 500
 	switch {
 	case status.status == http.StatusUnauthorized:
-		e.Kind, e.Message = KindUnauthorized, fmt.Sprintf("%s asks for an authorization (401). Connect it, or set a header with a valid token.", s.Key)
+		e.Kind, e.Message = KindUnauthorized, s.Key+" asks for an authorization (401). Connect it, or set a header with a valid token."
 	case status.status == http.StatusForbidden:
-		e.Kind, e.Message = KindUnauthorized, fmt.Sprintf("%s refuses what it was sent as authorization (403).", s.Key)
+		e.Kind, e.Message = KindUnauthorized, s.Key+" refuses what it was sent as authorization (403)."
 	case status.status == http.StatusNotFound:
 		e.Kind, e.Message = KindProtocol, fmt.Sprintf("There is no MCP endpoint at %s (404). Is the path right, often /mcp or /sse?", s.URL)
 	case status.status == http.StatusMethodNotAllowed:

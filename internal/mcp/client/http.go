@@ -67,7 +67,7 @@ func (o *outfit) RoundTrip(req *http.Request) (*http.Response, error) {
 			req.Header.Set(name, value)
 		}
 		if o.spec.Token != nil && req.Header.Get("Authorization") == "" {
-			token, err := o.spec.Token(req.Context())
+			token, err := o.spec.Token(req.Context()) //nolint:contextcheck // it is the request's
 			if err != nil {
 				return nil, err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,7 +65,7 @@ func (g *program) start() error {
 			Message: "This process may not start programs, and " + g.spec.Key + " is one. An administrator can allow it with LLMCTL_STUDIO_SCRIPT_NODES=true.",
 		}
 	}
-	if err := os.MkdirAll(g.p.Root, 0o711); err != nil {
+	if err := os.MkdirAll(g.p.Root, 0o711); err != nil { //nolint:gosec // the account of programs passes through it
 		return fmt.Errorf("make folder for programs: %w", err)
 	}
 	dir, err := os.MkdirTemp(g.p.Root, "mcp-")
@@ -88,9 +89,7 @@ func (g *program) environ() []string {
 		path = defaultPath
 	}
 	env := map[string]string{"PATH": path, "HOME": g.dir, "TMPDIR": g.dir, "LANG": "C.UTF-8"}
-	for name, value := range g.spec.Env {
-		env[name] = value
-	}
+	maps.Copy(env, g.spec.Env)
 	out := make([]string, 0, len(env))
 	for name, value := range env {
 		out = append(out, name+"="+value)

@@ -51,7 +51,7 @@ type Entered struct {
 	Enabled        *bool
 }
 
-var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) //nolint:gochecknoglobals // a constant
+var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // faults gathers what is wrong with an input, so that all of it is told at once.
 type faults []errs.Detail
@@ -280,7 +280,7 @@ func checkHeaders(headers map[string]string, at string, f *faults) {
 	}
 }
 
-var envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,199}$`) //nolint:gochecknoglobals // a constant
+var envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,199}$`)
 
 func checkEnv(env map[string]string, at string, f *faults) {
 	if len(env) > maxSecrets {

@@ -263,7 +263,7 @@ func (r *Registry) Token(ctx context.Context, id int64) (string, error) {
 	return g.Access, err
 }
 
-func (g grant) lasts(now time.Time) bool {
+func (g *grant) lasts(now time.Time) bool {
 	return g.Expiry.IsZero() || g.Expiry.After(now.Add(refreshBefore))
 }
 

@@ -82,7 +82,7 @@ func (r *Registry) challenge(ctx context.Context, address string) (metadata stri
 	_, _ = io.CopyN(io.Discard, res.Body, 4<<10)
 	challenges, err := oauthex.ParseWWWAuthenticate(res.Header.Values("WWW-Authenticate"))
 	if err != nil {
-		return "", nil, nil //nolint:nilerr // the well-known addresses are tried instead
+		return "", nil, nil // the well-known addresses are tried instead
 	}
 	for _, c := range challenges {
 		if c.Scheme == "bearer" {

@@ -127,7 +127,7 @@ func setup(t *testing.T) *bundle {
 	box, err := secret.New(bytes.Repeat([]byte{7}, secret.KeySize))
 	require.NoError(t, err)
 	b.r = servers.New(servers.Options{
-		DB: b.db, Log: event.NewLog(nil, time.Now), Seal: box, Fingerprint: secret.Fingerprint, Client: http.DefaultClient, Now: b.clock,
+		DB: b.db, Log: event.NewLog(nil, time.Now), Seal: box, Fingerprint: secret.Fingerprint, Client: &http.Client{Timeout: 20 * time.Second}, Now: b.clock,
 	})
 	for _, email := range []string{"a@example.com", "b@example.com"} {
 		_, err = b.db.Exec(t.Context(), `INSERT INTO app_user (email, password_hash, role) VALUES ($1, 'x', 'admin')`, email)

@@ -32,7 +32,7 @@ type Shown struct {
 }
 
 // Secrets are the values; they are for making a connection only.
-type Secrets struct {
+type Secrets struct { //nolint:recvcheck // a copy must not show its values either
 	Headers map[string]string `json:"headers,omitempty"`
 	Env     map[string]string `json:"env,omitempty"`
 	Client  string            `json:"client,omitempty"` // the OAuth client's secret

@@ -353,7 +353,7 @@ func NewFields(e Entered) Fields {
 }
 
 // Into sets what was entered.
-func (e Entered) Into(f *Fields) {
+func (e *Entered) Into(f *Fields) {
 	f.Transport, f.Config = e.Transport, e.Config
 	if e.TimeoutSeconds != nil {
 		f.TimeoutSeconds = *e.TimeoutSeconds
@@ -367,4 +367,4 @@ func (e Entered) Into(f *Fields) {
 }
 
 // Secrets are the secrets that were entered with it.
-func (e Entered) Secrets() Change { return Change{Headers: values(e.Headers), Env: values(e.Env)} }
+func (e *Entered) Secrets() Change { return Change{Headers: values(e.Headers), Env: values(e.Env)} }

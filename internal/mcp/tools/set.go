@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -202,25 +203,16 @@ func explain(err error) string {
 
 // Allowed reports whether a server's tool may be used.
 func Allowed(row servers.Server, tool string) bool {
-	return row.AllowedTools == nil || contains(row.AllowedTools, tool)
+	return row.AllowedTools == nil || slices.Contains(row.AllowedTools, tool)
 }
 
 // NeedsApproval reports whether calls of a tool wait for a person.
 func NeedsApproval(row servers.Server, t client.Tool) bool {
 	switch {
-	case contains(row.ApprovalTools, t.Name), row.Approval == servers.ApproveAlways:
+	case slices.Contains(row.ApprovalTools, t.Name), row.Approval == servers.ApproveAlways:
 		return true
 	case row.Approval == servers.ApproveWrites:
 		return !t.ReadOnly
-	}
-	return false
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
 	}
 	return false
 }

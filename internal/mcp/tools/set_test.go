@@ -25,7 +25,7 @@ func TestNamesFitEveryProviderAndNeverMeet(t *testing.T) {
 		seen[name] = tool
 	}
 	require.Equal(t, "wiki__search", tools.ModelName("wiki", "search"))
-	require.Equal(t, tools.ModelName("wiki", "a.b"), tools.ModelName("wiki", "a.b"), "the same at every start")
+	require.Equal(t, "wiki__a_b_caa5ec9e", tools.ModelName("wiki", "a.b"), "the same at every start")
 }
 
 func TestWhichCallsWaitForAPerson(t *testing.T) {

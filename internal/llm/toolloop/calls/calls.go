@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/blob"
+	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/toolloop"
 	"github.com/llmctl/studio/internal/llm/toolloop/calls/dbsqlc"
 	"github.com/llmctl/studio/internal/postgres"
@@ -90,9 +91,11 @@ func (r *Recorder) Load(ctx context.Context) ([]toolloop.Cycle, error) {
 	out := make([]toolloop.Cycle, len(cycles))
 	for i, c := range cycles {
 		out[i] = toolloop.Cycle{Number: c.Cycle, Text: c.Text}
-		if err := json.Unmarshal(c.Usage, &out[i].Usage); err != nil {
+		var u usage
+		if err := json.Unmarshal(c.Usage, &u); err != nil {
 			return nil, fmt.Errorf("read usage of cycle %d: %w", c.Cycle, err)
 		}
+		out[i].Usage = llm.Usage(u)
 		for k := range rows {
 			if rows[k].Cycle != c.Cycle {
 				continue
@@ -135,6 +138,13 @@ func (s *Store) content(ctx context.Context, row *Row) (string, error) {
 	return "", nil
 }
 
+// usage is llm.Usage as it is stored.
+type usage struct {
+	InputTokens  int64 `json:"input_tokens"`
+	OutputTokens int64 `json:"output_tokens"`
+	CachedTokens int64 `json:"cached_tokens"`
+}
+
 // clean makes a text storable.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
@@ -142,13 +152,13 @@ func clean(s string) string {
 
 // Begin implements toolloop.Recorder.
 func (r *Recorder) Begin(ctx context.Context, c *toolloop.Cycle) error {
-	usage, err := json.Marshal(c.Usage)
+	used, err := json.Marshal(usage(c.Usage))
 	if err != nil {
 		return fmt.Errorf("encode usage: %w", err)
 	}
 	return r.write(ctx, func(ctx context.Context, tx *postgres.Tx) error {
 		err := r.s.q.InsertCycle(ctx, tx, dbsqlc.InsertCycleParams{
-			OwnerKind: r.owner.Kind, OwnerID: r.owner.ID, Cycle: c.Number, Attempt: r.owner.Attempt, Text: clean(c.Text), Usage: usage,
+			OwnerKind: r.owner.Kind, OwnerID: r.owner.ID, Cycle: c.Number, Attempt: r.owner.Attempt, Text: clean(c.Text), Usage: used,
 		})
 		if err != nil {
 			return fmt.Errorf("record cycle %d of %s %d: %w", c.Number, r.owner.Kind, r.owner.ID, err)
