@@ -65,7 +65,10 @@ async function equals(thread, status) {
   const stored = messages.at(-1);
   const shown = (await answers().last().locator("p").first().textContent()) ?? "";
   must(stored.status === status, `it is stored as ${status}`);
-  must(shown.trim() === stored.content.trim(), `the page shows the ${stored.content.length} letters that are stored`);
+  must(
+    shown.trim() === stored.content.trim(),
+    `the page shows the ${stored.content.length} letters that are stored`,
+  );
 }
 
 async function streams() {

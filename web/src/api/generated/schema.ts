@@ -3603,7 +3603,7 @@ export interface components {
              * @description Kind of the error, a closed set
              * @enum {string}
              */
-            code: "invalid" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "precondition" | "rate_limited" | "too_large" | "unavailable" | "timeout" | "internal";
+            code: "invalid" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "precondition" | "rate_limited" | "too_large" | "unavailable" | "timeout" | "internal" | "CHAT_SESSION_SCOPE_SELECTOR_OVERRIDE";
             correlation_id: string;
             /** @description What happened, why, and what to do, for people */
             detail: string;
