@@ -9,15 +9,7 @@ import { modelsQuery } from "../../models/api";
 import settings from "../../settings/settings.module.css";
 import { type LoadedSettings, saveSettings, settingsQuery, threadKeys } from "../api";
 import { complexities } from "../model";
-import {
-  behaviourFields,
-  budgetFields,
-  changeOf,
-  faultOf,
-  faulty,
-  formOf,
-  serverFault,
-} from "../settings";
+import { behaviourFields, budgetFields, changeOf, faultOf, faulty, formOf, serverFault } from "../settings";
 import { type PartProps, Prices } from "./price-table";
 
 function Line({
