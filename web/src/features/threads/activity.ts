@@ -2,9 +2,8 @@
 
 import type { ChatActivity } from "../../api/aliases";
 import { count } from "../../ui/format";
+import type { ActivityClass } from "./activity-classes";
 import { money } from "./model";
-
-export type ActivityClass = ChatActivity["class"];
 
 export const activityClasses: { value: ActivityClass; label: string }[] = [
   { value: "thread_lifecycle", label: "Threads" },

@@ -7,7 +7,8 @@ import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { MultiSelect, TextInput } from "../../../ui/inputs";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";
-import { type ActivityClass, activityClasses, deedOf, detailOf } from "../activity";
+import { activityClasses, deedOf, detailOf } from "../activity";
+import type { ActivityClass } from "../activity-classes";
 import { activityQuery, settingsQuery } from "../api";
 
 interface Filter {
