@@ -63,7 +63,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 	s.bus.OnSignal(cancelTopic, func(key string) { runner.Cancel(cancelKey(key)) })
 	s.queue, err = queue.NewClient(queue.Options{
 		DB: s.db, Logger: s.log, Queues: s.cfg.Worker.Queues, Slots: s.cfg.Worker.Concurrency,
-		ChatSlots: s.cfg.Studio.ChatConcurrency, Worker: worker, Fresh: w.registry.Fresh, Meter: s.meter,
+		ChatSlots: s.cfg.Worker.ChatConcurrency, Worker: worker, Fresh: w.registry.Fresh, Meter: s.meter,
 		Handlers: []queue.Handler{
 			{Kind: queue.KindNode, Work: runner.Work, Drain: runner.Drain},
 			downloadHandler(s, worker, func() bool { return w.registry.Fresh() }),
