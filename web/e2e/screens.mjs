@@ -121,6 +121,21 @@ async function seed() {
   };
 }
 
+/** A thread with two answers of the demo model, one of them in two versions. */
+async function talk() {
+  const { id } = await call("POST", "/threads", {});
+  const ask = async (body, path = "") => {
+    const { turn } = await call("POST", `/threads/${id}/turns${path}`, body);
+    for (let i = 0; i < 100 && (await call("GET", `/threads/${id}`)).busy; i++)
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    return turn;
+  };
+  await ask({ message: "Compare bridges and ferries: a table, *reasons*, and `code` that counts cars." });
+  const turn = await ask({ message: "And how long does $n$ cars take?" });
+  await ask({}, `/${turn.id}/regenerate`);
+  return id;
+}
+
 const long = (word) => Array.from({ length: 220 }, (_, i) => `${word} ${i}`).join(" ");
 
 const page = await context.newPage();
@@ -198,6 +213,18 @@ await shoot("run-live", async () => {
   await page.waitForTimeout(150);
 });
 await shoot("runs", at("/runs"));
+await shoot("threads-start", at("/threads"));
+const thread = await talk();
+await shoot("thread", at(`/threads/${thread}`));
+await shoot("thread-about", at(`/threads/${thread}?about=true`));
+await shoot("threads-found", at("/threads?q=bridges"));
+await shoot("threads-activity", at("/threads/activity"));
+await shoot("mcp-servers", at("/mcp-servers"));
+await shoot(
+  "mcp-server-new",
+  at("/mcp-servers?new=true", () => page.getByRole("dialog").waitFor()),
+);
+await shoot("approvals", at("/approvals"));
 await shoot("schedules-empty", at("/schedules"));
 const schedule = await call("POST", "/schedules", {
   name: "Morning report",

@@ -1,8 +1,9 @@
 // The classes and deeds of the activity log in words. Pure.
 
 import type { ChatActivity } from "../../api/aliases";
-
-export type ActivityClass = ChatActivity["class"];
+import { count } from "../../ui/format";
+import type { ActivityClass } from "./activity-classes";
+import { money } from "./model";
 
 export const activityClasses: { value: ActivityClass; label: string }[] = [
   { value: "thread_lifecycle", label: "Threads" },
@@ -30,11 +31,23 @@ const words: Record<string, string> = {
 export const deedOf = (activity: Pick<ChatActivity, "action">): string =>
   words[activity.action] ?? activity.action;
 
+const plain: Record<string, (value: unknown, currency: string) => string> = {
+  kind: (value) => (value === "message" ? "" : String(value)),
+  model: String,
+  attempts: (value) => (value === 1 ? "" : `${value} attempts`),
+  cost_micros: (value, currency) => money(Number(value), currency),
+  input_tokens: (value) => `${count(Number(value))} tokens in`,
+  output_tokens: (value) => `${count(Number(value))} out`,
+  characters: (value) => `${count(Number(value))} characters`,
+  messages: (value) => `${count(Number(value))} messages`,
+};
+
 /** The details of an entry in one line. */
-export function detailOf(detail: unknown): string {
+export function detailOf(detail: unknown, currency: string): string {
   if (typeof detail !== "object" || detail === null) return "";
   return Object.entries(detail)
     .filter(([, value]) => value !== null && value !== "" && typeof value !== "object")
-    .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`)
+    .map(([name, value]) => plain[name]?.(value, currency) ?? `${name.replaceAll("_", " ")} ${value}`)
+    .filter((words) => words !== "")
     .join(" · ");
 }

@@ -10,7 +10,7 @@ import type {
 } from "../../api/aliases";
 import { addressOf, api, idempotencyKey, result, upload, withEtag } from "../../api/client";
 import type { components } from "../../api/generated/schema";
-import type { ActivityClass } from "./activity";
+import type { ActivityClass } from "./activity-classes";
 import { type ConversationData, type Loaded, reload } from "./conversation";
 import { type Chunk, LiveTexts } from "./live";
 

@@ -1,5 +1,5 @@
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
-import { type ActivityClass, activityClasses } from "../../features/threads/activity";
+import { type ActivityClass, activityClassNames } from "../../features/threads/activity-classes";
 import { ActivityLog } from "../../features/threads/components/activity-log";
 import { PageFrame } from "../../ui/page";
 
@@ -13,7 +13,7 @@ export const Route = createFileRoute("/_app/threads_/activity")({
   validateSearch: (search): Search => {
     const thread = Number(search.thread);
     const wanted = (Array.isArray(search.class) ? search.class : [search.class]).map(String);
-    const chosen = activityClasses.map((c) => c.value).filter((c) => wanted.includes(c));
+    const chosen = activityClassNames.filter((c) => wanted.includes(c));
     return {
       ...(Number.isInteger(thread) && thread > 0 && { thread }),
       ...(chosen.length > 0 && { class: chosen }),

@@ -20,6 +20,9 @@ import { changeOf, draftOf, emptyForm, faultsOf, formOf, type Pair, type ServerF
 import { approvals, keyFrom, transports } from "../model";
 import classes from "./mcp.module.css";
 
+// So that fields beside each other stand in one line.
+const order: ("label" | "input" | "description" | "error")[] = ["label", "input", "description", "error"];
+
 interface PairsProps {
   form: ServerForm;
   onChange: (change: Partial<ServerForm>) => void;
@@ -95,6 +98,7 @@ function Address({ form, faults, onChange }: FieldProps) {
       <Input.Wrapper label="Transport" description={transports.find((t) => t.value === form.transport)?.hint}>
         <SegmentedControl
           fullWidth
+          mt={4}
           aria-label="Transport"
           value={form.transport}
           onChange={(value) => {
@@ -131,6 +135,7 @@ function Names({ form, faults, isNew, onChange }: FieldProps) {
     <Group grow align="flex-start">
       <TextInput
         label="Name"
+        inputWrapperOrder={order}
         maxLength={100}
         data-autofocus
         error={faults.name}
@@ -139,6 +144,7 @@ function Names({ form, faults, isNew, onChange }: FieldProps) {
       />
       <TextInput
         label="Key"
+        inputWrapperOrder={order}
         description="The names of its tools begin with it."
         placeholder={isNew ? keyFrom(form.name) || "files" : ""}
         error={faults.serverKey}
@@ -154,6 +160,7 @@ function Calls({ form, faults, onChange }: FieldProps) {
     <Group grow align="flex-start">
       <Select
         label="Asks before calls"
+        inputWrapperOrder={order}
         description={approvals.find((a) => a.value === form.approval)?.hint}
         allowDeselect={false}
         data={approvals.map(({ value, label }) => ({ value, label }))}
@@ -165,6 +172,7 @@ function Calls({ form, faults, onChange }: FieldProps) {
       />
       <NumberInput
         label="Time-out of a call"
+        inputWrapperOrder={order}
         description="A call that takes longer fails."
         suffix=" s"
         min={1}

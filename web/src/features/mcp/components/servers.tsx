@@ -39,6 +39,14 @@ export function OAuthOutcome({ error }: { error: string }) {
   );
 }
 
+export function AddServer({ onAdd }: { onAdd: () => void }) {
+  return (
+    <Button leftSection={<IconPlus size={15} />} onClick={onAdd}>
+      Add server
+    </Button>
+  );
+}
+
 interface Props {
   manages: boolean;
   adding: boolean;
@@ -50,11 +58,6 @@ interface Props {
 export function Servers({ manages, adding, onAdd, onOpen }: Props) {
   const servers = useQuery(mcpServersQuery);
   const { testing, test } = useTests();
-  const add = manages && (
-    <Button leftSection={<IconPlus size={15} />} onClick={() => onAdd(true)}>
-      Add server
-    </Button>
-  );
   return (
     <>
       {adding && manages && (
@@ -65,7 +68,11 @@ export function Servers({ manages, adding, onAdd, onOpen }: Props) {
       {servers.isError && <ErrorNotice error={servers.error} onRetry={() => void servers.refetch()} />}
       {servers.isPending && <Lines n={5} />}
       {servers.data?.length === 0 && (
-        <Empty icon={IconPlug} title="No MCP servers yet" action={add || undefined}>
+        <Empty
+          icon={IconPlug}
+          title="No MCP servers yet"
+          action={manages && <AddServer onAdd={() => onAdd(true)} />}
+        >
           Servers of the Model Context Protocol give models tools: files, tickets, databases. Add one, test
           it, then choose it for a thread or a task node.
         </Empty>

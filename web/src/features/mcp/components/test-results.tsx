@@ -1,11 +1,11 @@
-import { IconCircleCheck, IconCircleX, IconMinus } from "@tabler/icons-react";
+import { IconCircleCheck, IconCircleX } from "@tabler/icons-react";
 import type { McpTest } from "../../../api/aliases";
 import { Ago } from "../../../ui/time";
 import { resultsOf } from "../model";
 import classes from "./mcp.module.css";
 
 function Mark({ ok }: { ok: boolean | null }) {
-  if (ok === null) return <IconMinus size={15} color="var(--st-muted)" aria-label="Not done" role="img" />;
+  if (ok === null) return null;
   return ok ? (
     <IconCircleCheck size={15} color="var(--st-succeeded)" aria-label="Good" role="img" />
   ) : (

@@ -12,7 +12,6 @@ function Traits({ tool }: { tool: McpTool }) {
     tool.read_only && "only reads",
     tool.destructive && !tool.read_only && "may destroy",
     tool.idempotent && !tool.read_only && "may be repeated",
-    tool.open_world && "reaches the outside",
   ].filter(Boolean);
   return <span className={classes.traits}>{traits.join(" · ")}</span>;
 }

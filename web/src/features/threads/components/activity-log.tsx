@@ -1,14 +1,15 @@
 import { Button } from "@mantine/core";
 import { IconHistory } from "@tabler/icons-react";
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ChatActivity } from "../../../api/aliases";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { MultiSelect, TextInput } from "../../../ui/inputs";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";
-import { type ActivityClass, activityClasses, deedOf, detailOf } from "../activity";
-import { activityQuery } from "../api";
+import { activityClasses, deedOf, detailOf } from "../activity";
+import type { ActivityClass } from "../activity-classes";
+import { activityQuery, settingsQuery } from "../api";
 
 interface Filter {
   thread?: number;
@@ -65,7 +66,8 @@ function Filters({ filter, onFilter }: Props) {
 
 const gone = new Set(["deleted"]);
 
-function Row({ entry }: { entry: ChatActivity }) {
+function Row({ entry, currency }: { entry: ChatActivity; currency: string }) {
+  const detail = entry.message || detailOf(entry.detail, currency);
   return (
     <tr>
       <td className={table.muted}>
@@ -76,14 +78,18 @@ function Row({ entry }: { entry: ChatActivity }) {
         {gone.has(entry.action) ? (
           entry.thread_title
         ) : (
-          <Link to="/threads/$threadId" params={{ threadId: String(entry.thread_id) }}>
+          <Link
+            className={table.plain}
+            to="/threads/$threadId"
+            params={{ threadId: String(entry.thread_id) }}
+          >
             {entry.thread_title}
           </Link>
         )}
       </td>
-      <td className={table.clip} style={{ width: "44%" }} title={entry.message || detailOf(entry.detail)}>
+      <td className={table.clip} style={{ width: "44%" }} title={detail}>
         {entry.reason_code && <code>{entry.reason_code} </code>}
-        <span className={table.muted}>{entry.message || detailOf(entry.detail)}</span>
+        <span className={table.muted}>{detail}</span>
       </td>
     </tr>
   );
@@ -92,6 +98,7 @@ function Row({ entry }: { entry: ChatActivity }) {
 /** What happened in threads, also in those that are gone. */
 export function ActivityLog({ filter, onFilter }: Props) {
   const list = useInfiniteQuery({ ...activityQuery(filter), placeholderData: keepPreviousData });
+  const settings = useQuery(settingsQuery);
   const entries = list.data?.pages.flatMap((p) => p.items) ?? [];
   return (
     <>
@@ -116,7 +123,7 @@ export function ActivityLog({ filter, onFilter }: Props) {
           </thead>
           <tbody>
             {entries.map((entry) => (
-              <Row key={entry.id} entry={entry} />
+              <Row key={entry.id} entry={entry} currency={settings.data?.currency ?? "USD"} />
             ))}
           </tbody>
         </table>

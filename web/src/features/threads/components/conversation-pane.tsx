@@ -107,6 +107,11 @@ export function ConversationPane({ data, around, onNewest, onContext }: Props) {
     older.mutate({ cursor: data.older, turnsCursor });
   };
   const loadNewer = () => data.newer !== null && newer.mutate({ cursor: data.newer, turnsCursor });
+  const [sent, setSent] = useState(0);
+  const onSent = () => {
+    if (data.newer !== null) onNewest();
+    else setSent((n) => n + 1);
+  };
   useMessageKeys(data, conversation);
   const onEscape = () => {
     // What is open above the conversation comes first.
@@ -130,6 +135,8 @@ export function ConversationPane({ data, around, onNewest, onContext }: Props) {
             label={data.thread.title}
             items={data.messages}
             keyOf={keyOf}
+            toEnd={sent}
+            bounded={data.newer !== null}
             live={first?.status === "running"}
             onStart={() => loadOlder()}
             startAt={around > 0 ? data.messages.findIndex((m) => m.id === around) : undefined}
@@ -147,7 +154,7 @@ export function ConversationPane({ data, around, onNewest, onContext }: Props) {
             <Button onClick={onNewest}>Go to the newest</Button>
           </div>
         )}
-        <Writing data={data} actions={actions} open={open} onContext={onContext} />
+        <Writing data={data} actions={actions} open={open} onContext={onContext} onSent={onSent} />
       </div>
     </ConversationContext.Provider>
   );
@@ -172,11 +179,12 @@ interface WritingProps {
   actions: ReturnType<typeof useConversationActions>;
   open: Turn[];
   onContext: () => void;
+  onSent: () => void;
 }
 
 const accept = "text/*,.md,.json,.csv,.yaml,.yml,.toml,.log,.pdf,image/png,image/jpeg,image/gif,image/webp";
 
-function Writing({ data, actions, open, onContext }: WritingProps) {
+function Writing({ data, actions, open, onContext, onSent }: WritingProps) {
   const { id, status } = data.thread;
   const [text, setText] = useDraft(id);
   const field = useRef<HTMLTextAreaElement>(null);
@@ -211,6 +219,7 @@ function Writing({ data, actions, open, onContext }: WritingProps) {
         onSuccess: () => {
           setText("");
           uploads.clear();
+          onSent();
         },
       },
     );

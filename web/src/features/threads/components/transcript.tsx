@@ -17,6 +17,10 @@ interface Props<T> {
   onStart?: (() => void) | undefined;
   /** The item to begin at, in place of the newest. */
   startAt?: number | undefined;
+  /** Grows when the end is to be shown, wherever the reader is. */
+  toEnd: number;
+  /** The last item is not the newest: whoever shows this offers another way there. */
+  bounded: boolean;
   /** Something is being written. */
   live: boolean;
   label: string;
@@ -27,7 +31,18 @@ interface Props<T> {
  * its newest line while that grows, until the reader scrolls up; what is put before
  * or above what is read does not move it.
  */
-export function Transcript<T>({ items, keyOf, children, head, onStart, startAt, live, label }: Props<T>) {
+export function Transcript<T>({
+  items,
+  keyOf,
+  children,
+  head,
+  onStart,
+  startAt,
+  toEnd,
+  bounded,
+  live,
+  label,
+}: Props<T>) {
   const box = useRef<HTMLDivElement>(null);
   const [atEnd, setAtEnd] = useState(true);
   const getItemKey = useCallback(
@@ -56,6 +71,9 @@ export function Transcript<T>({ items, keyOf, children, head, onStart, startAt, 
     if (startAt !== undefined && startAt >= 0) rows.scrollToIndex(startAt, { align: "center" });
     else rows.scrollToEnd();
   }, [items.length, rows, startAt]);
+  useEffect(() => {
+    if (toEnd > 0) rows.scrollToEnd();
+  }, [toEnd, rows]);
   const look = () => {
     const at = box.current;
     if (!at) return;
@@ -97,7 +115,7 @@ export function Transcript<T>({ items, keyOf, children, head, onStart, startAt, 
           })}
         </div>
       </div>
-      {!atEnd && items.length > 0 && (
+      {!atEnd && !bounded && items.length > 0 && (
         <Button
           variant="default"
           className={classes.newest}

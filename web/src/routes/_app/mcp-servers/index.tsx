@@ -1,6 +1,6 @@
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
-import { OAuthOutcome, Servers } from "../../../features/mcp/components/servers";
+import { AddServer, OAuthOutcome, Servers } from "../../../features/mcp/components/servers";
 import { notify } from "../../../ui/notices";
 import { PageFrame } from "../../../ui/page";
 
@@ -28,6 +28,8 @@ function McpServers() {
   const { user } = Route.useRouteContext();
   const { new: adding = false, connected, oauth_error } = Route.useSearch();
   const navigate = useNavigate({ from: Route.fullPath });
+  const manages = user.role === "admin";
+  const add = (now: boolean) => void navigate({ search: now ? { new: true } : {}, replace: true });
   const open = (id: number) =>
     void navigate({ to: "/mcp-servers/$serverId", params: { serverId: String(id) }, replace: true });
   useEffect(() => {
@@ -40,14 +42,9 @@ function McpServers() {
     });
   }, [connected, navigate]);
   return (
-    <PageFrame title="MCP servers">
+    <PageFrame title="MCP servers" actions={manages && <AddServer onAdd={() => add(true)} />}>
       {oauth_error && <OAuthOutcome error={oauth_error} />}
-      <Servers
-        manages={user.role === "admin"}
-        adding={adding}
-        onAdd={(now) => void navigate({ search: now ? { new: true } : {}, replace: true })}
-        onOpen={open}
-      />
+      <Servers manages={manages} adding={adding} onAdd={add} onOpen={open} />
     </PageFrame>
   );
 }

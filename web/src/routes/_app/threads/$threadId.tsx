@@ -5,6 +5,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { createFileRoute, notFound, useNavigate } from "@tanstack/react-router";
 import { conversationQuery } from "../../../features/threads/api";
 import { ConversationPane } from "../../../features/threads/components/conversation-pane";
+import { isOtherBranch, OtherVersion } from "../../../features/threads/components/other-version";
 import { SidePanel } from "../../../features/threads/components/side-panel";
 import { money } from "../../../features/threads/model";
 import classes from "../../../features/threads/threads.module.css";
@@ -56,10 +57,11 @@ function ThreadPage() {
               <Button
                 variant="default"
                 aria-pressed={about}
+                aria-label="About this thread"
                 leftSection={<IconLayoutSidebarRight size={15} />}
                 onClick={() => toggle(!about)}
               >
-                About
+                <span className={classes.aboutLabel}>About</span>
               </Button>
             </Tooltip>
           </>
@@ -68,7 +70,16 @@ function ThreadPage() {
     >
       {!data && conversation.isError && (
         <div className={classes.problem}>
-          <ErrorNotice error={conversation.error} onRetry={() => void conversation.refetch()} />
+          {isOtherBranch(conversation.error) ? (
+            <OtherVersion
+              thread={id}
+              message={around}
+              onShown={() => void conversation.refetch()}
+              onNewest={() => void navigate({ search: ({ m: _, ...s }) => s, replace: true })}
+            />
+          ) : (
+            <ErrorNotice error={conversation.error} onRetry={() => void conversation.refetch()} />
+          )}
         </div>
       )}
       {!data && conversation.isPending && (
