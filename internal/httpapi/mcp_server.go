@@ -91,7 +91,7 @@ func (s *server) isMCP(path string) bool {
 // registerStudioMCP registers what the page needs of the server.
 func (s *server) registerStudioMCP() {
 	handle(s, route{
-		method: http.MethodGet, path: "/mcp-server", id: "get-mcp-server", tag: "mcp", permission: auth.Read,
+		method: http.MethodGet, path: "/studio-mcp", id: "get-studio-mcp", tag: "mcp", permission: auth.Read,
 		summary: "The Studio's own MCP server: where it is and what it offers",
 	}, s.studioMCP)
 	handle(s, route{

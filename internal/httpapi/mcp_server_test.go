@@ -32,7 +32,7 @@ func TestMCPEndpointIsReachedAsItIs(t *testing.T) {
 func TestMCPServerSaysWhereItIs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	a := b.do(t, http.MethodGet, "/api/mcp-server", nil, b.as(auth.Viewer))
+	a := b.do(t, http.MethodGet, "/api/studio-mcp", nil, b.as(auth.Viewer))
 	require.Equal(t, http.StatusOK, a.status, a.raw)
 	require.Equal(t, b.url+"/api/mcp", a.at(t, "url"))
 	require.Equal(t, "https://studio.example.com/mcp/llmctl", a.at(t, "public_url"))

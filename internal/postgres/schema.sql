@@ -52,6 +52,36 @@ table artifact
     CREATE INDEX artifact_project_id ON public.artifact USING btree (project_id)
     CREATE UNIQUE INDEX artifact_node_run_id_attempt_name_key ON public.artifact USING btree (node_run_id, attempt, name)
     CREATE UNIQUE INDEX artifact_pkey ON public.artifact USING btree (id)
+table attachment
+    id bigint not null identity
+    thread_id bigint not null
+    message_id bigint
+    name text not null
+    kind text not null
+    media_type text not null
+    size bigint not null
+    pages integer not null default 0
+    blob bytea not null
+    text_blob bytea
+    tokens integer not null default 0
+    truncated boolean not null default false
+    app_user_id bigint
+    created_at timestamp with time zone not null default now()
+    constraint attachment_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint attachment_blob_fkey FOREIGN KEY (blob) REFERENCES blob(sha256)
+    constraint attachment_kind_check CHECK ((kind = ANY (ARRAY['text'::text, 'pdf'::text, 'image'::text])))
+    constraint attachment_message_id_fkey FOREIGN KEY (message_id) REFERENCES message(id) ON DELETE CASCADE
+    constraint attachment_name_check CHECK ((name <> ''::text))
+    constraint attachment_pkey PRIMARY KEY (id)
+    constraint attachment_text_blob_fkey FOREIGN KEY (text_blob) REFERENCES blob(sha256)
+    constraint attachment_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
+    CREATE INDEX attachment_app_user_id ON public.attachment USING btree (app_user_id)
+    CREATE INDEX attachment_blob ON public.attachment USING btree (blob)
+    CREATE INDEX attachment_message_id ON public.attachment USING btree (message_id)
+    CREATE INDEX attachment_text_blob ON public.attachment USING btree (text_blob)
+    CREATE INDEX attachment_thread_id ON public.attachment USING btree (thread_id, id)
+    CREATE INDEX attachment_unsent ON public.attachment USING btree (created_at) WHERE (message_id IS NULL)
+    CREATE UNIQUE INDEX attachment_pkey ON public.attachment USING btree (id)
 table attempt_pod_log
     node_run_id bigint not null
     number integer not null
@@ -75,32 +105,6 @@ table attempt_upload
     constraint attempt_upload_size_check CHECK ((size >= 0))
     CREATE INDEX attempt_upload_blob ON public.attempt_upload USING btree (blob)
     CREATE UNIQUE INDEX attempt_upload_pkey ON public.attempt_upload USING btree (node_run_id, number, name)
-table attachment
-    id bigint not null identity
-    thread_id bigint not null
-    message_id bigint
-    kind text not null
-    pages integer not null default 0
-    text_blob bytea
-    tokens integer not null default 0
-    truncated boolean not null default false
-    app_user_id bigint
-    created_at timestamp with time zone not null default now()
-    constraint attachment_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
-    constraint attachment_blob_fkey FOREIGN KEY (blob) REFERENCES blob(sha256)
-    constraint attachment_kind_check CHECK ((kind = ANY (ARRAY['text'::text, 'pdf'::text, 'image'::text])))
-    constraint attachment_message_id_fkey FOREIGN KEY (message_id) REFERENCES message(id) ON DELETE CASCADE
-    constraint attachment_name_check CHECK ((name <> ''::text))
-    constraint attachment_pkey PRIMARY KEY (id)
-    constraint attachment_text_blob_fkey FOREIGN KEY (text_blob) REFERENCES blob(sha256)
-    constraint attachment_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
-    CREATE INDEX attachment_app_user_id ON public.attachment USING btree (app_user_id)
-    CREATE INDEX attachment_blob ON public.attachment USING btree (blob)
-    CREATE INDEX attachment_message_id ON public.attachment USING btree (message_id)
-    CREATE INDEX attachment_text_blob ON public.attachment USING btree (text_blob)
-    CREATE INDEX attachment_thread_id ON public.attachment USING btree (thread_id, id)
-    CREATE INDEX attachment_unsent ON public.attachment USING btree (created_at) WHERE (message_id IS NULL)
-    CREATE UNIQUE INDEX attachment_pkey ON public.attachment USING btree (id)
 table audit_event
     id bigint not null identity
     project_id bigint not null default 1
@@ -529,6 +533,7 @@ table mcp_server
     CREATE UNIQUE INDEX mcp_server_key ON public.mcp_server USING btree (project_id, lower(server_key))
     CREATE UNIQUE INDEX mcp_server_pkey ON public.mcp_server USING btree (id)
 table message
+    id bigint not null identity
     thread_id bigint not null
     branch_id bigint not null
     depth integer not null
@@ -539,6 +544,7 @@ table message
     parts jsonb not null default '[]'::jsonb
     content text not null default ''::text
     tokens integer not null default 0
+    created_at timestamp with time zone not null default now()
     finished_at timestamp with time zone
     search tsvector default (to_tsvector('simple'::regconfig, "left"(content, 50000)) || to_tsvector('english'::regconfig, "left"(content, 50000)))
     constraint message_branch_id_depth_key UNIQUE (branch_id, depth)
@@ -603,7 +609,6 @@ table node_attempt
     let_go_at timestamp with time zone
     dispatch_note text
     payload_blob bytea
-    constraint node_attempt_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])) = (finished_at IS NOT NULL)))
     constraint node_attempt_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text, 'suspended'::text])) = (finished_at IS NOT NULL)))
     constraint node_attempt_dispatch_status_check CHECK ((dispatch_status = ANY (ARRAY['dispatch_pending'::text, 'dispatch_submitted'::text, 'dispatch_confirmed'::text, 'dispatch_failed'::text])))
     constraint node_attempt_node_run_id_fkey FOREIGN KEY (node_run_id) REFERENCES node_run(id)
@@ -611,9 +616,8 @@ table node_attempt
     constraint node_attempt_payload_blob_fkey FOREIGN KEY (payload_blob) REFERENCES blob(sha256)
     constraint node_attempt_pkey PRIMARY KEY (id)
     constraint node_attempt_started CHECK (((pod_uid IS NULL) = (confirmed_at IS NULL)))
-    constraint node_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])))
-    constraint node_attempt_token_hash_check CHECK ((octet_length(token_hash) = 32))
     constraint node_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'cancelling'::text, 'succeeded'::text, 'degraded'::text, 'failed'::text, 'cancelled'::text, 'lost'::text, 'suspended'::text])))
+    constraint node_attempt_token_hash_check CHECK ((octet_length(token_hash) = 32))
     constraint node_attempt_worker_process_id_fkey FOREIGN KEY (worker_process_id) REFERENCES worker_process(id)
     CREATE INDEX node_attempt_held ON public.node_attempt USING btree (worker_process_id) WHERE (finished_at IS NULL)
     CREATE INDEX node_attempt_in_pod ON public.node_attempt USING btree (node_run_id) WHERE ((finished_at IS NULL) AND (executor = 'kubernetes'::text))
@@ -852,6 +856,64 @@ table setup_token
     constraint setup_token_only_row_check CHECK (only_row)
     constraint setup_token_pkey PRIMARY KEY (only_row)
     CREATE UNIQUE INDEX setup_token_pkey ON public.setup_token USING btree (only_row)
+table thread
+    id bigint not null identity
+    project_id bigint not null default 1
+    title text not null
+    title_source text not null
+    status text not null default 'active'::text
+    model_id bigint
+    response_complexity text not null
+    mcp_server_ids bigint[] not null default '{}'::bigint[]
+    source_ids bigint[] not null default '{}'::bigint[]
+    active_branch_id bigint
+    message_count integer not null default 0
+    turn_count integer not null default 0
+    input_tokens bigint not null default 0
+    output_tokens bigint not null default 0
+    cached_tokens bigint not null default 0
+    cost_micros bigint not null default 0
+    revision bigint not null default 1
+    app_user_id bigint
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    last_activity_at timestamp with time zone not null default now()
+    archived_at timestamp with time zone
+    delete_requested_at timestamp with time zone
+    purge_at timestamp with time zone
+    constraint thread_active_branch_id_fkey FOREIGN KEY (active_branch_id) REFERENCES thread_branch(id) ON DELETE SET NULL
+    constraint thread_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint thread_check CHECK (((status = 'archived'::text) = (archived_at IS NOT NULL)))
+    constraint thread_check1 CHECK (((delete_requested_at IS NULL) = (purge_at IS NULL)))
+    constraint thread_model_id_fkey FOREIGN KEY (model_id) REFERENCES model(id) ON DELETE SET NULL
+    constraint thread_pkey PRIMARY KEY (id)
+    constraint thread_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint thread_response_complexity_check CHECK ((response_complexity = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'extra_high'::text])))
+    constraint thread_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text])))
+    constraint thread_title_check CHECK ((title <> ''::text))
+    constraint thread_title_source_check CHECK ((title_source = ANY (ARRAY['default'::text, 'auto'::text, 'user'::text])))
+    CREATE INDEX thread_active_branch_id ON public.thread USING btree (active_branch_id)
+    CREATE INDEX thread_app_user_id ON public.thread USING btree (app_user_id)
+    CREATE INDEX thread_listing ON public.thread USING btree (project_id, status, last_activity_at DESC, id DESC) WHERE (delete_requested_at IS NULL)
+    CREATE INDEX thread_model_id ON public.thread USING btree (model_id)
+    CREATE INDEX thread_purge_at ON public.thread USING btree (purge_at) WHERE (purge_at IS NOT NULL)
+    CREATE UNIQUE INDEX thread_pkey ON public.thread USING btree (id)
+table thread_branch
+    id bigint not null identity
+    thread_id bigint not null
+    parent_id bigint
+    from_depth integer not null default 0
+    tip_depth integer not null default 0
+    used_at timestamp with time zone not null default now()
+    created_at timestamp with time zone not null default now()
+    constraint thread_branch_check CHECK ((tip_depth >= from_depth))
+    constraint thread_branch_from_depth_check CHECK ((from_depth >= 0))
+    constraint thread_branch_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES thread_branch(id) ON DELETE CASCADE
+    constraint thread_branch_pkey PRIMARY KEY (id)
+    constraint thread_branch_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
+    CREATE INDEX thread_branch_parent_id ON public.thread_branch USING btree (parent_id)
+    CREATE INDEX thread_branch_thread_id ON public.thread_branch USING btree (thread_id)
+    CREATE UNIQUE INDEX thread_branch_pkey ON public.thread_branch USING btree (id)
 table tool_call
     id bigint not null identity
     project_id bigint not null default 1
@@ -909,60 +971,8 @@ table tool_cycle
     constraint tool_cycle_owner_kind_check CHECK ((owner_kind = ANY (ARRAY['node_run'::text, 'turn'::text])))
     constraint tool_cycle_pkey PRIMARY KEY (owner_kind, owner_id, cycle)
     CREATE UNIQUE INDEX tool_cycle_pkey ON public.tool_cycle USING btree (owner_kind, owner_id, cycle)
-table thread
-    title text not null
-    title_source text not null
-    status text not null default 'active'::text
-    model_id bigint
-    response_complexity text not null
-    mcp_server_ids bigint[] not null default '{}'::bigint[]
-    source_ids bigint[] not null default '{}'::bigint[]
-    active_branch_id bigint
-    message_count integer not null default 0
-    turn_count integer not null default 0
-    input_tokens bigint not null default 0
-    output_tokens bigint not null default 0
-    cached_tokens bigint not null default 0
-    cost_micros bigint not null default 0
-    revision bigint not null default 1
-    app_user_id bigint
-    updated_at timestamp with time zone not null default now()
-    last_activity_at timestamp with time zone not null default now()
-    archived_at timestamp with time zone
-    delete_requested_at timestamp with time zone
-    purge_at timestamp with time zone
-    constraint thread_active_branch_id_fkey FOREIGN KEY (active_branch_id) REFERENCES thread_branch(id) ON DELETE SET NULL
-    constraint thread_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
-    constraint thread_check CHECK (((status = 'archived'::text) = (archived_at IS NOT NULL)))
-    constraint thread_check1 CHECK (((delete_requested_at IS NULL) = (purge_at IS NULL)))
-    constraint thread_model_id_fkey FOREIGN KEY (model_id) REFERENCES model(id) ON DELETE SET NULL
-    constraint thread_pkey PRIMARY KEY (id)
-    constraint thread_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
-    constraint thread_response_complexity_check CHECK ((response_complexity = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'extra_high'::text])))
-    constraint thread_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text])))
-    constraint thread_title_check CHECK ((title <> ''::text))
-    constraint thread_title_source_check CHECK ((title_source = ANY (ARRAY['default'::text, 'auto'::text, 'user'::text])))
-    CREATE INDEX thread_active_branch_id ON public.thread USING btree (active_branch_id)
-    CREATE INDEX thread_app_user_id ON public.thread USING btree (app_user_id)
-    CREATE INDEX thread_listing ON public.thread USING btree (project_id, status, last_activity_at DESC, id DESC) WHERE (delete_requested_at IS NULL)
-    CREATE INDEX thread_model_id ON public.thread USING btree (model_id)
-    CREATE INDEX thread_purge_at ON public.thread USING btree (purge_at) WHERE (purge_at IS NOT NULL)
-    CREATE UNIQUE INDEX thread_pkey ON public.thread USING btree (id)
-table thread_branch
-    thread_id bigint not null
-    parent_id bigint
-    from_depth integer not null default 0
-    tip_depth integer not null default 0
-    used_at timestamp with time zone not null default now()
-    constraint thread_branch_check CHECK ((tip_depth >= from_depth))
-    constraint thread_branch_from_depth_check CHECK ((from_depth >= 0))
-    constraint thread_branch_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES thread_branch(id) ON DELETE CASCADE
-    constraint thread_branch_pkey PRIMARY KEY (id)
-    constraint thread_branch_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES thread(id) ON DELETE CASCADE
-    CREATE INDEX thread_branch_parent_id ON public.thread_branch USING btree (parent_id)
-    CREATE INDEX thread_branch_thread_id ON public.thread_branch USING btree (thread_id)
-    CREATE UNIQUE INDEX thread_branch_pkey ON public.thread_branch USING btree (id)
 table turn
+    id bigint not null identity
     thread_id bigint not null
     kind text not null
     user_message_id bigint not null
@@ -991,7 +1001,10 @@ table turn
     request_id text not null default ''::text
     correlation_id text not null default ''::text
     run_after timestamp with time zone not null default now()
+    created_at timestamp with time zone not null default now()
+    started_at timestamp with time zone
     first_token_at timestamp with time zone
+    finished_at timestamp with time zone
     constraint turn_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
     constraint turn_assistant_message_id_fkey FOREIGN KEY (assistant_message_id) REFERENCES message(id) ON DELETE CASCADE
     constraint turn_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
@@ -1016,6 +1029,7 @@ table turn
     CREATE UNIQUE INDEX turn_pkey ON public.turn USING btree (id)
     CREATE TRIGGER turn_final BEFORE UPDATE OF status ON public.turn FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
 table turn_attempt
+    id bigint not null identity
     turn_id bigint not null
     number integer not null
     worker_process_id uuid not null
@@ -1028,6 +1042,7 @@ table turn_attempt
     characters bigint not null default 0
     cancel_requested_at timestamp with time zone
     claimed_at timestamp with time zone not null default now()
+    finished_at timestamp with time zone
     constraint turn_attempt_check CHECK (((status = 'running'::text) = (finished_at IS NULL)))
     constraint turn_attempt_pkey PRIMARY KEY (id)
     constraint turn_attempt_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text, 'suspended'::text, 'handed_over'::text, 'lost'::text])))

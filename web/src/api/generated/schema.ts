@@ -39,6 +39,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Calls that wait for a person */
+        get: operations["list-approvals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/artifacts/{id}/content": {
         parameters: {
             query?: never;
@@ -381,6 +398,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/executor/v1/artifacts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Send a file ahead of the result that refers to it */
+        put: operations["put-executor-artifact"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/executor/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Report events; a 2xx means that they are stored for good */
+        post: operations["post-executor-events"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/executor/v1/files/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The content of an artifact of the same run */
+        get: operations["get-executor-file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/executor/v1/payload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the attempt is to work with */
+        get: operations["get-executor-payload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/flowchart-runs": {
         parameters: {
             query?: never;
@@ -623,6 +708,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/flowcharts/{id}/tool": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a flowchart is published as an MCP tool; 404: it is not */
+        get: operations["get-flowchart-tool"];
+        /** Publish a flowchart as an MCP tool, or change how */
+        put: operations["put-flowchart-tool"];
+        post?: never;
+        /** Take a flowchart back from the MCP tools */
+        delete: operations["delete-flowchart-tool"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/flowcharts/{id}/validate": {
         parameters: {
             query?: never;
@@ -683,6 +787,128 @@ export interface paths {
         };
         /** Whether this process lives */
         get: operations["get-health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** MCP servers */
+        get: operations["list-mcp-servers"];
+        put?: never;
+        /** Add an MCP server */
+        post: operations["create-mcp-server"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An MCP server */
+        get: operations["get-mcp-server"];
+        put?: never;
+        post?: never;
+        /** Delete a custom MCP server */
+        delete: operations["delete-mcp-server"];
+        options?: never;
+        head?: never;
+        /** Change an MCP server */
+        patch: operations["update-mcp-server"];
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}/oauth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forget the server's authorization */
+        delete: operations["forget-mcp-oauth"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}/oauth/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin an authorization: find the server's authorization server and become a client there */
+        post: operations["start-mcp-oauth"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Connect to the server and list its tools */
+        post: operations["test-mcp-server"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/{id}/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tools that the server offers, with their schemas */
+        get: operations["list-mcp-tools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mcp-servers/oauth/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where authorization servers send the browser back to; leads on to the page */
+        get: operations["end-mcp-oauth"];
         put?: never;
         post?: never;
         delete?: never;
@@ -771,6 +997,23 @@ export interface paths {
         };
         /** The files that the attempts of a node run left behind */
         get: operations["list-node-artifacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes/{id}/attempts/{number}/pod-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the pod of an attempt wrote to its standard output, for people */
+        get: operations["get-attempt-pod-log"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1279,6 +1522,75 @@ export interface paths {
         patch: operations["update-chat-settings"];
         trace?: never;
     };
+    "/api/settings/integrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Other systems that are configured; they decide which integrated MCP servers there are */
+        get: operations["list-integrations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/settings/integrations/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Configure another system; its integrated MCP server appears or goes */
+        patch: operations["update-integration"];
+        trace?: never;
+    };
+    "/api/settings/node_executor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where nodes run, for how long, and how their Kubernetes Jobs are made */
+        get: operations["get-node-executor-settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change where and how nodes run; null gives a value back to the environment. It holds from the next node on */
+        patch: operations["update-node-executor-settings"];
+        trace?: never;
+    };
+    "/api/settings/node_executor/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask the cluster of the stored settings: version, namespace, each missing permission, and whether it would take a Job */
+        post: operations["test-node-executor-settings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/settings/retention": {
         parameters: {
             query?: never;
@@ -1295,6 +1607,23 @@ export interface paths {
         head?: never;
         /** Change how many days things are kept; null means for ever */
         patch: operations["update-retention-settings"];
+        trace?: never;
+    };
+    "/api/studio-mcp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The Studio's own MCP server: where it is and what it offers */
+        get: operations["get-studio-mcp"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/threads": {
@@ -1573,6 +1902,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/tool-calls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Calls of tools, newest first */
+        get: operations["list-tool-calls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tool-calls/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A call with its whole result */
+        get: operations["get-tool-call"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tool-calls/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a call that waits be made; its node or turn goes on when nothing of it waits any more */
+        post: operations["approve-tool-call"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tool-calls/{id}/deny": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse a call that waits; the model is told so */
+        post: operations["deny-tool-call"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -1799,13 +2196,15 @@ export interface components {
             first_token_at: string | null;
             /** Format: int32 */
             number: number;
+            /** @description Of an attempt that runs in a pod */
+            pod: components["schemas"]["PodView"];
             /** Format: date-time */
             queued_at: string;
             stages: components["schemas"]["StageView"][];
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
-            status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded";
+            status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded" | "suspended";
             usage: components["schemas"]["Usage"] | null;
             worker: components["schemas"]["HolderView"];
             worker_id: string;
@@ -1949,6 +2348,11 @@ export interface components {
              * @description Of one attempt, 10 to 7200
              */
             turn_timeout_seconds: number;
+        };
+        Check: {
+            message: string;
+            name: string;
+            ok: boolean;
         };
         CompactionPart: {
             /** Format: int64 */
@@ -2142,6 +2546,40 @@ export interface components {
             /** @description Shown only now; it is stored hashed */
             key: string;
         };
+        CreateMCPServerInputBody: {
+            /** @description true: allowed_tools is dropped */
+            allow_all_tools?: boolean;
+            /** @description Only these are offered; ends allow_all_tools */
+            allowed_tools?: string[];
+            /** @enum {string} */
+            approval?: "never" | "writes" | "always";
+            approval_tools?: string[];
+            /** @description {"url", "transport"?} or {"command", "args"?}, with "headers" or "env", which are kept secret; or {"mcp_servers": {"<key>": {...}}} with one entry */
+            config?: {
+                [key: string]: unknown;
+            };
+            enabled?: boolean;
+            /** @description Write-only; null removes one, others stay */
+            env?: {
+                [key: string]: string | null;
+            };
+            /** @description Write-only; null removes one, others stay */
+            headers?: {
+                [key: string]: string | null;
+            };
+            name?: string;
+            /** @description Of a client that was registered by hand; empty: the Studio registers itself */
+            oauth_client_id?: string;
+            /** @description Write-only; empty removes it */
+            oauth_client_secret?: string;
+            /** @description Letters, digits, _ and -; taken from config if that names one */
+            server_key?: string;
+            /**
+             * Format: double
+             * @description Of one call; default 60, at most 3600
+             */
+            timeout_seconds?: number;
+        };
         CreateModelInputBody: {
             /** @description Defaults for params: temperature, max_tokens, ... */
             config?: {
@@ -2282,6 +2720,10 @@ export interface components {
              */
             retried_by: number | null;
             target: components["schemas"]["TargetView"] | null;
+        };
+        DecideInputBody: {
+            /** @description Kept with the call; with a denial the model is told it */
+            note?: string;
         };
         DeleteDownloadOutputBody: {
             /**
@@ -2614,6 +3056,26 @@ export interface components {
             stopped_at: string | null;
             version: string;
         };
+        IntegrationsOutputBody: {
+            items: components["schemas"]["IntegrationView"][];
+        };
+        IntegrationView: {
+            /** @description The members that can be set */
+            accepted: string[];
+            config: {
+                [key: string]: string;
+            };
+            configured: boolean;
+            key: string;
+            /** @description What it would need to be configured */
+            missing: string[];
+            name: string;
+            /** Format: int64 */
+            revision: number;
+            secrets: components["schemas"]["SecretView"][];
+            /** Format: date-time */
+            updated_at: string | null;
+        };
         JobFailure: {
             code: string;
             /** @description What happened, why, and what to do */
@@ -2716,6 +3178,14 @@ export interface components {
             /** @description Host of the worker that holds it; empty: nobody does */
             worker: string;
         };
+        KubeconfigInfo: {
+            contexts: string[];
+            current_context: string;
+            fingerprint: string;
+            set: boolean;
+            /** Format: date-time */
+            updated_at: string | null;
+        };
         ListedNodeView: {
             /** Format: int32 */
             attempt: number;
@@ -2787,6 +3257,125 @@ export interface components {
             text: string;
             /** @enum {string} */
             type: "log" | "delta";
+        };
+        MCPConfigView: {
+            args?: string[];
+            command?: string;
+            url?: string;
+        };
+        MCPOAuthView: {
+            /** Format: date-time */
+            authorized_at: string | null;
+            client_id?: string;
+            connected: boolean;
+            /**
+             * Format: date-time
+             * @description Of the access token, which is refreshed by itself if there is a refresh token
+             */
+            expires_at: string | null;
+            issuer?: string;
+            refreshes: boolean;
+            scopes: string[];
+        };
+        MCPSecretView: {
+            fingerprint: string;
+            /** @enum {string} */
+            kind: "header" | "env" | "oauth_client_secret";
+            name: string;
+            /** Format: date-time */
+            set_at: string;
+        };
+        MCPServerView: {
+            allow_all_tools: boolean;
+            /** @description Unless all are allowed: only these are offered */
+            allowed_tools: string[];
+            /**
+             * @description Which calls wait for a person; writes: those of tools that do not say that they only read
+             * @enum {string}
+             */
+            approval: "never" | "writes" | "always";
+            /** @description Calls of these wait whatever approval says */
+            approval_tools: string[];
+            config: components["schemas"]["MCPConfigView"];
+            /** Format: date-time */
+            created_at: string;
+            enabled: boolean;
+            /** Format: int64 */
+            id: number;
+            /** @description What an integrated server serves */
+            integrations: string[];
+            last_test: components["schemas"]["MCPTest"] | null;
+            name: string;
+            oauth: components["schemas"]["MCPOAuthView"];
+            oauth_client_id: string;
+            secrets: components["schemas"]["MCPSecretView"][];
+            /** @description What the names of its tools begin with */
+            server_key: string;
+            /**
+             * @description integrated: the Studio manages it
+             * @enum {string}
+             */
+            server_type: "custom" | "integrated";
+            /**
+             * Format: double
+             * @description Of one call of a tool
+             */
+            timeout_seconds: number;
+            /** @enum {string} */
+            transport: "streamable-http" | "sse" | "stdio";
+            /** Format: date-time */
+            updated_at: string;
+            /** @description For people; they stop nothing */
+            warnings: string[];
+        };
+        MCPTest: {
+            instructions?: string;
+            /** @description Of a failure: unauthorized, unreachable, blocked, timeout, protocol, not_allowed, failed */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description From the connection to the answer of initialize
+             */
+            latency_ms: number;
+            /**
+             * Format: int64
+             * @description How long the list of tools took
+             */
+            list_ms: number;
+            /** @description A sentence: what works, or what went wrong */
+            message: string;
+            /** @description The server asks for an authorization; POST .../oauth/start begins it */
+            needs_oauth: boolean;
+            ok: boolean;
+            protocol_version?: string;
+            server_name?: string;
+            server_version?: string;
+            /** Format: date-time */
+            tested_at: string;
+            /** Format: int64 */
+            tools: number;
+        };
+        MCPTool: {
+            /** @description On the server's list of allowed tools, or there is no such list */
+            allowed: boolean;
+            description: string;
+            destructive: boolean;
+            idempotent: boolean;
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** @description How models call it */
+            model_name: string;
+            name: string;
+            needs_approval: boolean;
+            open_world: boolean;
+            output_schema?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Why it cannot be offered to models */
+            problem?: string;
+            read_only: boolean;
+            title?: string;
         };
         MeOutputBody: {
             setup_required: boolean;
@@ -2968,6 +3557,42 @@ export interface components {
             cancellation: components["schemas"]["Receipt"] | null;
             task: components["schemas"]["ListedNodeView"];
         };
+        NodeExecutorView: {
+            cancel_force_kill_enabled: boolean;
+            /** Format: int32 */
+            cancel_grace_timeout_seconds: number;
+            /** @description The values that were set here; the others follow the environment */
+            changed: string[];
+            /** Format: int32 */
+            dispatch_timeout_seconds: number;
+            /** Format: int32 */
+            execution_timeout_seconds: number;
+            k8s_api_url: string;
+            k8s_argocd_app_name: string;
+            k8s_context: string;
+            k8s_cpu_limit: string;
+            k8s_cpu_request: string;
+            k8s_frontier_image: string;
+            k8s_frontier_image_tag: string;
+            /** Format: int32 */
+            k8s_gpu_limit: number;
+            k8s_image_pull_secrets: string[];
+            k8s_in_cluster: boolean;
+            /** Format: int32 */
+            k8s_job_ttl_seconds: number;
+            /** @description What may be known of the stored kubeconfig, which is never given out */
+            k8s_kubeconfig: components["schemas"]["KubeconfigInfo"];
+            k8s_memory_limit: string;
+            k8s_memory_request: string;
+            k8s_namespace: string;
+            k8s_service_account: string;
+            k8s_vllm_image: string;
+            k8s_vllm_image_tag: string;
+            /** Format: int32 */
+            log_collection_timeout_seconds: number;
+            provider: string;
+            workspace_identity_key: string;
+        };
         NodeOutputBody: {
             as_of: components["schemas"]["AsOf"];
             stages: components["schemas"]["StageView"][];
@@ -3068,12 +3693,24 @@ export interface components {
             items: components["schemas"]["LogItem"][];
             next_cursor: string | null;
         };
+        PageMCPServerView: {
+            items: components["schemas"]["MCPServerView"][];
+            next_cursor: string | null;
+        };
+        PageMCPTool: {
+            items: components["schemas"]["MCPTool"][];
+            next_cursor: string | null;
+        };
         PageMessageHit: {
             items: components["schemas"]["MessageHit"][];
             next_cursor: string | null;
         };
         PageModelView: {
             items: components["schemas"]["ModelView"][];
+            next_cursor: string | null;
+        };
+        PagePodLogPiece: {
+            items: components["schemas"]["PodLogPiece"][];
             next_cursor: string | null;
         };
         PageProviderModel: {
@@ -3094,6 +3731,10 @@ export interface components {
         };
         PageThreadView: {
             items: components["schemas"]["ThreadView"][];
+            next_cursor: string | null;
+        };
+        PageToolCallView: {
+            items: components["schemas"]["ToolCallView"][];
             next_cursor: string | null;
         };
         PageTurnView: {
@@ -3133,6 +3774,35 @@ export interface components {
             /** Format: int64 */
             size: number;
         };
+        PodLogPiece: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int32 */
+            seq: number;
+            /** @description Lines, each with the time at which the pod wrote it */
+            text: string;
+        };
+        PodView: {
+            /**
+             * Format: date-time
+             * @description When the pod was told that it may start
+             */
+            confirmed_at: string | null;
+            /** @description What it was dispatched as; null: not yet */
+            dispatch_id: string | null;
+            /** @enum {string} */
+            dispatch_status: "dispatch_pending" | "dispatch_submitted" | "dispatch_confirmed" | "dispatch_failed";
+            /** @description Nobody knows what became of it; it is looked into */
+            dispatch_uncertain: boolean;
+            /** Format: date-time */
+            dispatched_at: string | null;
+            /** @description What the pod waits for, or how it ended */
+            note: string | null;
+            /** Format: date-time */
+            submitted_at: string | null;
+            /** @description The pod; null: none has started */
+            uid: string | null;
+        };
         PostedTurn: {
             /** @description The message and the place of its answer */
             messages: components["schemas"]["MessageView"][];
@@ -3167,6 +3837,15 @@ export interface components {
             cron: string;
             description: string;
             times: components["schemas"]["OccurrenceView"][];
+        };
+        Probe: {
+            checks: components["schemas"]["Check"][];
+            images: string[];
+            missing_permissions: string[];
+            namespace: string;
+            ok: boolean;
+            server: string;
+            version: string;
         };
         Problem: {
             /**
@@ -3226,6 +3905,19 @@ export interface components {
             name: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        PutFlowchartToolInputBody: {
+            /** @description Written for a model to read; empty: the flowchart's own */
+            description?: string;
+            /** @description Absent: true */
+            enabled?: boolean;
+            /** @description A small letter, then a-z, 0-9 and _; not llmctl_… */
+            name: string;
+            /**
+             * Format: int32
+             * @description How long a call waits for the run's end; absent: 30
+             */
+            wait_seconds?: number;
         };
         QueueJobView: {
             /**
@@ -3667,6 +4359,15 @@ export interface components {
             /** Format: int32 */
             pid: number;
         };
+        ReportOutputBody: {
+            /**
+             * Format: int64
+             * @description All events up to this one are stored for good
+             */
+            accepted_n: number;
+            /** @description Stop the work and report a cancelled result */
+            cancel: boolean;
+        };
         RetentionView: {
             /**
              * Format: int32
@@ -3884,6 +4585,12 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        SecretView: {
+            fingerprint: string;
+            name: string;
+            /** Format: date-time */
+            set_at: string;
+        };
         Seen: {
             api_prefix: string;
             /** @description Who the server takes the client to be */
@@ -3974,6 +4681,10 @@ export interface components {
             started_at: string | null;
             status: string;
         };
+        StartOAuthOutputBody: {
+            /** @description Open it in the browser; it leads back here */
+            authorization_url: string;
+        };
         StartRunInputBody: {
             /** @description An object; checked against the start node's input_schema */
             input?: unknown;
@@ -3984,6 +4695,22 @@ export interface components {
             /** Format: int64 */
             sequence: number;
             stream: string;
+        };
+        StudioMCPOutputBody: {
+            /** @description Of llmctl mcp, seen from outside; empty: not known */
+            public_url: string;
+            /**
+             * Format: int64
+             * @description Flowcharts that are tools
+             */
+            published: number;
+            /**
+             * Format: int64
+             * @description Tools of its own
+             */
+            tools: number;
+            /** @description The endpoint below the API, as this request came */
+            url: string;
         };
         SwitchThreadInputBody: {
             /**
@@ -4236,7 +4963,7 @@ export interface components {
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
-            status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded";
+            status: "cancelled" | "cancelling" | "degraded" | "failed" | "lost" | "running" | "succeeded" | "suspended";
             title: string;
             usage: components["schemas"]["Usage"] | null;
             worker: string;
@@ -4258,6 +4985,89 @@ export interface components {
             p95_seconds: number | null;
             /** Format: double */
             p99_seconds: number | null;
+        };
+        ToolCallView: {
+            approval_required: boolean;
+            /** @description JSON as the model wrote it, which need not be valid */
+            arguments: string;
+            /** Format: int32 */
+            attempt: number;
+            /** @description The provider's */
+            call_id: string;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description The number of the answer that asked for it
+             */
+            cycle: number;
+            /** Format: date-time */
+            decided_at: string | null;
+            /** @description E-mail of who approved or denied it */
+            decided_by: string;
+            decision_note: string;
+            /** Format: int64 */
+            duration_ms: number | null;
+            /** @description Of a call that did not succeed: unknown_tool, invalid_arguments, timeout, denied, outcome_unknown, cancelled, tool_error, server_error */
+            error: string;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            flowchart_id: number | null;
+            flowchart_node_id: string;
+            /** Format: int64 */
+            flowchart_run_id: number | null;
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int64
+             * @description null: a built-in tool, an unknown one, or the server was deleted
+             */
+            mcp_server_id: number | null;
+            /** @description As the model wrote it */
+            name: string;
+            /** Format: int64 */
+            owner_id: number;
+            /** @enum {string} */
+            owner_kind: "node_run" | "turn";
+            owner_title: string;
+            /**
+             * Format: int32
+             * @description Within that answer
+             */
+            position: number;
+            /** @description The tool says that it only reads or may be called again */
+            repeatable: boolean;
+            /** @description In lists at most 4 KiB of it */
+            result: string | null;
+            /** Format: int64 */
+            result_bytes: number;
+            result_cut: boolean;
+            server_key: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "pending" | "waiting" | "approved" | "running" | "succeeded" | "failed" | "denied" | "unknown" | "cancelled";
+            tool: string;
+        };
+        ToolView: {
+            /** Format: date-time */
+            created_at: string;
+            /** @description Written for a model to read; empty: the flowchart's own */
+            description: string;
+            /** @description false: kept, but not offered */
+            enabled: boolean;
+            /** Format: int64 */
+            flowchart_id: number;
+            /** @description What MCP clients call it */
+            name: string;
+            /** Format: date-time */
+            updated_at: string;
+            /**
+             * Format: int32
+             * @description How long a call waits for the run's end before it answers with the run's id
+             */
+            wait_seconds: number;
         };
         TransferPlan: {
             /**
@@ -4444,6 +5254,53 @@ export interface components {
             /** Format: int64 */
             turn_timeout_seconds?: number;
         };
+        UpdatedMCPServerOutputBody: {
+            allow_all_tools: boolean;
+            /** @description Unless all are allowed: only these are offered */
+            allowed_tools: string[];
+            /**
+             * @description Which calls wait for a person; writes: those of tools that do not say that they only read
+             * @enum {string}
+             */
+            approval: "never" | "writes" | "always";
+            /** @description Calls of these wait whatever approval says */
+            approval_tools: string[];
+            config: components["schemas"]["MCPConfigView"];
+            /** Format: date-time */
+            created_at: string;
+            enabled: boolean;
+            /** Format: int64 */
+            id: number;
+            /** @description What an integrated server serves */
+            integrations: string[];
+            last_test: components["schemas"]["MCPTest"] | null;
+            name: string;
+            /** @description For people */
+            notice?: string;
+            oauth: components["schemas"]["MCPOAuthView"];
+            oauth_client_id: string;
+            secrets: components["schemas"]["MCPSecretView"][];
+            /** @description The server moved to another origin or command without new secrets, so the stored ones were removed */
+            secrets_removed: boolean;
+            /** @description What the names of its tools begin with */
+            server_key: string;
+            /**
+             * @description integrated: the Studio manages it
+             * @enum {string}
+             */
+            server_type: "custom" | "integrated";
+            /**
+             * Format: double
+             * @description Of one call of a tool
+             */
+            timeout_seconds: number;
+            /** @enum {string} */
+            transport: "streamable-http" | "sse" | "stdio";
+            /** Format: date-time */
+            updated_at: string;
+            /** @description For people; they stop nothing */
+            warnings: string[];
+        };
         UpdatedProviderOutputBody: {
             api_key_fingerprint: string;
             /** @description base_url moved to another origin without a new key, so the stored one was removed */
@@ -4475,6 +5332,39 @@ export interface components {
             max_runtime_minutes?: number | null;
             name?: string;
         };
+        UpdateMCPServerInputBody: {
+            /** @description true: allowed_tools is dropped */
+            allow_all_tools?: boolean;
+            /** @description Only these are offered; ends allow_all_tools */
+            allowed_tools?: string[];
+            /** @enum {string} */
+            approval?: "never" | "writes" | "always";
+            approval_tools?: string[];
+            /** @description {"url", "transport"?} or {"command", "args"?}, with "headers" or "env", which are kept secret; or {"mcp_servers": {"<key>": {...}}} with one entry */
+            config?: {
+                [key: string]: unknown;
+            };
+            enabled?: boolean;
+            /** @description Write-only; null removes one, others stay */
+            env?: {
+                [key: string]: string | null;
+            };
+            /** @description Write-only; null removes one, others stay */
+            headers?: {
+                [key: string]: string | null;
+            };
+            name?: string;
+            /** @description Of a client that was registered by hand; empty: the Studio registers itself */
+            oauth_client_id?: string;
+            /** @description Write-only; empty removes it */
+            oauth_client_secret?: string;
+            server_key?: string;
+            /**
+             * Format: double
+             * @description Of one call; default 60, at most 3600
+             */
+            timeout_seconds?: number;
+        };
         UpdateModelInputBody: {
             config?: {
                 [key: string]: unknown;
@@ -4483,6 +5373,44 @@ export interface components {
             name?: string;
             /** Format: int64 */
             provider_id?: number;
+        };
+        UpdateNodeExecutorInputBody: {
+            cancel_force_kill_enabled?: boolean | null;
+            /** Format: int32 */
+            cancel_grace_timeout_seconds?: number | null;
+            /** Format: int32 */
+            dispatch_timeout_seconds?: number | null;
+            /** Format: int32 */
+            execution_timeout_seconds?: number | null;
+            /** @description Where pods reach the API, with its prefix */
+            k8s_api_url?: string | null;
+            k8s_argocd_app_name?: string | null;
+            /** @description Of the kubeconfig; empty: its current one */
+            k8s_context?: string | null;
+            k8s_cpu_limit?: string | null;
+            k8s_cpu_request?: string | null;
+            k8s_frontier_image?: string | null;
+            k8s_frontier_image_tag?: string | null;
+            /** Format: int32 */
+            k8s_gpu_limit?: number | null;
+            /** @description Names of Secrets; an empty list for none */
+            k8s_image_pull_secrets?: string[];
+            k8s_in_cluster?: boolean | null;
+            /** Format: int32 */
+            k8s_job_ttl_seconds?: number | null;
+            /** @description The whole text; it is stored encrypted and never given out. null or nothing removes it */
+            k8s_kubeconfig?: string | null;
+            k8s_memory_limit?: string | null;
+            k8s_memory_request?: string | null;
+            k8s_namespace?: string | null;
+            k8s_service_account?: string | null;
+            k8s_vllm_image?: string | null;
+            k8s_vllm_image_tag?: string | null;
+            /** Format: int32 */
+            log_collection_timeout_seconds?: number | null;
+            /** @description inline, process or kubernetes */
+            provider?: string | null;
+            workspace_identity_key?: string | null;
         };
         UpdateProviderInputBody: {
             /** @description Write-only; empty removes it */
@@ -4533,6 +5461,13 @@ export interface components {
             password?: string;
             /** @enum {string} */
             role?: "admin" | "editor" | "viewer";
+        };
+        UploadOutputBody: {
+            name: string;
+            /** @description What the result refers to the file with */
+            sha256: string;
+            /** Format: int64 */
+            size: number;
         };
         Usage: {
             /** Format: int64 */
@@ -4843,6 +5778,67 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-approvals": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageToolCallView"];
+                };
             };
             /** @description Unauthorized */
             401: {
@@ -6167,6 +7163,256 @@ export interface operations {
             };
         };
     };
+    "put-executor-artifact": {
+        parameters: {
+            query?: never;
+            header: {
+                "Content-Type"?: string;
+                /** @description Which pod asks: an id that no other pod has */
+                "X-Executor-Pod": string;
+            };
+            path: {
+                /** @description A relative path; its slashes are escaped */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "post-executor-events": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Which pod asks: an id that no other pod has */
+                "X-Executor-Pod": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-executor-file": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Which pod asks: an id that no other pod has */
+                "X-Executor-Pod": string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-executor-payload": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Which pod asks: an id that no other pod has */
+                "X-Executor-Pod": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-runs": {
         parameters: {
             query?: {
@@ -7260,6 +8506,186 @@ export interface operations {
             };
         };
     };
+    "get-flowchart-tool": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-flowchart-tool": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutFlowchartToolInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-flowchart-tool": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "validate-graph": {
         parameters: {
             query?: never;
@@ -7461,6 +8887,601 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOutputBody"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-mcp-servers": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageMCPServerView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateMCPServerInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MCPServerView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MCPServerView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateMCPServerInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdatedMCPServerOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "forget-mcp-oauth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "start-mcp-oauth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartOAuthOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-mcp-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MCPTest"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-mcp-tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageMCPTool"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "end-mcp-oauth": {
+        parameters: {
+            query?: {
+                code?: string;
+                error?: string;
+                error_description?: string;
+                iss?: string;
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description See Other */
+            303: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Unprocessable Entity */
@@ -7927,6 +9948,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ArtifactsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-attempt-pod-log": {
+        parameters: {
+            query?: {
+                /** @description seq of the last piece that is known */
+                after?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+                /** @description number of the attempt */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PagePodLogPiece"];
                 };
             };
             /** @description Unauthorized */
@@ -10121,6 +12206,305 @@ export interface operations {
             };
         };
     };
+    "list-integrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntegrationsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-integration": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntegrationView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-node-executor-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeExecutorView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-node-executor-settings": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateNodeExecutorInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeExecutorView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-node-executor-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Probe"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-retention-settings": {
         parameters: {
             query?: never;
@@ -10201,6 +12585,62 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetentionView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-studio-mcp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudioMCPOutputBody"];
                 };
             };
             /** @description Unauthorized */
@@ -11451,6 +13891,253 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageMessageHit"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-tool-calls": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                mcp_server_id?: number;
+                owner_id?: number;
+                owner_kind?: "node_run" | "turn";
+                status?: ("pending" | "waiting" | "approved" | "running" | "succeeded" | "failed" | "denied" | "unknown" | "cancelled")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageToolCallView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-tool-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolCallView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "approve-tool-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DecideInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolCallView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "deny-tool-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DecideInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolCallView"];
                 };
             };
             /** @description Unauthorized */

@@ -17,7 +17,7 @@ export const deleteApiKey = (id: number): Promise<void> =>
 
 export const mcpServerQuery = queryOptions({
   queryKey: ["mcp-server"],
-  queryFn: ({ signal }) => result(api.GET("/mcp-server", { signal })),
+  queryFn: ({ signal }) => result(api.GET("/studio-mcp", { signal })),
 });
 
 /** Of the workers, those that have not ended. */
