@@ -61,7 +61,6 @@ func (a *attempt) followLog(s seen) {
 	a.beginLog(p.Name)
 }
 
-//nolint:contextcheck // a log outlives whoever began to follow it
 func (a *attempt) beginLog(pod string) {
 	ctx, cancel := context.WithCancel(a.c.life)
 	l := &podLog{e: a.e, c: a.c, ref: a.ref, pod: pod, log: a.log, over: cancel, wait: max(a.s.LogTimeout, time.Second)}
