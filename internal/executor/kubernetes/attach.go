@@ -96,7 +96,7 @@ func (a *attempt) settle(ctx context.Context) (res executor.Result, again, done 
 			}
 		}
 		if answered(err) {
-			res, done = a.giveUp(ctx, refusal("Job", err))
+			res, done = a.giveUp(ctx, refusal(err))
 			return res, false, done
 		}
 		a.log.WarnContext(ctx, "the cluster could not be asked for a Job, trying again", "job", a.name, "error", err)

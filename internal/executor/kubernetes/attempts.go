@@ -51,7 +51,7 @@ type State struct {
 type Attempts interface {
 	// Begin stores dispatch_pending with the Job's name, the token's hash and what the pod
 	// works with. Errors: ErrStale, ErrStarted.
-	Begin(ctx context.Context, r Ref, dispatchID string, tokenHash []byte, payload []byte) error
+	Begin(ctx context.Context, r Ref, dispatchID string, tokenHash, payload []byte) error
 	// Submitted notes that the cluster has the Job. Like GiveUp, Uncertain and Note it
 	// is fenced by r and gives ErrStale when that does not hold.
 	Submitted(ctx context.Context, r Ref) error

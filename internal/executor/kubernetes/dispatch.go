@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -63,11 +64,11 @@ func (e *Executor) Execute(ctx context.Context, p executor.Payload, _ executor.S
 
 func explain(err error) string {
 	e := errs.As(err)
-	text := e.Message
+	text := []string{e.Message}
 	for _, d := range e.Details {
-		text += " " + d.Location + " " + d.Message + "."
+		text = append(text, d.Location+" "+d.Message+".")
 	}
-	return text
+	return strings.Join(text, " ")
 }
 
 // newToken makes the token of one attempt.
@@ -126,7 +127,7 @@ func (a *attempt) dispatch(ctx context.Context, o *order) (res executor.Result, 
 		case err == nil:
 			return a.submitted(ctx)
 		case limited.Err() == nil && answered(err):
-			return a.giveUp(ctx, refusal("Job", err))
+			return a.giveUp(ctx, refusal(err))
 		case !errors.Is(err, errAgain):
 			if failing.IsZero() {
 				failing = a.e.o.Now()

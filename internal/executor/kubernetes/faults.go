@@ -29,7 +29,7 @@ func answered(err error) bool {
 }
 
 // refusal is the end of an attempt whose Job or Secret the API server did not take.
-func refusal(what string, err error) executor.Result {
+func refusal(err error) executor.Result {
 	text := foreign(err.Error())
 	switch {
 	case apierrors.IsForbidden(err) && strings.Contains(text, "exceeded quota"):
@@ -37,13 +37,13 @@ func refusal(what string, err error) executor.Result {
 	case apierrors.IsForbidden(err) && (strings.Contains(text, " cannot create ") || strings.Contains(text, " cannot get ") || strings.Contains(text, " cannot delete ")):
 		return executor.Failuref(CodeForbidden, false, "The Studio may not do this in the cluster: %s. Give its service account the permission; the test in the settings of the node executor lists what is missing.", text)
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return executor.Failuref(CodeRefused, false, "The cluster refused the %s of this node: %s.", what, text)
+		return executor.Failuref(CodeRefused, false, "The cluster refused the Job of this node: %s.", text)
 	case apierrors.IsUnauthorized(err):
 		return executor.Failure(CodeForbidden, "The cluster does not know the Studio (Unauthorized). The credentials in the settings of the node executor are wrong or have expired.", false)
 	case apierrors.IsNotFound(err) && strings.Contains(text, "namespaces"):
 		return executor.Failuref(CodeRefused, false, "The cluster has no such namespace: %s.", text)
 	}
-	return executor.Failuref(CodeDispatch, true, "The %s of this node could not be made: %s.", what, text)
+	return executor.Failuref(CodeDispatch, true, "The Job of this node could not be made: %s.", text)
 }
 
 // pause is a growing wait between tries; it keeps to what a server asked for.

@@ -187,8 +187,10 @@ func (o *order) env() []corev1.EnvVar {
 		}}},
 		{Name: "LLMCTL_EXECUTOR_POD_UID", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.uid"}}},
 		{Name: "LLMCTL_EXECUTOR_SECRETS_DIR", Value: secretsDir},
-		{Name: "LLMCTL_STUDIO_WORKSPACE", Value: workspace}, {Name: "WORKSPACE_PATH", Value: workspace},
-		{Name: "HOME", Value: workspace}, {Name: "TMPDIR", Value: workspace},
+		{Name: "LLMCTL_STUDIO_WORKSPACE", Value: workspace},
+		{Name: "WORKSPACE_PATH", Value: workspace},
+		{Name: "HOME", Value: workspace},
+		{Name: "TMPDIR", Value: workspace},
 	}
 }
 

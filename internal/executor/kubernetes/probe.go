@@ -146,5 +146,5 @@ func dryRun(ctx context.Context, client kube.Interface, s *Settings, class strin
 	if apierrors.IsNotFound(err) {
 		return fmt.Sprintf("The namespace %s does not exist.", s.Namespace)
 	}
-	return refusal("Job", err).Error.Message
+	return refusal(err).Error.Message
 }

@@ -61,37 +61,45 @@ func TestTheEndOfAPodIsOneSentenceForPeople(t *testing.T) {
 		retryable bool
 	}{
 		"memory": {
-			seen{pods: []*corev1.Pod{podThat(ending1("OOMKilled", "", 137))}}, CodeOutOfMemory,
+			seen{pods: []*corev1.Pod{podThat(ending1("OOMKilled", "", 137))}},
+			CodeOutOfMemory,
 			"The node needed more memory than its limit of 256 MiB and was ended (OOMKilled). Raise resources.memory of the node, or the default in the settings.", false,
 		},
 		"exit": {
-			seen{pods: []*corev1.Pod{podThat(ending1("Error", "panic: x", 2))}}, "infra",
+			seen{pods: []*corev1.Pod{podThat(ending1("Error", "panic: x", 2))}},
+			"infra",
 			"The pod of this node ended with exit code 2 and left no result. Last it said: panic: x.", true,
 		},
 		"no program": {
-			seen{pods: []*corev1.Pod{podThat(ending1("StartError", `exec: "llmctl": not found`, 128))}}, CodePodStart,
+			seen{pods: []*corev1.Pod{podThat(ending1("StartError", `exec: "llmctl": not found`, 128))}},
+			CodePodStart,
 			`The program of the image cannot be started: exec: "llmctl": not found.`, false,
 		},
 		"preemption": {
-			seen{pods: []*corev1.Pod{podThat(disruptedBy("PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"))}}, CodePreempted,
+			seen{pods: []*corev1.Pod{podThat(disruptedBy("PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"))}},
+			CodePreempted,
 			"The pod of this node had to make room for one of a higher priority (preemption): default-scheduler: preempting to accommodate a higher priority pod.", true,
 		},
 		"drain": {
-			seen{pods: []*corev1.Pod{podThat(disruptedBy("EvictionByEvictionAPI", "Eviction API: evicting"))}}, CodeEvicted,
+			seen{pods: []*corev1.Pod{podThat(disruptedBy("EvictionByEvictionAPI", "Eviction API: evicting"))}},
+			CodeEvicted,
 			"The pod of this node was evicted from its machine (EvictionByEvictionAPI): Eviction API: evicting.", true,
 		},
 		"node lost": {
-			seen{pods: []*corev1.Pod{podThat(disruptedBy("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"))}}, CodeNodeLost,
+			seen{pods: []*corev1.Pod{podThat(disruptedBy("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"))}},
+			CodeNodeLost,
 			"The machine machine-7, on which the node ran, is lost or closed to pods: Taint manager: deleting due to NoExecute taint.", true,
 		},
 		"evicted by its machine": {
 			seen{pods: []*corev1.Pod{podThat(func(p *corev1.Pod) {
 				p.Status.Reason, p.Status.Message = "Evicted", "The node was low on resource: memory."
-			})}}, CodeEvicted,
+			})}},
+			CodeEvicted,
 			"The pod of this node was evicted by its machine: The node was low on resource: memory.", true,
 		},
 		"deadline": {
-			seen{job: failedJob(batchv1.JobReasonDeadlineExceeded), pods: []*corev1.Pod{podThat(ending1("Error", "", 143))}}, CodeDeadline,
+			seen{job: failedJob(batchv1.JobReasonDeadlineExceeded), pods: []*corev1.Pod{podThat(ending1("Error", "", 143))}},
+			CodeDeadline,
 			"The node's Job was ended by its deadline (DeadlineExceeded): it was neither started nor finished in time, and nobody watched it.", true,
 		},
 		"gone": {seen{}, CodeJobGone, "The Job of this node is gone from the cluster before it had a result: somebody, or something, deleted it.", true},
@@ -99,7 +107,8 @@ func TestTheEndOfAPodIsOneSentenceForPeople(t *testing.T) {
 			seen{job: failedJob("BackoffLimitExceeded")}, "infra", "The Job of this node failed (BackoffLimitExceeded: so it is).", true,
 		},
 		"deleted pod": {
-			seen{job: failedJob("BackoffLimitExceeded"), pods: []*corev1.Pod{podThat(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{} })}}, CodeJobGone,
+			seen{job: failedJob("BackoffLimitExceeded"), pods: []*corev1.Pod{podThat(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{} })}},
+			CodeJobGone,
 			"The pod of this node was deleted before it had a result: somebody, or something, deleted it.", true,
 		},
 	} {
@@ -157,6 +166,6 @@ func TestARefusalSaysWhatToDo(t *testing.T) {
 		{errors.New("connection refused"), false, CodeDispatch},
 	} {
 		require.Equal(t, c.answered, answered(c.err), "%v", c.err)
-		require.Equal(t, c.code, refusal("Job", c.err).Error.Code, "%v", c.err)
+		require.Equal(t, c.code, refusal(c.err).Error.Code, "%v", c.err)
 	}
 }

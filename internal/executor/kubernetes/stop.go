@@ -129,11 +129,10 @@ func (e *ending) removeAll(ctx context.Context) {
 			}
 		}
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		e.waits = pause{}
 		e.setUncertain(ctx, false)
-	default:
+	} else {
 		e.log.WarnContext(ctx, "a Job could not be deleted, trying again", "job", e.name, "error", err)
 		if e.e.o.Now().Sub(e.since) >= uncertainAfter {
 			e.setUncertain(ctx, true)

@@ -57,9 +57,11 @@ func wishesOf(p executor.Payload) (wishes, error) {
 
 // Bounds of what a pod may ask for.
 const (
-	LowCPU, HighCPU       = "1m", "256"
-	LowMemory, HighMemory = "16Mi", "4Ti"
-	MaxGPU                = 8
+	LowCPU     = "1m"
+	HighCPU    = "256"
+	LowMemory  = "16Mi"
+	HighMemory = "4Ti"
+	MaxGPU     = 8
 )
 
 func optional(text, low, high string) string {
