@@ -132,7 +132,7 @@ func (n nodeTools) Open(ctx context.Context, nodeRunID int64, attempt int, serve
 		return nil, err
 	}
 	o := calls.Owner{Kind: calls.NodeRun, ID: nodeRunID, Attempt: int32(attempt)}
-	return &nodeSession{Set: set, recorder: n.m.calls.Recorder(o, n.m.calls.FenceNode(o), nodeCalls{n.m}.Announce)}, nil
+	return &nodeSession{Set: set, recorder: n.m.calls.Recorder(o, n.m.calls.FenceNode(o), nodeCalls(n).Announce)}, nil
 }
 
 type nodeSession struct {

@@ -168,7 +168,7 @@ func ExitCode(s Status) int {
 		return ExitTimeout
 	case Cancelled:
 		return ExitCancelled
-	case Failed:
+	case Failed, Suspended:
 		return ExitFailed
 	}
 	return ExitFailed

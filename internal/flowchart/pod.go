@@ -43,7 +43,7 @@ func amount(text string) *big.Rat {
 	return v.Mul(v, unit)
 }
 
-func between(v *big.Rat, low, high *big.Rat) bool {
+func between(v, low, high *big.Rat) bool {
 	return v != nil && v.Cmp(low) >= 0 && v.Cmp(high) <= 0
 }
 

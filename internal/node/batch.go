@@ -96,6 +96,7 @@ func checkResult(r *executor.Result) string {
 	switch r.Status {
 	case executor.Succeeded, executor.Degraded, executor.Failed, executor.Cancelled, executor.TimedOut:
 		return ""
+	case executor.Suspended: // only a worker can
 	}
 	return fmt.Sprintf("result.status is %q", r.Status)
 }

@@ -41,7 +41,7 @@ func TestAPodReportsAFiveMegabyteResultAndItsLogIsKept(t *testing.T) {
 		if err != nil || len(s.Items) == 0 {
 			return err
 		}
-		return &stillThere{s.Items[0].Name, "there"}
+		return &stillThereError{s.Items[0].Name, "there"}
 	})
 }
 
@@ -176,8 +176,12 @@ func TestAnEvictedPodSaysSo(t *testing.T) {
 	ctx := d.within(t, time.Minute)
 	go func() {
 		d.Await(ctx, 1, 1, func(r podtest.Row) bool { return r.StartedAt != nil })
-		for _, p := range d.pods(t) {
-			_ = d.cluster.Client.CoreV1().Pods(d.namespace).EvictV1(ctx, eviction(p.Name, d.namespace))
+		pods, err := d.cluster.Client.CoreV1().Pods(d.namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return // then the attempt does not end as is waited for
+		}
+		for i := range pods.Items {
+			_ = d.cluster.Client.CoreV1().Pods(d.namespace).EvictV1(ctx, eviction(pods.Items[i].Name, d.namespace))
 		}
 	}()
 	row := d.run(ctx, e, worker, payload(t, 1, map[string]any{"hang": true}))
@@ -211,7 +215,7 @@ func TestARefusedJobSaysWhy(t *testing.T) {
 	kubetest.Eventually(t, time.Minute, "the quota", func(ctx context.Context) error {
 		q, err := d.cluster.Client.CoreV1().ResourceQuotas(d.namespace).Get(ctx, "none", metav1.GetOptions{})
 		if err == nil && len(q.Status.Hard) == 0 {
-			return &stillThere{"none", "unknown"}
+			return &stillThereError{"none", "unknown"}
 		}
 		return err
 	})
@@ -239,6 +243,6 @@ func (d *dispatching) noJobs(t *testing.T) {
 		if err != nil || len(list.Items) == 0 || apierrors.IsNotFound(err) {
 			return err
 		}
-		return &stillThere{list.Items[0].Name, "there"}
+		return &stillThereError{list.Items[0].Name, "there"}
 	})
 }

@@ -134,16 +134,16 @@ func (d *dispatching) quiet(t *testing.T) {
 	kubetest.Eventually(t, time.Minute, "the end of all pods", func(context.Context) error {
 		for _, p := range d.pods(t) {
 			if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-				return &stillThere{p.Name, string(p.Status.Phase)}
+				return &stillThereError{p.Name, string(p.Status.Phase)}
 			}
 		}
 		return nil
 	})
 }
 
-type stillThere struct{ pod, phase string }
+type stillThereError struct{ pod, phase string }
 
-func (s *stillThere) Error() string { return "pod " + s.pod + " is " + s.phase }
+func (s *stillThereError) Error() string { return "pod " + s.pod + " is " + s.phase }
 
 func eviction(pod, namespace string) *policyv1.Eviction {
 	return &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: namespace}}

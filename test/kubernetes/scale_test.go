@@ -144,7 +144,7 @@ func TestTwoThousandJobsAreHeldByOneProcessWithoutPolling(t *testing.T) { //noli
 	var all sync.WaitGroup
 	ended := make([]podtest.Row, jobs)
 	for i := range jobs {
-		p := payload(t, int64(i+1), nil)
+		of := payload(t, int64(i+1), nil)
 		all.Go(func() { ended[i] = a.run(ctx, e, worker, p) })
 	}
 	for i := range jobs {
@@ -158,7 +158,7 @@ func TestTwoThousandJobsAreHeldByOneProcessWithoutPolling(t *testing.T) { //noli
 	time.Sleep(15 * time.Second) //nolint:forbidigo // a rate is measured
 	quiet := sum(a.figures.Requests()) - sum(dispatched)
 	var mem runtime.MemStats
-	runtime.GC() //nolint:revive // what is held is measured
+	runtime.GC()
 	runtime.ReadMemStats(&mem)
 	t.Logf("requests in 15 s with %d open Jobs: %d; heap %d MiB", jobs, quiet, mem.HeapAlloc>>20)
 	require.Less(t, quiet, uint64(20), "watches only")
@@ -249,7 +249,8 @@ func TestACreateWhoseAnswerIsLostMakesOneJobWithOneToken(t *testing.T) {
 	f.after.Store(&drop)
 	e, worker := a.worker(t, time.Second)
 	done := make(chan podtest.Row, 1)
-	go func() { done <- a.run(t.Context(), e, worker, payload(t, 1, nil)) }()
+	of := payload(t, 1, nil)
+	go func() { done <- a.run(t.Context(), e, worker, of) }()
 	require.True(t, a.Await(t.Context(), 1, 1, func(r podtest.Row) bool { return r.Dispatch == kubernetes.DispatchSubmitted }))
 	job := a.job(t, 1)
 	token := a.token(t, job)
@@ -269,7 +270,8 @@ func TestWhileTheClusterCannotBeAskedTheAttemptIsUncertainAndStaysOpen(t *testin
 	f.broken.Store(true)
 	e, worker := a.worker(t, time.Second)
 	done := make(chan podtest.Row, 1)
-	go func() { done <- a.run(t.Context(), e, worker, payload(t, 1, nil)) }()
+	of := payload(t, 1, nil)
+	go func() { done <- a.run(t.Context(), e, worker, of) }()
 	require.True(t, a.Await(t.Context(), 1, 1, func(r podtest.Row) bool { return r.State.Uncertain }))
 	require.True(t, a.Row(1, 1).Open)
 	f.broken.Store(false)
@@ -287,7 +289,8 @@ func TestGivingUpNeedsNoClusterAndNoPodIsLetInAfterwards(t *testing.T) {
 	e, worker := a.worker(t, time.Second)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan podtest.Row, 1)
-	go func() { done <- a.run(ctx, e, worker, payload(t, 1, nil)) }()
+	of := payload(t, 1, nil)
+	go func() { done <- a.run(ctx, e, worker, of) }()
 	token := a.token(t, a.job(t, 1))
 	require.True(t, a.Await(t.Context(), 1, 1, func(r podtest.Row) bool { return r.Dispatch == kubernetes.DispatchSubmitted }))
 	f.broken.Store(true)
@@ -319,7 +322,8 @@ func TestAnAPIServerThatDiesLosesNothing(t *testing.T) {
 	e, worker := a.worker(t, time.Second)
 	done := make(chan podtest.Row, 2)
 	for id := range int64(2) {
-		go func() { done <- a.run(t.Context(), e, worker, payload(t, id+1, nil)) }()
+		of := payload(t, id+1, nil)
+		go func() { done <- a.run(t.Context(), e, worker, of) }()
 	}
 	jobs := []*batchv1.Job{a.job(t, 1), a.job(t, 2)}
 	tokens := []string{a.token(t, jobs[0]), a.token(t, jobs[1])}
@@ -329,7 +333,7 @@ func TestAnAPIServerThatDiesLosesNothing(t *testing.T) {
 	}
 	a.control.kill()
 	// One ends while the API server is away, the other's pod is ended by its machine.
-	require.Equal(t, http.StatusOK, post(t, a.api.URL, tokens[0], string(a.Row(1, 1).PodUID), resultBody))
+	require.Equal(t, http.StatusOK, post(t, a.api.URL, tokens[0], a.Row(1, 1).PodUID, resultBody))
 	require.Equal(t, "pod", (<-done).By)
 	require.True(t, a.Row(2, 1).Open, "that the cluster does not answer is no end")
 	a.control.serve()
@@ -351,7 +355,8 @@ func TestWatchesThatAreCutAndAreTooOldAreBegunAnew(t *testing.T) {
 	gone := atomic.Int32{}
 	e, worker := a.worker(t, time.Second)
 	done := make(chan podtest.Row, 1)
-	go func() { done <- a.run(t.Context(), e, worker, payload(t, 1, nil)) }()
+	of := payload(t, 1, nil)
+	go func() { done <- a.run(t.Context(), e, worker, of) }()
 	job := a.job(t, 1)
 	token := a.token(t, job)
 	p := a.pod(t, job)
@@ -384,7 +389,7 @@ func TestAnAdopterMakesAgainWhatWasHalfMade(t *testing.T) {
 	e, heir := a.worker(t, time.Second)
 	a.Claim(1, 1, first)
 	// The first worker died between the Job and its Secret.
-	p := payload(t, 1, nil)
+	of := payload(t, 1, nil)
 	stopped, stop := context.WithCancelCause(t.Context())
 	stop(executor.ErrLetGo)
 	dying := kubernetes.New(kubernetes.Options{

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"path/filepath"
-
 	"sync"
 	"testing"
 	"time"
@@ -168,9 +168,7 @@ func (s *studio) worker(name string, concurrency int) *proctest.Process {
 func (s *studio) start(script string, config map[string]any) (runID, nodeRunID int64) {
 	s.t.Helper()
 	all := map[string]any{"command": []string{"sh", "-c", script}}
-	for k, v := range config {
-		all[k] = v
-	}
+	maps.Copy(all, config)
 	raw, err := json.Marshal(all)
 	require.NoError(s.t, err)
 	at := `"title":"","position":{"x":0,"y":0},"config":`
@@ -206,7 +204,10 @@ func (s *studio) until(nodeRunID int64, condition string) {
 }
 
 func text(v any) string {
-	raw, _ := json.Marshal(v)
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
 	return string(raw)
 }
 
@@ -224,7 +225,7 @@ func TestAScriptRunsInAPodAndItsLogIsShown(t *testing.T) {
 	kubetest.Eventually(t, 30*time.Second, "the pod's log", func(context.Context) error {
 		log := s.call(http.StatusOK, http.MethodGet, fmt.Sprintf("/nodes/%d/attempts/1/pod-log", node), nil)
 		if items, _ := log["items"].([]any); len(items) == 0 {
-			return &stillThere{"log", "empty"}
+			return &stillThereError{"log", "empty"}
 		}
 		return nil
 	})
@@ -282,7 +283,7 @@ func TestAJobWithoutAnAttemptIsDeleted(t *testing.T) {
 	kubetest.Eventually(t, patience, "the orphan to be deleted", func(context.Context) error {
 		for _, p := range d.pods(t) {
 			if p.DeletionTimestamp == nil && p.Status.Phase == "Running" {
-				return &stillThere{p.Name, "running"}
+				return &stillThereError{p.Name, "running"}
 			}
 		}
 		return nil

@@ -279,6 +279,7 @@ func knownStatus(s executor.Status) bool {
 	switch s {
 	case executor.Succeeded, executor.Degraded, executor.Failed, executor.Cancelled, executor.TimedOut:
 		return true
+	case executor.Suspended: // only a worker can
 	}
 	return false
 }

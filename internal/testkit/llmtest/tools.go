@@ -87,7 +87,7 @@ func anthropicResults(messages []object) (out []ToolResult, faulty string) {
 				isError, _ := b["is_error"].(bool)
 				out = append(out, ToolResult{CallID: id, Name: open[id], Content: prompt(b["content"]), IsError: isError})
 				if _, ok := open[id]; !ok {
-					return out, fmt.Sprintf("unexpected tool_use_id found in tool_result blocks: %s", id)
+					return out, "unexpected tool_use_id found in tool_result blocks: " + id
 				}
 				delete(open, id)
 			}

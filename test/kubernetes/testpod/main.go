@@ -73,7 +73,7 @@ func run() error {
 	if c.Exit != 0 {
 		os.Exit(c.Exit)
 	}
-	time.Sleep(time.Duration(c.WaitMS) * time.Millisecond) //nolint:forbidigo // it is work that takes a while
+	time.Sleep(time.Duration(c.WaitMS) * time.Millisecond)
 	return result(c.Output)
 }
 
@@ -104,7 +104,7 @@ func call(method, path string, body any) ([]byte, error) {
 		return nil, err
 	}
 	for {
-		req, err := http.NewRequest(method, os.Getenv("LLMCTL_EXECUTOR_API_URL")+"/executor/v1/"+path, bytes.NewReader(data)) //nolint:noctx // nothing ends it
+		req, err := http.NewRequest(method, os.Getenv("LLMCTL_EXECUTOR_API_URL")+"/executor/v1/"+path, bytes.NewReader(data))
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +112,7 @@ func call(method, path string, body any) ([]byte, error) {
 		req.Header.Set("X-Pod-Uid", os.Getenv("LLMCTL_EXECUTOR_POD_UID"))
 		res, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 		if err != nil {
-			time.Sleep(200 * time.Millisecond) //nolint:forbidigo // a poll of an API that is away
+			time.Sleep(200 * time.Millisecond)
 			continue
 		}
 		answer, err := io.ReadAll(res.Body)
