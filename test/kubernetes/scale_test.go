@@ -145,7 +145,7 @@ func TestTwoThousandJobsAreHeldByOneProcessWithoutPolling(t *testing.T) { //noli
 	ended := make([]podtest.Row, jobs)
 	for i := range jobs {
 		of := payload(t, int64(i+1), nil)
-		all.Go(func() { ended[i] = a.run(ctx, e, worker, p) })
+		all.Go(func() { ended[i] = a.run(ctx, e, worker, of) })
 	}
 	for i := range jobs {
 		require.True(t, a.Await(ctx, int64(i+1), 1, func(r podtest.Row) bool { return r.Dispatch == kubernetes.DispatchSubmitted }))
