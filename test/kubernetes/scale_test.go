@@ -395,7 +395,7 @@ func TestAnAdopterMakesAgainWhatWasHalfMade(t *testing.T) {
 	dying := kubernetes.New(kubernetes.Options{
 		Attempts: a.Attempts, Worker: first, Log: a.log, Settings: func(context.Context) (kubernetes.Settings, error) { return a.settings, nil },
 	})
-	_ = dying.Execute(stopped, p, nil)
+	_ = dying.Execute(stopped, of, nil)
 	dying.Close(t.Context())
 	before := a.Row(1, 1)
 	require.Equal(t, kubernetes.DispatchPending, before.Dispatch)
@@ -411,7 +411,7 @@ func TestAnAdopterMakesAgainWhatWasHalfMade(t *testing.T) {
 	a.Adopt(1, 1, heir)
 	done := make(chan executor.Result, 1)
 	go func() {
-		done <- e.Attach(t.Context(), 1, 1, func(context.Context) (executor.Payload, error) { return p, nil })
+		done <- e.Attach(t.Context(), 1, 1, func(context.Context) (executor.Payload, error) { return of, nil })
 	}()
 	require.True(t, a.Await(t.Context(), 1, 1, func(r podtest.Row) bool { return r.Dispatch == kubernetes.DispatchSubmitted }))
 	job := a.job(t, 1)
