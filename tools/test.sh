@@ -18,7 +18,6 @@ for part in mcp mcpserver; do
 		(cd test/$part && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
 	fi
 done
-fi
 
 bin/llmctl db with-test -- go test -race -timeout 20m -v ./... >"$log" 2>&1 || failed=1
 # The verbose output is for counting; people get packages and failures.
