@@ -56,12 +56,9 @@ func (c *command) executorChild(ctx context.Context, given config.Payload, scrip
 	if err != nil {
 		return 0, err
 	}
-	handlers, err := kind.Handlers(kind.Options{ScriptNodes: scripts, Workspace: workspace})
-	if err != nil {
-		return 0, err
-	}
+	runner := kind.PayloadRunner(kind.Options{ScriptNodes: scripts, Workspace: workspace})
 	o := executor.ChildOptions{
-		Payload: c.edge.Stdin, Stderr: c.edge.Stderr, Runner: traced(kind.Runner(handlers)), Workspace: workspace, Now: c.edge.Now,
+		Payload: c.edge.Stdin, Stderr: c.edge.Stderr, Runner: traced(runner), Workspace: workspace, Now: c.edge.Now,
 		Events: executor.OpenInherited(executor.EventsFD, "events"),
 	}
 	if given.File != "" {

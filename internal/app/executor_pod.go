@@ -29,10 +29,7 @@ func (c *command) executorPod(ctx context.Context, given config.Payload, scripts
 	if err != nil {
 		return 0, err
 	}
-	handlers, err := kind.Handlers(kind.Options{ScriptNodes: scripts, Workspace: workspace})
-	if err != nil {
-		return 0, err
-	}
+	runner := kind.PayloadRunner(kind.Options{ScriptNodes: scripts, Workspace: workspace})
 	pod := given.PodUID
 	if pod == "" {
 		pod = uuid.NewString()
@@ -49,7 +46,7 @@ func (c *command) executorPod(ctx context.Context, given config.Payload, scripts
 		return 0, err
 	}
 	return executor.RunPod(ctx, executor.PodOptions{
-		Payload: payloadSource(given, up, secrets), Uplink: up, Runner: traced(executor.WatchMemory(executor.CgroupRoot, kind.Runner(handlers))),
+		Payload: payloadSource(given, up, secrets), Uplink: up, Runner: traced(executor.WatchMemory(executor.CgroupRoot, runner)),
 		Log: c.edge.Stdout, Secrets: hidden, Termination: given.TerminationLog, Now: c.edge.Now,
 	}), nil
 }

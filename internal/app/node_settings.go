@@ -31,7 +31,7 @@ func newNodeSettings(s *studio) *nodeSettings {
 	n := &nodeSettings{changed: make(chan struct{}, 1)}
 	n.store = settings.New(settings.Options{
 		DB: s.db, Sealer: s.box, Fingerprint: secret.Fingerprint, Environment: environment, Now: s.now,
-		LiveCodePath: s.cfg.Kubernetes.LiveCode(), ScriptNodes: s.cfg.Studio.ScriptNodes,
+		LiveCodePath: s.cfg.Kubernetes.LiveCode(), ScriptNodes: s.cfg.Studio.ScriptNodes, HTTPAllow: s.cfg.Studio.HTTPNodeAllow,
 		Changed: func() { s.bus.Signal(settingsTopic, "node_executor") },
 	})
 	n.known.Store(&environment)

@@ -50,6 +50,9 @@ type Model struct {
 type Limits struct {
 	TimeoutSeconds float64 `json:"timeout_seconds,omitempty"`
 	GraceSeconds   float64 `json:"grace_seconds,omitempty"`
+	// HTTPAllow are the hosts, addresses and networks that http nodes may reach although
+	// private. Only an executor with a payload of its own goes by it; others know already.
+	HTTPAllow []string `json:"http_allow,omitempty"`
 }
 
 // LogValue keeps configuration, inputs and secrets out of logs.

@@ -84,6 +84,7 @@ func stored(p executor.Payload, o *order) ([]byte, error) {
 	p.Secrets = nil
 	p.Limits.TimeoutSeconds = o.timeout.Seconds()
 	p.Limits.GraceSeconds = max(1, (o.settings.CancelGrace - graceMargin).Seconds())
+	p.Limits.HTTPAllow = o.settings.HTTPAllow
 	return json.Marshal(p)
 }
 

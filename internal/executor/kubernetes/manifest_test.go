@@ -38,6 +38,26 @@ func testOrder(s *Settings) *order {
 	}
 }
 
+func TestThePayloadSaysWhatItsHTTPNodeMayReach(t *testing.T) {
+	t.Parallel()
+	s := testSettings()
+	s.HTTPAllow = []string{"10.1.0.0/16"}
+	// What came with the node cannot widen it.
+	raw, err := stored(executor.Payload{Secrets: map[string]string{"api_key": "sk-1"}, Limits: executor.Limits{HTTPAllow: []string{"0.0.0.0/0"}}}, testOrder(&s))
+	require.NoError(t, err)
+	require.NotContains(t, string(raw), "sk-1")
+	require.Contains(t, string(raw), `"limits":{"timeout_seconds":600,"grace_seconds":12,"http_allow":["10.1.0.0/16"]}`)
+}
+
+func TestAPodIsToldWhetherScriptsMayRun(t *testing.T) {
+	t.Parallel()
+	for allowed, want := range map[bool]string{true: "--script-nodes=true", false: "--script-nodes=false"} {
+		s := testSettings()
+		s.ScriptNodes = allowed
+		require.Equal(t, []string{"executor", want}, testOrder(&s).job().Spec.Template.Spec.Containers[0].Args)
+	}
+}
+
 func TestTheManifestsAreAsTheyWereAgreedOn(t *testing.T) {
 	t.Parallel()
 	plain, node := testSettings(), testSettings()

@@ -43,10 +43,11 @@ type Settings struct {
 	LogTimeout      time.Duration // for the last lines of a pod's log
 	CancelGrace     time.Duration
 	CancelForce     bool
-	APIURL          string // where pods reach the API, with its prefix
-	ArgoCDApp       string // "": Jobs are not Argo CD's business
-	LiveCodePath    string // folder of the machine that is mounted into Jobs; "": none
-	ScriptNodes     bool   // whether script nodes may run
+	APIURL          string   // where pods reach the API, with its prefix
+	ArgoCDApp       string   // "": Jobs are not Argo CD's business
+	LiveCodePath    string   // folder of the machine that is mounted into Jobs; "": none
+	ScriptNodes     bool     // whether script nodes may run
+	HTTPAllow       []string // private hosts and networks that http nodes may reach
 }
 
 // Resources are amounts in Kubernetes' notation; "" leaves one out.

@@ -73,7 +73,7 @@ type Sealer interface {
 	Open(ciphertext, associatedData []byte) ([]byte, error)
 }
 
-// Options wire a Store. All are required but LiveCodePath.
+// Options wire a Store. All are required but LiveCodePath, ScriptNodes and HTTPAllow.
 type Options struct {
 	DB           *postgres.DB
 	Sealer       Sealer
@@ -81,6 +81,7 @@ type Options struct {
 	Environment  Values // what holds where nothing was set
 	LiveCodePath string // of the machine, mounted into Jobs; only the environment may say so
 	ScriptNodes  bool
+	HTTPAllow    []string // what http nodes may reach although private
 	Now          func() time.Time
 	Changed      func() // called after a change was stored; nil: nobody is told
 }
@@ -283,6 +284,7 @@ func (s *Store) dispatcher(v Settings) (kubernetes.Settings, error) {
 		JobTTL:   seconds(v.K8sJobTTLSeconds), DispatchTimeout: seconds(v.DispatchTimeoutSeconds), Timeout: seconds(v.ExecutionTimeoutSeconds),
 		LogTimeout: seconds(v.LogCollectionTimeoutSeconds), CancelGrace: seconds(v.CancelGraceTimeoutSeconds), CancelForce: v.CancelForceKillEnabled,
 		APIURL: v.K8sAPIURL, ArgoCDApp: v.K8sArgoCDAppName, LiveCodePath: s.o.LiveCodePath, ScriptNodes: s.o.ScriptNodes,
+		HTTPAllow: s.o.HTTPAllow,
 	}
 	if v.sealed != nil && !v.K8sInCluster {
 		plain, err := s.o.Sealer.Open(v.sealed, binding())

@@ -124,6 +124,22 @@ func TestAKubeconfigIsSealedAndOnlyTheDispatcherGetsIt(t *testing.T) {
 	require.False(t, s.Kubeconfig.Set)
 }
 
+func TestThePodsGetWhatOnlyTheEnvironmentSays(t *testing.T) {
+	t.Parallel()
+	closed := setup(t, environment())
+	k, err := closed.Kubernetes(t.Context())
+	require.NoError(t, err)
+	require.False(t, k.ScriptNodes, "scripts are off where nobody has allowed them")
+	require.Empty(t, k.HTTPAllow)
+
+	o := closed.o
+	o.ScriptNodes, o.HTTPAllow = true, []string{"10.1.0.0/16", "wiki.internal"}
+	k, err = New(o).Kubernetes(t.Context())
+	require.NoError(t, err)
+	require.True(t, k.ScriptNodes)
+	require.Equal(t, []string{"10.1.0.0/16", "wiki.internal"}, k.HTTPAllow)
+}
+
 func TestWhatCannotBeUsedIsNamedWithWhatIsAccepted(t *testing.T) {
 	t.Parallel()
 	b := setup(t, environment())

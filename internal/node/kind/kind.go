@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/executor"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/observed"
@@ -62,6 +63,20 @@ func Handlers(o Options) (map[string]Handler, error) {
 			Enabled: o.ScriptNodes, Workspace: o.Workspace, Path: o.Path,
 		}),
 	}, nil
+}
+
+// PayloadRunner runs payloads that bring along what their attempts may do: in a child
+// process or a pod, which know nothing else of the Studio's settings.
+func PayloadRunner(o Options) executor.Runner {
+	return func(ctx context.Context, p executor.Payload, sink executor.Sink) executor.Result {
+		own := o
+		own.HTTPAllow = p.Limits.HTTPAllow
+		handlers, err := Handlers(own)
+		if err != nil {
+			return executor.Failuref(executor.CodeConfig, false, "What http nodes may reach cannot be read from limits.http_allow of the payload: %s", errs.As(err).Message)
+		}
+		return Runner(handlers)(ctx, p, sink)
+	}
 }
 
 // open makes the provider of a spec, whose calls are seen.

@@ -311,6 +311,29 @@ func TestHTTPNodesReachOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
+func TestAPayloadOfItsOwnSaysWhatHTTPNodesMayReach(t *testing.T) {
+	t.Parallel()
+	s := site(t)
+	b := &bench{e: inline.New(kind.PayloadRunner(kind.Options{}), inline.Options{})}
+	ask := func(allow ...string) executor.Result {
+		return b.run(t.Context(), executor.Payload{
+			Kind: kind.HTTP, Config: encode(t, map[string]any{"url": s.URL + "/echo"}), Limits: executor.Limits{HTTPAllow: allow},
+		})
+	}
+	require.Equal(t, executor.Succeeded, ask("127.0.0.0/8").Status)
+	require.Equal(t, "blocked_address", ask("10.0.0.0/8").Error.Code)
+	require.Equal(t, "blocked_address", ask().Error.Code)
+	bad := ask("10.0.0.0/99")
+	require.Equal(t, executor.CodeConfig, bad.Error.Code)
+	require.Contains(t, bad.Error.Message, "10.0.0.0/99")
+
+	known := setup(t, kind.Options{})
+	res := known.run(t.Context(), executor.Payload{
+		Kind: kind.HTTP, Config: encode(t, map[string]any{"url": s.URL + "/echo"}), Limits: executor.Limits{HTTPAllow: []string{"127.0.0.0/8"}},
+	})
+	require.Equal(t, "blocked_address", res.Error.Code, "where the settings are known, no payload widens them")
+}
+
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
