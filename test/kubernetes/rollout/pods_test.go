@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
@@ -20,9 +19,6 @@ const executors = "app.kubernetes.io/name=llmctl-executor"
 // inPods rolls the base's own provider out and runs nodes as Jobs; some of them while
 // everything that dispatches and serves is made anew.
 func (s *studio) inPods(r release) {
-	if _, err := os.Stat(root + "/internal/executor/kubernetes"); err != nil {
-		s.t.Skip("this release has no Kubernetes executor")
-	}
 	config := map[string]string{}
 	maps.Copy(config, r.config)
 	delete(config, "LLMCTL_NODE_EXECUTOR_PROVIDER")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -30,9 +29,6 @@ const (
 // taken back with runs in flight, and goes.
 func TestRollout(t *testing.T) { //nolint:paralleltest // it fills the rig's node
 	c := kubetest.Rig(t, "images without a registry")
-	if _, err := os.Stat(root + "/internal/app/cmd_mcp.go"); err != nil {
-		t.Skip("this release has no llmctl mcp to start behind")
-	}
 	prepare(t, c)
 	s := install(t, c)
 	asked := serveNodes(t, c)
