@@ -44,8 +44,8 @@ func TestNodesInPodsOutliveEverythingAroundThem(t *testing.T) { //nolint:paralle
 // harms are the kinds of harm, by how often they were done.
 type harms map[string]int
 
-// harass harms something again and again while runs come in and for as long again as
-// the first of them needed pods for; each kind of harm is done at least once.
+// harass harms something again and again while runs come in; each kind of harm is done
+// at least once.
 func (s *studio) harass(chart int64, z size) (harms, []int64) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
@@ -63,7 +63,7 @@ func (s *studio) harass(chart int64, z size) (harms, []int64) {
 	defer thaws.Wait()
 	kinds := map[string]func() bool{
 		"worker killed": s.killWorker, "worker frozen": func() bool { return s.freezeWorker(&thaws) },
-		"web worker killed": s.killWebWorker, "API server killed": s.killAPIServer(),
+		"web worker killed": s.killWebWorker, "API server killed": s.killAPIServer(z.outages),
 	}
 	names := []string{"worker killed", "worker frozen", "web worker killed", "API server killed"}
 	done := harms{}
@@ -128,10 +128,14 @@ func (s *studio) killWebWorker() bool {
 	return syscall.Kill(pids[rand.IntN(len(pids))], syscall.SIGKILL) == nil
 }
 
-// killAPIServer gives what kills it and starts it again after a while.
-func (s *studio) killAPIServer() func() bool {
+// killAPIServer gives what kills it and starts it again after a while, for so many times.
+func (s *studio) killAPIServer(times int) func() bool {
 	api := s.cluster.Daemon(s.t, "apiserver")
 	return func() bool {
+		if times == 0 {
+			return false
+		}
+		times--
 		s.cluster.AwaitAPI(s.t) // from the last time
 		api.Kill(s.t)
 		<-time.After(time.Duration(500+rand.IntN(4000)) * time.Millisecond)

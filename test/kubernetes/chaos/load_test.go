@@ -22,13 +22,16 @@ type size struct {
 	runs     int
 	every    time.Duration // between two starts
 	deadline time.Duration // for all runs to end after the last start
+	// outages is how often the API server is killed at most. Controllers and kubelet wait
+	// longer after each one, up to half a minute: more would only test their patience.
+	outages int
 }
 
 func chaosSize() size {
 	if os.Getenv("LLMCTL_TEST_CHAOS") == "full" {
-		return size{runs: 100, every: time.Second, deadline: 6 * time.Minute}
+		return size{runs: 100, every: time.Second, deadline: 6 * time.Minute, outages: 5}
 	}
-	return size{runs: 30, every: time.Second, deadline: 3 * time.Minute}
+	return size{runs: 30, every: time.Second, deadline: 3 * time.Minute, outages: 2}
 }
 
 // ledger is a server beside the cluster that counts what nodes do: whoever works a node
