@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -79,11 +80,7 @@ func (l *ledger) enter(w http.ResponseWriter, r *http.Request) {
 func (l *ledger) entries() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := make(map[string]int, len(l.seen))
-	for k, n := range l.seen {
-		out[k] = n
-	}
-	return out
+	return maps.Clone(l.seen)
 }
 
 // The first node of the graph is an http node, the second a script; both tell the ledger. The
