@@ -152,7 +152,15 @@ func (s *Service) finish(ctx context.Context, threadID, id int64, number int32, 
 				return err
 			}
 		}
-		_, err = s.settle(ctx, tx, &thread, t, decide(&t, o))
+		to := decide(&t, o)
+		if to.status == Waiting {
+			// People may have decided before it came to that. They hold the turn's lock as well,
+			// so one of both sees the other.
+			if to.status, err = s.waitsOrGoesOn(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		_, err = s.settle(ctx, tx, &thread, t, to)
 		return err
 	})
 }
@@ -258,6 +266,11 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, thread *Thread, t
 		}
 		return t, s.announceTurn(tx, &t, nil)
 	}
+	if s.o.ToolCalls != nil {
+		if err := s.o.ToolCalls.Ended(ctx, tx, &t); err != nil {
+			return t, err
+		}
+	}
 	m, err := s.answerWith(ctx, tx, &t, to)
 	if err != nil {
 		return t, err
@@ -294,10 +307,10 @@ func (s *Service) settleParams(ctx context.Context, tx *postgres.Tx, t *Turn, to
 			return p, fmt.Errorf("encode context of turn %d: %w", t.ID, err)
 		}
 	}
-	switch to.status {
-	case Waiting:
+	switch {
+	case to.outcome.status == attemptSuspended && !final:
 		p.Checkpoint, err = encodeCheckpoint(checkpoint{State: to.checkpoint, Text: to.text, Parts: to.parts, Lead: to.lead})
-	case Queued:
+	case to.status == Queued:
 		p.Checkpoint = t.Checkpoint // a worker that died takes nothing of it along
 	}
 	if err != nil || !final {
@@ -328,7 +341,7 @@ func (s *Service) answerWith(ctx context.Context, tx *postgres.Tx, t *Turn, to s
 			status = messageFailed
 		}
 	}
-	parts := append(append([]MessagePart{}, lead...), assemble(text, placed)...)
+	parts := append(append([]MessagePart{}, lead...), assemble(text, closeCalls(placed))...)
 	return s.fill(ctx, tx, t.AssistantMessageID, status, parts, partTokens(parts))
 }
 
