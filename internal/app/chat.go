@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/llmctl/studio/internal/chat"
+	"github.com/llmctl/studio/internal/chat/tooluse"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/llm/observed"
@@ -47,7 +48,8 @@ func (c chatModels) Model(ctx context.Context, q postgres.Querier, id int64) (ch
 
 func newChat(s *studio) *chat.Service {
 	return chat.New(chat.Options{
-		DB: s.db, Log: s.events, Queue: lateTurns{s}, Models: chatModels{s.catalog}, Now: s.now, Logger: s.log,
+		DB: s.db, Log: s.events, Queue: lateTurns{s}, Models: chatModels{s.catalog}, Selectables: threadChoices{s.mcp.servers},
+		ToolCalls: turnCalls{s.mcp}, Now: s.now, Logger: s.log,
 		Signal: func(turnID int64) { s.bus.Signal(cancelTurnTopic, strconv.FormatInt(turnID, 10)) },
 	})
 }
@@ -63,9 +65,12 @@ func newChatSide(s *studio, id uuid.UUID, client *http.Client, fresh func() bool
 	c := &chatSide{recorder: chat.NewRecorder(s.db, s.events, s.log)}
 	c.worker = chat.NewWorker(s.chat, chat.WorkerOptions{
 		ID: id, Fresh: fresh, Recorder: c.recorder, Logger: s.log,
-		Answerer: chat.Direct{Open: func(ctx context.Context, modelID int64) (llm.Provider, error) {
-			return s.openModel(ctx, client, modelID)
-		}},
+		Answerer: tooluse.Answerer{
+			Open: func(ctx context.Context, modelID int64) (llm.Provider, error) {
+				return s.openModel(ctx, client, modelID)
+			},
+			Tools: turnTools{s.mcp}.open,
+		},
 		Worked: func(waited, took time.Duration, failed bool) { s.meter.Worked(queue.Chat, waited, took, failed) },
 	})
 	s.bus.OnSignal(cancelTurnTopic, func(key string) { c.worker.Cancel(cancelKey(key)) })

@@ -49,6 +49,7 @@ func newMCPSide(s *studio) (*mcpSide, error) {
 	m := &mcpSide{s: s, calls: calls.NewStore(s.db)}
 	m.servers = servers.New(servers.Options{
 		DB: s.db, Log: s.events, Seal: s.box, Fingerprint: secret.Fingerprint, Client: web, Now: s.now,
+		PublicBaseURL: s.cfg.MCP.PublicBaseURL,
 	})
 	m.pool = mcpclient.NewPool(mcpclient.Options{HTTP: web, Programs: programs, Version: buildVersion(), Now: s.now, Logger: s.log})
 	m.box = tools.NewBox(m.servers, m.pool, []tools.Builtin{tools.Clock(s.now)}, s.now, s.log)
@@ -62,7 +63,7 @@ func (m *mcpSide) sync(ctx context.Context) error {
 
 // deps are what the API has of it.
 func (m *mcpSide) deps() httpapi.MCPDeps {
-	return httpapi.MCPDeps{Servers: m.servers, Client: m, Calls: m.calls, Owners: map[string]calls.Owners{calls.NodeRun: nodeCalls{m}}}
+	return httpapi.MCPDeps{Servers: m.servers, Client: m, Calls: m.calls, Owners: map[string]calls.Owners{calls.NodeRun: nodeCalls{m}, calls.Turn: turnCalls{m}}}
 }
 
 // Test implements httpapi.MCPClient.

@@ -18,8 +18,12 @@ type Question struct {
 	Messages         []llm.Message
 	Params           llm.Params
 	MCPServerIDs     []int64
-	// ToolTokens is what schemas and results of tools may take of the window.
+	// ToolTokens is what schemas and results of tools may take of the window, by
+	// Estimate.
 	ToolTokens int
+	// Aside is a question beside the conversation: it has no tools, and nothing of it is
+	// part of the turn's answer.
+	Aside bool
 	// State is what a SuspendedError gave, of a turn that waited.
 	State json.RawMessage
 }
@@ -36,6 +40,8 @@ type Answer struct {
 	Usage     llm.Usage
 	Estimated bool // Usage is not, or not all, the provider's count
 	Calls     int  // of the model; 0 counts as 1
+	// ToolTokens is what schemas and results of tools took of the window, by Estimate.
+	ToolTokens int
 }
 
 // Answerer asks a model and passes on what it says, as it says it. It may call tools

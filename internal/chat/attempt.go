@@ -152,23 +152,17 @@ func (s *Service) finish(ctx context.Context, threadID, id int64, number int32, 
 				return err
 			}
 		}
-		_, err = s.settle(ctx, tx, &thread, t, decide(&t, o))
+		to := decide(&t, o)
+		if to.status == Waiting {
+			// People may have decided before it came to that. They hold the turn's lock as well,
+			// so one of both sees the other.
+			if to.status, err = s.waitsOrGoesOn(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		_, err = s.settle(ctx, tx, &thread, t, to)
 		return err
 	})
-}
-
-// recollect gives an outcome what its attempt streamed and was asked, from the log:
-// its worker cannot tell any more.
-func (s *Service) recollect(ctx context.Context, tx *postgres.Tx, t *Turn, o *outcome) error {
-	a, err := s.q.GetTurnAttempt(ctx, tx, dbsqlc.GetTurnAttemptParams{TurnID: t.ID, Number: t.Attempt})
-	if err != nil {
-		return fmt.Errorf("load attempt %d of turn %d: %w", t.Attempt, t.ID, err)
-	}
-	if o.text, o.parts, err = s.streamed(ctx, tx, t.ID, t.Attempt); err != nil {
-		return err
-	}
-	o.usage, o.estimated = llm.Usage{InputTokens: a.InputTokens, OutputTokens: int64(estimate(o.text))}, true
-	return nil
 }
 
 func (s *Service) endAttempt(ctx context.Context, tx *postgres.Tx, t *Turn, o *outcome) error {
@@ -247,6 +241,7 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, thread *Thread, t
 	if err != nil {
 		return t, err
 	}
+	waited := t.Checkpoint
 	if t, err = s.q.SettleTurn(ctx, tx, p); err != nil {
 		return t, fmt.Errorf("settle turn %d: %w", t.ID, err)
 	}
@@ -258,7 +253,12 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, thread *Thread, t
 		}
 		return t, s.announceTurn(tx, &t, nil)
 	}
-	m, err := s.answerWith(ctx, tx, &t, to)
+	if s.o.ToolCalls != nil {
+		if err := s.o.ToolCalls.Ended(ctx, tx, &t); err != nil {
+			return t, err
+		}
+	}
+	m, err := s.answerWith(ctx, tx, &t, to, waited)
 	if err != nil {
 		return t, err
 	}
@@ -294,10 +294,10 @@ func (s *Service) settleParams(ctx context.Context, tx *postgres.Tx, t *Turn, to
 			return p, fmt.Errorf("encode context of turn %d: %w", t.ID, err)
 		}
 	}
-	switch to.status {
-	case Waiting:
+	switch {
+	case to.outcome.status == attemptSuspended && !final:
 		p.Checkpoint, err = encodeCheckpoint(checkpoint{State: to.checkpoint, Text: to.text, Parts: to.parts, Lead: to.lead})
-	case Queued:
+	case to.status == Queued:
 		p.Checkpoint = t.Checkpoint // a worker that died takes nothing of it along
 	}
 	if err != nil || !final {
@@ -311,11 +311,12 @@ func (s *Service) settleParams(ctx context.Context, tx *postgres.Tx, t *Turn, to
 	return p, nil
 }
 
-// answerWith fills the message of the answer with what came.
-func (s *Service) answerWith(ctx context.Context, tx *postgres.Tx, t *Turn, to settlement) (*Message, error) {
+// answerWith fills the message of the answer with what came; waited is the checkpoint of
+// a turn that nobody worked.
+func (s *Service) answerWith(ctx context.Context, tx *postgres.Tx, t *Turn, to settlement, waited json.RawMessage) (*Message, error) {
 	text, placed, lead := to.text, to.parts, to.lead
-	if text == "" && placed == nil && t.Checkpoint != nil { // it waited when it was ended
-		c, err := decodeCheckpoint(t.Checkpoint)
+	if text == "" && len(placed) == 0 && waited != nil {
+		c, err := decodeCheckpoint(waited)
 		if err != nil {
 			return nil, err
 		}
@@ -328,7 +329,7 @@ func (s *Service) answerWith(ctx context.Context, tx *postgres.Tx, t *Turn, to s
 			status = messageFailed
 		}
 	}
-	parts := append(append([]MessagePart{}, lead...), assemble(text, placed)...)
+	parts := append(append([]MessagePart{}, lead...), assemble(text, closeCalls(placed))...)
 	return s.fill(ctx, tx, t.AssistantMessageID, status, parts, partTokens(parts))
 }
 

@@ -180,7 +180,7 @@ func (f *folding) ask(ctx context.Context, summary, batch string) (string, error
 	}
 	var b strings.Builder
 	res, err := f.answer.Answer(ctx, Question{
-		ThreadID: f.turn.ThreadID, TurnID: f.turn.ID, Attempt: f.turn.Attempt, Model: f.model,
+		ThreadID: f.turn.ThreadID, TurnID: f.turn.ID, Attempt: f.turn.Attempt, Model: f.model, Aside: true,
 		System: fmt.Sprintf(foldInstruction, f.set.SummaryChars), Messages: []llm.Message{llm.Text(llm.RoleUser, prompt)},
 		Params: llm.Params{MaxTokens: min(max(f.set.SummaryChars/2, 200), f.budget.window/4)},
 	}, func(p Said) error {

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -34,7 +35,9 @@ type MessageToolCall struct {
 	Server    string          `json:"server,omitempty" doc:"The MCP server that has the tool; empty: built in"`
 	ServerID  int64           `json:"server_id,omitempty"`
 	Arguments json.RawMessage `json:"arguments"`
-	Status    string          `json:"status,omitempty" doc:"running, waiting for approval, ended, ..."`
+	Status    string          `json:"status,omitempty" enum:"pending,waiting,approved,running,succeeded,failed,denied,unknown,cancelled" doc:"waiting: for a person's approval"`
+	// ToolCallID names the record of the call.
+	ToolCallID int64 `json:"tool_call_id,omitempty" doc:"Approve or deny it at /api/tool-calls/{tool_call_id}"`
 	// Signature is opaque and goes back to the provider with the call.
 	Signature []byte `json:"signature,omitempty"`
 }
@@ -45,7 +48,7 @@ type MessageToolResult struct {
 	Name       string `json:"name"`
 	Content    string `json:"content"`
 	IsError    bool   `json:"is_error,omitempty"`
-	Truncated  bool   `json:"truncated,omitempty" doc:"The whole result is larger; blob names it"`
+	Truncated  bool   `json:"truncated,omitempty" doc:"The whole result is larger; /api/tool-calls/{tool_call_id} of the call has it"`
 	Blob       string `json:"blob,omitempty"`
 	DurationMS int64  `json:"duration_ms,omitempty"`
 }
@@ -86,6 +89,40 @@ type CompactionPart struct {
 type PlacedPart struct {
 	Offset int64       `json:"offset" doc:"Characters of text before it"`
 	Part   MessagePart `json:"part"`
+}
+
+// place adds a part. A call that is there already is told anew, where it stands.
+func place(placed []PlacedPart, p PlacedPart) []PlacedPart {
+	if p.Part.ToolCall != nil {
+		for i := range placed {
+			if old := placed[i].Part.ToolCall; old != nil && old.ID == p.Part.ToolCall.ID {
+				placed[i].Part = p.Part
+				return placed
+			}
+		}
+	}
+	return append(placed, p)
+}
+
+// closeCalls gives the calls of an ended answer that were under way their end: what
+// had begun may have been done, what waited was not.
+func closeCalls(placed []PlacedPart) []PlacedPart {
+	out := slices.Clone(placed)
+	for i := range out {
+		c := out[i].Part.ToolCall
+		if c == nil {
+			continue
+		}
+		ended := *c
+		switch c.Status {
+		case "running":
+			ended.Status = "unknown"
+		case "pending", "waiting", "approved":
+			ended.Status = "cancelled"
+		}
+		out[i].Part.ToolCall = &ended
+	}
+	return out
 }
 
 // assemble puts parts where they came in the text. The text parts together are the

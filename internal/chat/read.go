@@ -197,7 +197,7 @@ func (s *Service) streamed(ctx context.Context, q postgres.Querier, turnID int64
 		if err := json.Unmarshal(r.Part, &p.Part); err != nil {
 			return "", nil, fmt.Errorf("read parts of turn %d: %w", turnID, err)
 		}
-		parts = append(parts, p)
+		parts = place(parts, p)
 	}
 	return text, parts, nil
 }

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/llmctl/studio/internal/chat/dbsqlc"
+	"github.com/llmctl/studio/internal/llm"
+	"github.com/llmctl/studio/internal/postgres"
 )
 
 // cancelGrace is how long a living worker may take to confirm a cancel.
@@ -57,4 +61,18 @@ func (s *Service) Due(ctx context.Context) ([]Pointer, error) {
 		out[i] = Pointer{ID: id}
 	}
 	return out, nil
+}
+
+// recollect gives an outcome what its attempt streamed and was asked, from the log:
+// its worker cannot tell any more.
+func (s *Service) recollect(ctx context.Context, tx *postgres.Tx, t *Turn, o *outcome) error {
+	a, err := s.q.GetTurnAttempt(ctx, tx, dbsqlc.GetTurnAttemptParams{TurnID: t.ID, Number: t.Attempt})
+	if err != nil {
+		return fmt.Errorf("load attempt %d of turn %d: %w", t.Attempt, t.ID, err)
+	}
+	if o.text, o.parts, err = s.streamed(ctx, tx, t.ID, t.Attempt); err != nil {
+		return err
+	}
+	o.usage, o.estimated = llm.Usage{InputTokens: a.InputTokens, OutputTokens: int64(estimate(o.text))}, true
+	return nil
 }

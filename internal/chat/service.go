@@ -42,6 +42,14 @@ type Selectables interface {
 	MissingSources(ctx context.Context, q postgres.Querier, ids []int64) ([]int64, error)
 }
 
+// ToolCalls are the recorded calls of turns.
+type ToolCalls interface {
+	// Waits tells whether calls of a turn wait for a person.
+	Waits(ctx context.Context, q postgres.Querier, turnID int64) (bool, error)
+	// Ended closes what a turn leaves open, in the transaction that ends it.
+	Ended(ctx context.Context, tx *postgres.Tx, t *Turn) error
+}
+
 // Options wire a Service.
 type Options struct {
 	DB    *postgres.DB
@@ -52,6 +60,7 @@ type Options struct {
 	Signal      func(turnID int64)
 	Models      Models
 	Selectables Selectables // nil: there are neither servers nor sources
+	ToolCalls   ToolCalls   // nil: turns have none
 	Now         func() time.Time
 	Logger      *slog.Logger
 }

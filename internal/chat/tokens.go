@@ -16,17 +16,24 @@ import (
 func estimate(text string) int {
 	quarters := 0
 	for _, r := range text {
-		switch {
-		case r < 0x80:
-			quarters++
-		case r < 0x800: // Latin with marks, Greek, Cyrillic, Hebrew, Arabic
-			quarters += 2
-		default:
-			quarters += 4
-		}
+		quarters += EstimateQuarters(r)
 	}
 	return (quarters + 3) / 4
 }
+
+// EstimateQuarters is how many quarters of a token a character is about.
+func EstimateQuarters(r rune) int {
+	switch {
+	case r < 0x80:
+		return 1
+	case r < 0x800: // Latin with marks, Greek, Cyrillic, Hebrew, Arabic
+		return 2
+	}
+	return 4
+}
+
+// Estimate is how many tokens a text is about, before a model's own ratio.
+func Estimate(text string) int { return estimate(text) }
 
 // perMessage is what a message costs beside its text.
 const perMessage = 4

@@ -342,11 +342,5 @@ func (s *Service) ResumeTx(ctx context.Context, tx *postgres.Tx, threadID, id in
 			return t, err
 		}
 	}
-	if t, err = s.q.ResumeTurn(ctx, tx, id); err != nil {
-		return t, fmt.Errorf("resume turn %d: %w", id, err)
-	}
-	if err := s.o.Queue.Enqueue(ctx, tx, []Pointer{{ID: id}}); err != nil {
-		return t, err
-	}
-	return t, s.announceTurn(tx, &t, nil)
+	return s.resume(ctx, tx, id)
 }

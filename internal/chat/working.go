@@ -243,7 +243,7 @@ func (a *attempt) question(ctx context.Context) (Question, error) {
 	a.asked = int(float64(a.view.Used.Total) / a.ratio)
 	q := Question{
 		ThreadID: a.turn.ThreadID, TurnID: a.turn.ID, Attempt: a.turn.Attempt, Model: a.model, System: sys, MCPServerIDs: a.thread.McpServerIds,
-		ToolTokens: a.budget.parts.Tools, State: a.state,
+		ToolTokens: int(float64(a.budget.parts.Tools) / a.ratio), State: a.state,
 	}
 	if len(a.model.Config) > 0 {
 		if err := json.Unmarshal(a.model.Config, &q.Params); err != nil {
@@ -268,6 +268,8 @@ func (a *attempt) outcome(ctx context.Context, err error) outcome {
 	o.text, o.parts, o.firstToken = a.writing.whole()
 	o.usage, o.estimated = a.usage(o)
 	if a.view.WindowTokens > 0 {
+		a.view.Used.Tools = scaled(a.answer.ToolTokens, a.ratio)
+		a.view.Used.Total += a.view.Used.Tools
 		o.context = &a.view
 	}
 	suspended, waits := errors.AsType[*SuspendedError](err)
@@ -299,7 +301,7 @@ func (a *attempt) usage(o outcome) (llm.Usage, bool) {
 	if u == (llm.Usage{}) && a.asked > 0 {
 		guessed = true
 		u = llm.Usage{InputTokens: int64(scaled(a.asked, a.ratio)), OutputTokens: int64(scaled(partTokens(assemble(o.text, o.parts)), a.ratio))}
-	} else if !guessed && u.InputTokens > 0 && a.asked > 0 {
+	} else if !guessed && u.InputTokens > 0 && a.asked > 0 && a.answer.Calls <= 1 {
 		a.view.Measured = new(u.InputTokens)
 	}
 	return plus(u, a.spent), guessed || a.guessed

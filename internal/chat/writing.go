@@ -64,7 +64,7 @@ func (w *writing) say(p Said, at time.Time) bool {
 		return !w.closed && p.Text == ""
 	}
 	if p.Part != nil {
-		w.placed = append(w.placed, PlacedPart{Offset: w.offset, Part: *p.Part})
+		w.placed = place(w.placed, PlacedPart{Offset: w.offset, Part: *p.Part})
 		w.pending = append(w.pending, chunk{offset: w.offset, part: p.Part})
 		w.bytes += 256
 	}

@@ -19,6 +19,7 @@ type ToolCallView struct {
 	FlowchartRunID   *int64     `json:"flowchart_run_id" nullable:"true"`
 	FlowchartID      *int64     `json:"flowchart_id" nullable:"true"`
 	FlowchartNodeID  string     `json:"flowchart_node_id"`
+	ThreadID         *int64     `json:"thread_id" nullable:"true" doc:"Of a turn's call"`
 	OwnerTitle       string     `json:"owner_title"`
 	Attempt          int32      `json:"attempt"`
 	Cycle            int32      `json:"cycle" doc:"The number of the answer that asked for it"`
@@ -52,7 +53,7 @@ func viewToolCall(i calls.Item) ToolCallView {
 	c := i.Row
 	v := ToolCallView{
 		ID: c.ID, OwnerKind: c.OwnerKind, OwnerID: c.OwnerID, FlowchartRunID: i.FlowchartRunID, FlowchartID: i.FlowchartID,
-		FlowchartNodeID: i.NodeID, OwnerTitle: i.Title, Attempt: c.Attempt, Cycle: c.Cycle, Position: c.Position, CallID: c.CallID, Name: c.Name,
+		FlowchartNodeID: i.NodeID, ThreadID: i.ThreadID, OwnerTitle: i.Title, Attempt: c.Attempt, Cycle: c.Cycle, Position: c.Position, CallID: c.CallID, Name: c.Name,
 		MCPServerID: c.McpServerID, ServerKey: c.ServerKey, Tool: c.Tool, Arguments: c.Arguments, Repeatable: c.Repeatable,
 		ApprovalRequired: c.ApprovalRequired, Status: c.Status, Error: c.Error, Result: c.Result, ResultBytes: c.ResultBytes,
 		DecidedBy: i.DecidedByEmail, DecidedAt: c.DecidedAt, DecisionNote: c.DecisionNote, CreatedAt: c.CreatedAt, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,

@@ -43,6 +43,7 @@ type Report struct {
 	Text    int64 `json:"text"`    // pieces of streamed text
 	Firings int64 `json:"firings"` // of schedules
 	Runs    int64 `json:"runs"`
+	Calls   int64 `json:"calls"`   // rounds of tool calls, of turns that are gone
 	Workers int64 `json:"workers"` // that ended and that nothing refers to
 	Done    bool  `json:"done"`    // false: time was up, the next round goes on
 }
@@ -70,6 +71,7 @@ func (c *Cleaner) Clean(ctx context.Context) (Report, error) {
 		{s.TextDays, c.streams("turn_text", turnText), &rep.Text},
 		{s.TextDays, c.goneTurns, &rep.Text},
 		{s.FiringDays, c.firings, &rep.Firings},
+		{new(int32(0)), c.goneTurnCalls, &rep.Calls}, // nobody can undo what removed their turns
 		{new(int32(workerDays)), c.workers, &rep.Workers},
 	}
 	var failures []error

@@ -61,3 +61,14 @@ func (c *Cleaner) goneStreams(ctx context.Context, what, list string, age time.D
 	}
 	return removed, more, nil
 }
+
+// goneTurnCalls removes the calls of turns that are gone with their threads.
+func (c *Cleaner) goneTurnCalls(ctx context.Context, _ time.Duration) (removed int64, more bool, err error) {
+	tag, err := c.db.Exec(ctx, `DELETE FROM tool_cycle WHERE owner_kind = 'turn' AND (owner_id, cycle) IN (
+		SELECT y.owner_id, y.cycle FROM tool_cycle y
+		WHERE y.owner_kind = 'turn' AND NOT EXISTS (SELECT FROM turn t WHERE t.id = y.owner_id) LIMIT $1)`, c.batch)
+	if err != nil {
+		return 0, false, fmt.Errorf("remove tool calls of deleted turns: %w", err)
+	}
+	return tag.RowsAffected(), tag.RowsAffected() == int64(c.batch), nil
+}

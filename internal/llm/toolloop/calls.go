@@ -87,7 +87,9 @@ func (l *loop) one(ctx context.Context, c *Cycle, call *Call, tools map[Ref]Tool
 	if err := l.tell(c, call); err != nil {
 		return err
 	}
+	began := time.Now()
 	out := l.timed(ctx, c, call, tool)
+	call.Took = time.Since(began)
 	if ctx.Err() != nil && out.IsError && tool.Repeatable {
 		return context.Cause(ctx) // it stays begun: whoever goes on calls it again
 	}

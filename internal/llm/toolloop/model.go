@@ -109,6 +109,8 @@ type Call struct {
 	Status        Status
 	Content       string // of a final one: what the model is told
 	Error         string // a word
+	// Took is how long the tool worked, of one that was called.
+	Took time.Duration
 }
 
 // Cycle is an answer that asked for tools, with its calls.

@@ -119,3 +119,18 @@ func (r *Registry) Pick(ctx context.Context, ids []int64) (found []Server, missi
 	}
 	return found, missing, nil
 }
+
+// Missing lists which of some servers do not exist, as a transaction sees it.
+func (r *Registry) Missing(ctx context.Context, q postgres.Querier, ids []int64) ([]int64, error) {
+	found, err := r.q.GetServers(ctx, q, ids)
+	if err != nil {
+		return nil, fmt.Errorf("load MCP servers: %w", err)
+	}
+	missing := []int64{}
+	for _, id := range ids {
+		if !slices.ContainsFunc(found, func(s Server) bool { return s.ID == id }) {
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
+}

@@ -54,6 +54,7 @@ type Set struct {
 	servers  []*source
 	builtins []Builtin
 	warnings []string
+	lost     []string // why chosen servers cannot be used at all
 }
 
 // source is a server of a set.
@@ -95,6 +96,7 @@ func (s *Set) choose(ctx context.Context, ids []int64) error {
 	}
 	for _, id := range missing {
 		s.warnings = append(s.warnings, fmt.Sprintf("There is no MCP server %d; it was left out.", id))
+		s.lost = append(s.lost, fmt.Sprintf("There is no MCP server %d any more.", id))
 	}
 	warnings, err := s.box.servers.Warnings(ctx, rows)
 	if err != nil {
@@ -105,21 +107,38 @@ func (s *Set) choose(ctx context.Context, ids []int64) error {
 			s.warnings = append(s.warnings, row.ServerKey+": "+w)
 		}
 		if !row.Enabled {
+			s.lost = append(s.lost, fmt.Sprintf("The MCP server %s is disabled.", row.ServerKey))
 			continue
 		}
 		spec, err := SpecOf(s.box.servers, row)
 		if err != nil {
-			s.warnings = append(s.warnings, errs.As(err).Message)
+			s.lose(errs.As(err).Message)
 			continue
 		}
 		session, err := s.lease.Session(spec)
 		if err != nil {
-			s.warnings = append(s.warnings, explain(err))
+			s.lose(explain(err))
 			continue
 		}
 		s.servers = append(s.servers, &source{row: row, session: session})
 	}
 	return nil
+}
+
+// lose notes why a server has no tools.
+func (s *Set) lose(why string) {
+	s.warnings, s.lost = append(s.warnings, why), append(s.lost, why)
+}
+
+// Unusable tells why chosen servers cannot be used, as of when Tools was asked last.
+func (s *Set) Unusable() []string {
+	out := slices.Clone(s.lost)
+	for _, src := range s.servers {
+		if src.down != "" {
+			out = append(out, src.down)
+		}
+	}
+	return out
 }
 
 // SpecOf says how a server is reached, secrets included.

@@ -78,6 +78,20 @@ func (s *Store) FenceNode(o Owner) func(ctx context.Context, tx *postgres.Tx) er
 	}
 }
 
+// FenceTurn is the fence of a turn's attempt.
+func (s *Store) FenceTurn(o Owner) func(ctx context.Context, tx *postgres.Tx) error {
+	return func(ctx context.Context, tx *postgres.Tx) error {
+		_, err := s.q.FenceTurn(ctx, tx, dbsqlc.FenceTurnParams{ID: o.ID, Attempt: o.Attempt})
+		if postgres.NotFound(err) {
+			return toolloop.ErrSuperseded
+		}
+		if err != nil {
+			return fmt.Errorf("fence turn %d: %w", o.ID, err)
+		}
+		return nil
+	}
+}
+
 // Load implements toolloop.Recorder.
 func (r *Recorder) Load(ctx context.Context) ([]toolloop.Cycle, error) {
 	cycles, err := r.s.q.ListCycles(ctx, r.s.db, dbsqlc.ListCyclesParams{OwnerKind: r.owner.Kind, OwnerID: r.owner.ID})
@@ -118,6 +132,9 @@ func (s *Store) callOf(ctx context.Context, row *Row) (toolloop.Call, error) {
 	}
 	if row.McpServerID != nil {
 		c.Ref.ServerID = *row.McpServerID
+	}
+	if row.StartedAt != nil && row.FinishedAt != nil {
+		c.Took = row.FinishedAt.Sub(*row.StartedAt)
 	}
 	var err error
 	c.Content, err = s.content(ctx, row)

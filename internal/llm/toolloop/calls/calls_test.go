@@ -93,6 +93,8 @@ func TestWhatALoopDidIsFoundByTheNextProcess(t *testing.T) {
 	require.Len(t, found, 1)
 	require.Equal(t, "Let me\uFFFD see", found[0].Text)
 	require.Equal(t, c.Usage, found[0].Usage)
+	require.Positive(t, found[0].Calls[0].Took)
+	found[0].Calls[0].Took = 0
 	require.Equal(t, c.Calls, found[0].Calls, "also a result that is a blob")
 
 	item, content, err := b.store.Get(t.Context(), c.Calls[0].ID)
@@ -177,4 +179,35 @@ func TestTheEndOfAnOwnerEndsItsCalls(t *testing.T) {
 	waits, err := b.store.Waits(t.Context(), b.db, b.owner)
 	require.NoError(t, err)
 	require.False(t, waits)
+}
+
+func TestATurnsAttemptRecordsUntilItIsReplacedOrItsWorkerIsDead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var turn int64
+	require.NoError(t, b.db.QueryRow(t.Context(), `WITH h AS (INSERT INTO thread (title, title_source, response_complexity) VALUES ('t', 'user', 'low') RETURNING id),
+		g AS (INSERT INTO thread_branch (thread_id) SELECT id FROM h RETURNING id, thread_id),
+		m AS (INSERT INTO message (thread_id, branch_id, depth, role, status, finished_at) SELECT thread_id, id, 1, 'user', 'complete', now() FROM g RETURNING id, thread_id, branch_id),
+		a AS (INSERT INTO message (thread_id, branch_id, depth, role, status, parent_id) SELECT thread_id, branch_id, 2, 'assistant', 'pending', id FROM m RETURNING id)
+		INSERT INTO turn (thread_id, kind, user_message_id, assistant_message_id, status, attempt, worker_process_id, model_name, response_complexity, deadline_seconds)
+		SELECT m.thread_id, 'message', m.id, a.id, 'running', 1, w.id, 'm', 'low', 60 FROM m, a, worker_process w RETURNING id`).Scan(&turn))
+	o := calls.Owner{Kind: calls.Turn, ID: turn, Attempt: 1}
+	r, c := b.store.Recorder(o, b.store.FenceTurn(o), b.Announce), cycle()
+	require.NoError(t, r.Begin(t.Context(), c))
+	require.NoError(t, r.Start(t.Context(), &c.Calls[0]))
+	waits, err := b.store.Waits(t.Context(), b.db, o)
+	require.NoError(t, err)
+	require.True(t, waits)
+	listed, err := b.store.Search(t.Context(), calls.Filter{OwnerKind: calls.Turn, OwnerID: turn, Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, "t", listed[0].Title)
+	require.NotNil(t, listed[0].ThreadID)
+	_, err = b.db.Exec(t.Context(), `UPDATE worker_process SET tombstone_at = now()`)
+	require.NoError(t, err)
+	require.ErrorIs(t, r.End(t.Context(), &c.Calls[0]), toolloop.ErrSuperseded)
+	_, err = b.db.Exec(t.Context(), `UPDATE worker_process SET tombstone_at = NULL`)
+	require.NoError(t, err)
+	_, err = b.db.Exec(t.Context(), `UPDATE turn SET attempt = 2`)
+	require.NoError(t, err)
+	require.ErrorIs(t, r.End(t.Context(), &c.Calls[0]), toolloop.ErrSuperseded)
 }

@@ -114,6 +114,7 @@ type Item struct {
 	FlowchartRunID *int64
 	FlowchartID    *int64
 	NodeID         string
+	ThreadID       *int64
 	Title          string
 }
 
@@ -137,7 +138,7 @@ func (s *Store) Search(ctx context.Context, f Filter) ([]Item, error) {
 	for i, r := range rows {
 		out[i] = Item{
 			Row: r.ToolCall, DecidedByEmail: r.DecidedByEmail, FlowchartRunID: r.FlowchartRunID, FlowchartID: r.FlowchartID,
-			NodeID: r.FlowchartNodeID, Title: r.Title,
+			NodeID: r.FlowchartNodeID, Title: r.Title, ThreadID: r.ThreadID,
 		}
 	}
 	return out, nil

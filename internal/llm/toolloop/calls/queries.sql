@@ -46,8 +46,9 @@ WHERE owner_kind = @owner_kind AND owner_id = @owner_id AND finished_at IS NULL 
 
 -- name: SearchCalls :many
 SELECT sqlc.embed(c), coalesce(u.email, '')::text AS decided_by_email, n.flowchart_run_id, n.flowchart_id, coalesce(n.flowchart_node_id, '')::text AS flowchart_node_id,
-       coalesce(n.title, '')::text AS title
+       coalesce(n.title, h.title, '')::text AS title, t.thread_id
 FROM tool_call c LEFT JOIN app_user u ON u.id = c.decided_by LEFT JOIN node_run n ON c.owner_kind = 'node_run' AND n.id = c.owner_id
+    LEFT JOIN turn t ON c.owner_kind = 'turn' AND t.id = c.owner_id LEFT JOIN thread h ON h.id = t.thread_id
 WHERE c.project_id = 1
   AND (@id::bigint = 0 OR c.id = @id)
   AND (@owner_kind::text = '' OR c.owner_kind = @owner_kind) AND (@owner_id::bigint = 0 OR c.owner_id = @owner_id)
@@ -61,3 +62,9 @@ ORDER BY c.id DESC LIMIT @max_rows;
 SELECT n.id FROM node_run n JOIN node_attempt a ON a.node_run_id = n.id AND a.number = n.attempt JOIN worker_process w ON w.id = a.worker_process_id
 WHERE n.id = @id AND n.attempt = @attempt AND n.status IN ('running', 'cancelling') AND a.finished_at IS NULL AND w.tombstone_at IS NULL
 FOR SHARE OF n;
+
+-- The same of a turn's attempt.
+-- name: FenceTurn :one
+SELECT t.id FROM turn t JOIN worker_process w ON w.id = t.worker_process_id
+WHERE t.id = @id AND t.attempt = @attempt AND t.status IN ('running', 'cancelling') AND w.tombstone_at IS NULL
+FOR SHARE OF t;

@@ -3438,8 +3438,16 @@ export interface components {
             /** Format: int64 */
             server_id?: number;
             signature?: string;
-            /** @description running, waiting for approval, ended, ... */
-            status?: string;
+            /**
+             * @description waiting: for a person's approval
+             * @enum {string}
+             */
+            status?: "pending" | "waiting" | "approved" | "running" | "succeeded" | "failed" | "denied" | "unknown" | "cancelled";
+            /**
+             * Format: int64
+             * @description Approve or deny it at /api/tool-calls/{tool_call_id}
+             */
+            tool_call_id?: number;
         };
         MessageToolResult: {
             blob?: string;
@@ -3449,7 +3457,7 @@ export interface components {
             duration_ms?: number;
             is_error?: boolean;
             name: string;
-            /** @description The whole result is larger; blob names it */
+            /** @description The whole result is larger; /api/tool-calls/{tool_call_id} of the call has it */
             truncated?: boolean;
         };
         MessageView: {
@@ -5048,6 +5056,11 @@ export interface components {
             started_at: string | null;
             /** @enum {string} */
             status: "pending" | "waiting" | "approved" | "running" | "succeeded" | "failed" | "denied" | "unknown" | "cancelled";
+            /**
+             * Format: int64
+             * @description Of a turn's call
+             */
+            thread_id: number | null;
             tool: string;
         };
         ToolView: {

@@ -2,7 +2,7 @@
 // carry it along.
 
 import { createContext, useContext } from "react";
-import type { Message, Turn } from "../../api/aliases";
+import type { Message } from "../../api/aliases";
 import type { LiveTexts } from "./live";
 
 export interface Conversation {
@@ -20,8 +20,8 @@ export interface Conversation {
   regenerate: (message: Message) => void;
   showVersion: (id: number) => void;
   attachmentAddress: (id: number) => string;
-  /** Decides on a tool call that waits, by the provider's id of the call. */
-  decide: (turn: Turn, callId: string, approve: boolean) => void;
+  /** Decides on a tool call that waits. */
+  decide: (recordId: number, approve: boolean) => void;
   deciding: boolean;
 }
 

@@ -32,6 +32,8 @@ export type Piece =
 
 export interface ShownCall {
   id: string;
+  /** Of the record of the call; null: it is not known yet. */
+  recordId: number | null;
   name: string;
   server: string;
   status: string;
@@ -57,6 +59,7 @@ function callOf(part: MessagePart, old: ShownCall | undefined): ShownCall | null
   if (call) {
     return {
       id: call.id,
+      recordId: call.tool_call_id ?? old?.recordId ?? null,
       name: call.server && call.name.includes("__") ? stem(call.name) : call.name,
       server: call.server ?? "",
       status: call.status || old?.status || "running",
@@ -69,6 +72,7 @@ function callOf(part: MessagePart, old: ShownCall | undefined): ShownCall | null
   if (!result) return null;
   const before = old ?? {
     id: result.call_id,
+    recordId: null,
     name: result.name,
     server: "",
     status: "",

@@ -46,19 +46,3 @@ export const approveCall = (id: number, note: string): Promise<ToolCall> =>
 /** The model is told the note. */
 export const denyCall = (id: number, note: string): Promise<ToolCall> =>
   result(api.POST("/tool-calls/{id}/deny", { params: { path: { id } }, body: note === "" ? {} : { note } }));
-
-export interface CallOwner {
-  kind: ToolCall["owner_kind"];
-  id: number;
-  /** The provider's id of the call. */
-  callId: string;
-}
-
-/** Decides on a call of which only its owner's names are known. */
-export async function decideCall(of: CallOwner, approve: boolean): Promise<ToolCall> {
-  const query = { owner_kind: of.kind, owner_id: of.id, limit: 200 };
-  const { items } = await result(api.GET("/tool-calls", { params: { query } }));
-  const call = items.find((c) => c.call_id === of.callId && c.status === "waiting");
-  if (!call) throw new Error("The call does not wait any more. Somebody has decided, or it was stopped.");
-  return approve ? approveCall(call.id, "") : denyCall(call.id, "");
-}

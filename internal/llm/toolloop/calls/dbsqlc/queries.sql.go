@@ -165,6 +165,25 @@ func (q *Queries) FenceNode(ctx context.Context, db DBTX, arg FenceNodeParams) (
 	return id, err
 }
 
+const fenceTurn = `-- name: FenceTurn :one
+SELECT t.id FROM turn t JOIN worker_process w ON w.id = t.worker_process_id
+WHERE t.id = $1 AND t.attempt = $2 AND t.status IN ('running', 'cancelling') AND w.tombstone_at IS NULL
+FOR SHARE OF t
+`
+
+type FenceTurnParams struct {
+	ID      int64
+	Attempt int32
+}
+
+// The same of a turn's attempt.
+func (q *Queries) FenceTurn(ctx context.Context, db DBTX, arg FenceTurnParams) (int64, error) {
+	row := db.QueryRow(ctx, fenceTurn, arg.ID, arg.Attempt)
+	var id int64
+	err := row.Scan(&id)
+	return id, err
+}
+
 const finishCall = `-- name: FinishCall :one
 UPDATE tool_call
 SET status = $1, attempt = $2, result = $3, result_blob = $4, result_bytes = $5, error = $6,
@@ -507,8 +526,9 @@ func (q *Queries) LockCall(ctx context.Context, db DBTX, id int64) (ToolCall, er
 
 const searchCalls = `-- name: SearchCalls :many
 SELECT c.id, c.project_id, c.owner_kind, c.owner_id, c.cycle, c.position, c.attempt, c.call_id, c.name, c.mcp_server_id, c.server_key, c.tool, c.arguments, c.signature, c.repeatable, c.approval_required, c.status, c.result, c.result_blob, c.result_bytes, c.error, c.decided_by, c.decided_at, c.decision_note, c.created_at, c.started_at, c.finished_at, coalesce(u.email, '')::text AS decided_by_email, n.flowchart_run_id, n.flowchart_id, coalesce(n.flowchart_node_id, '')::text AS flowchart_node_id,
-       coalesce(n.title, '')::text AS title
+       coalesce(n.title, h.title, '')::text AS title, t.thread_id
 FROM tool_call c LEFT JOIN app_user u ON u.id = c.decided_by LEFT JOIN node_run n ON c.owner_kind = 'node_run' AND n.id = c.owner_id
+    LEFT JOIN turn t ON c.owner_kind = 'turn' AND t.id = c.owner_id LEFT JOIN thread h ON h.id = t.thread_id
 WHERE c.project_id = 1
   AND ($1::bigint = 0 OR c.id = $1)
   AND ($2::text = '' OR c.owner_kind = $2) AND ($3::bigint = 0 OR c.owner_id = $3)
@@ -535,6 +555,7 @@ type SearchCallsRow struct {
 	FlowchartID     *int64
 	FlowchartNodeID string
 	Title           string
+	ThreadID        *int64
 }
 
 func (q *Queries) SearchCalls(ctx context.Context, db DBTX, arg SearchCallsParams) ([]SearchCallsRow, error) {
@@ -587,6 +608,7 @@ func (q *Queries) SearchCalls(ctx context.Context, db DBTX, arg SearchCallsParam
 			&i.FlowchartID,
 			&i.FlowchartNodeID,
 			&i.Title,
+			&i.ThreadID,
 		); err != nil {
 			return nil, err
 		}

@@ -6,7 +6,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Message, Turn } from "../../../api/aliases";
 import { Empty, ErrorNotice } from "../../../ui/feedback";
 import { notifyError } from "../../../ui/notices";
-import { decideCall } from "../../tools/api";
+import { approveCall, denyCall } from "../../tools/api";
 import { attachmentAddress, discardAttachment, liveTexts, uploadAttachment } from "../api";
 import { type Conversation, ConversationContext } from "../context";
 import { type ConversationData, openTurns, turnsByAnswer } from "../conversation";
@@ -38,8 +38,8 @@ function useConversationContext(
 ): Conversation {
   const [editing, setEditing] = useState<number | null>(null);
   const decision = useMutation({
-    mutationFn: ({ turn, callId, approve }: { turn: Turn; callId: string; approve: boolean }) =>
-      decideCall({ kind: "turn", id: turn.id, callId }, approve),
+    mutationFn: ({ recordId, approve }: { recordId: number; approve: boolean }) =>
+      approve ? approveCall(recordId, "") : denyCall(recordId, ""),
     onError: (e) => notifyError("It was not decided", e),
   });
   const { send, regenerate, show } = actions;
@@ -62,7 +62,7 @@ function useConversationContext(
       regenerate: (m) => m.turn_id !== null && again(m.turn_id),
       showVersion: (id) => showOther(id),
       attachmentAddress,
-      decide: (turn, callId, approve) => decide({ turn, callId, approve }),
+      decide: (recordId, approve) => decide({ recordId, approve }),
       deciding,
     }),
     [currency, archived, busy, showing, editing, post, again, showOther, decide, deciding],

@@ -9,7 +9,8 @@ import classes from "./message.module.css";
 
 const Call = memo(function Call({ call, turn }: { call: ShownCall; turn: Turn | null }) {
   const { decide, deciding } = useConversation();
-  const asks = turn !== null && call.status === "waiting";
+  const { recordId } = call;
+  const asks = turn !== null && call.status === "waiting" && recordId !== null;
   return (
     <ToolCard
       call={{
@@ -24,8 +25,8 @@ const Call = memo(function Call({ call, turn }: { call: ShownCall; turn: Turn | 
         asks
           ? {
               busy: deciding,
-              onApprove: () => decide(turn, call.id, true),
-              onDeny: () => decide(turn, call.id, false),
+              onApprove: () => decide(recordId, true),
+              onDeny: () => decide(recordId, false),
             }
           : null
       }

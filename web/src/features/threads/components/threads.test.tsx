@@ -80,7 +80,8 @@ describe("an answer that is being written", () => {
       name: "files__write",
       server: "files",
       arguments: { path: "a" },
-      status: "waiting",
+      status: "waiting" as const,
+      tool_call_id: 31,
     };
     of.live.apply(7, {
       attempt: 1,
@@ -91,7 +92,7 @@ describe("an answer that is being written", () => {
     });
     frame();
     fireEvent.click(screen.getByRole("button", { name: "Approve" }));
-    expect(of.decide).toHaveBeenCalledWith(expect.objectContaining({ id: 7 }), "c1", true);
+    expect(of.decide).toHaveBeenCalledWith(31, true);
     const result = { call_id: "c1", name: "files__write", content: "no such folder", is_error: true };
     of.live.apply(7, {
       attempt: 1,
