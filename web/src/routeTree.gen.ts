@@ -30,6 +30,7 @@ import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
 import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
 import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/index'
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
+import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
 import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
 import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
 import { Route as AppThreadsActivityRouteImport } from './routes/_app/threads_.activity'
@@ -139,6 +140,11 @@ const AppSchedulesScheduleIdRoute = AppSchedulesScheduleIdRouteImport.update({
   path: '/schedules/$scheduleId',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSettingsNodeExecutorRoute = AppSettingsNodeExecutorRouteImport.update({
+  id: '/settings_/node-executor',
+  path: '/settings/node-executor',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppThreadsIndexRoute = AppThreadsIndexRouteImport.update({
   id: '/',
   path: '/',
@@ -171,6 +177,7 @@ export interface FileRoutesByFullPath {
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads/': typeof AppDownloadsIndexRoute
@@ -195,6 +202,7 @@ export interface FileRoutesByTo {
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads': typeof AppDownloadsIndexRoute
@@ -222,6 +230,7 @@ export interface FileRoutesById {
   '/_app/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/_app/threads_/activity': typeof AppThreadsActivityRoute
   '/_app/downloads/': typeof AppDownloadsIndexRoute
@@ -249,6 +258,7 @@ export interface FileRouteTypes {
     | '/mcp-servers/$serverId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/settings/node-executor'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads/'
@@ -273,6 +283,7 @@ export interface FileRouteTypes {
     | '/mcp-servers/$serverId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/settings/node-executor'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads'
@@ -299,6 +310,7 @@ export interface FileRouteTypes {
     | '/_app/mcp-servers/$serverId'
     | '/_app/runs/$runId'
     | '/_app/schedules/$scheduleId'
+    | '/_app/settings_/node-executor'
     | '/_app/threads/$threadId'
     | '/_app/threads_/activity'
     | '/_app/downloads/'
@@ -464,6 +476,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSchedulesScheduleIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/settings_/node-executor': {
+      id: '/_app/settings_/node-executor'
+      path: '/settings/node-executor'
+      fullPath: '/settings/node-executor'
+      preLoaderRoute: typeof AppSettingsNodeExecutorRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/threads/': {
       id: '/_app/threads/'
       path: '/'
@@ -516,6 +535,7 @@ interface AppRouteChildren {
   AppMcpServersServerIdRoute: typeof AppMcpServersServerIdRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
+  AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
@@ -538,6 +558,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppMcpServersServerIdRoute: AppMcpServersServerIdRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
+  AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,

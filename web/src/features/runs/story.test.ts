@@ -28,6 +28,7 @@ const attempt = (more: Partial<Attempt>): Attempt => ({
   error: null,
   usage: null,
   stages: [],
+  pod: null,
   ...more,
 });
 

@@ -6,6 +6,7 @@ import { config } from "../../config";
 import { signOut } from "../../features/auth/api";
 import { ApiKeys } from "../../features/settings/api-keys";
 import { McpServerSection } from "../../features/settings/mcp-server";
+import { NodeExecutorSection } from "../../features/settings/node-executor-section";
 import { RetentionSection } from "../../features/settings/retention";
 import classes from "../../features/settings/settings.module.css";
 import { ChatSettingsSection } from "../../features/threads/components/chat-settings";
@@ -71,6 +72,7 @@ function Settings() {
       <ApiKeys />
       <ChatSettingsSection manages={user.role === "admin"} />
       <McpServerSection />
+      {user.role === "admin" && <NodeExecutorSection />}
       <RetentionSection manages={user.role === "admin"} />
       <Section title="About">
         <div className={classes.form}>
