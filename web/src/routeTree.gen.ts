@@ -30,6 +30,7 @@ import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
 import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
 import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/index'
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
+import { Route as AppSettingsIntegrationsRouteImport } from './routes/_app/settings_.integrations'
 import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
 import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
 import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
@@ -140,6 +141,11 @@ const AppSchedulesScheduleIdRoute = AppSchedulesScheduleIdRouteImport.update({
   path: '/schedules/$scheduleId',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSettingsIntegrationsRoute = AppSettingsIntegrationsRouteImport.update({
+  id: '/settings_/integrations',
+  path: '/settings/integrations',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppSettingsNodeExecutorRoute = AppSettingsNodeExecutorRouteImport.update({
   id: '/settings_/node-executor',
   path: '/settings/node-executor',
@@ -177,6 +183,7 @@ export interface FileRoutesByFullPath {
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
@@ -202,6 +209,7 @@ export interface FileRoutesByTo {
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
@@ -230,6 +238,7 @@ export interface FileRoutesById {
   '/_app/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
   '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/_app/threads_/activity': typeof AppThreadsActivityRoute
@@ -258,6 +267,7 @@ export interface FileRouteTypes {
     | '/mcp-servers/$serverId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/settings/integrations'
     | '/settings/node-executor'
     | '/threads/$threadId'
     | '/threads/activity'
@@ -283,6 +293,7 @@ export interface FileRouteTypes {
     | '/mcp-servers/$serverId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/settings/integrations'
     | '/settings/node-executor'
     | '/threads/$threadId'
     | '/threads/activity'
@@ -310,6 +321,7 @@ export interface FileRouteTypes {
     | '/_app/mcp-servers/$serverId'
     | '/_app/runs/$runId'
     | '/_app/schedules/$scheduleId'
+    | '/_app/settings_/integrations'
     | '/_app/settings_/node-executor'
     | '/_app/threads/$threadId'
     | '/_app/threads_/activity'
@@ -476,6 +488,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSchedulesScheduleIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/settings_/integrations': {
+      id: '/_app/settings_/integrations'
+      path: '/settings/integrations'
+      fullPath: '/settings/integrations'
+      preLoaderRoute: typeof AppSettingsIntegrationsRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/settings_/node-executor': {
       id: '/_app/settings_/node-executor'
       path: '/settings/node-executor'
@@ -535,6 +554,7 @@ interface AppRouteChildren {
   AppMcpServersServerIdRoute: typeof AppMcpServersServerIdRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
+  AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
   AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
@@ -558,6 +578,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppMcpServersServerIdRoute: AppMcpServersServerIdRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
+  AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
   AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,

@@ -120,7 +120,7 @@ export type AttachmentPart = Schemas["AttachmentPart"];
 export type LiveTurn = Schemas["LiveAnswer"];
 export type ChatUsage = Turn["usage"];
 export type ChatContext = Schemas["ContextView"];
-export type ChatActivity = Schemas["ChatActivity"];
+export type ChatActivity = Schemas["ActivityEntry"];
 export type ChatSettings = Schemas["ChatSettingsView"];
 
 export type McpServer = Schemas["MCPServerView"];
