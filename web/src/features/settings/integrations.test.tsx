@@ -62,5 +62,6 @@ it("says at the member what cannot be", async () => {
 
 it("only shows them to who does not manage", async () => {
   await open(undefined, false);
-  expect(screen.queryByRole("button")).toBeNull();
+  for (const name of ["Save", "Remove"]) expect(screen.queryByRole("button", { name })).toBeNull();
+  expect(screen.getByLabelText<HTMLInputElement>("Personal access token of GitHub").disabled).toBe(true);
 });

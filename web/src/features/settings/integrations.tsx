@@ -132,7 +132,7 @@ function Form({ of, manages }: { of: Integration; manages: boolean }) {
         <span className={classes.hint}>
           {of.configured
             ? "Configured: its MCP server is there."
-            : `Not configured: it needs ${of.missing.map((m) => labelOf(m).toLowerCase()).join(", ")}.`}
+            : `Not configured: it needs ${of.missing.map(labelOf).join(", ")}.`}
         </span>
         {manages && (
           <Button type="submit" loading={save.isPending} disabled={Object.keys(change).length === 0}>
