@@ -20,7 +20,7 @@ const patch = "PATCH /settings/integrations/github";
 const save = () => screen.getByRole<HTMLButtonElement>("button", { name: "Save" });
 
 async function open(
-  reply: Parameters<typeof serve>[0][string] = { body: { ...github, revision: 5 } },
+  reply: Parameters<typeof serve>[0][string] = { body: github },
   manages = true,
 ) {
   const sent = serve({ "GET /settings/integrations": { body: { items: [github] } }, [patch]: reply });

@@ -95,6 +95,7 @@ function Form({ of, manages }: { of: Integration; manages: boolean }) {
       cache.setQueryData<Integration[]>(integrationsKey, (all) =>
         all?.map((i) => (i.key === now.key ? now : i)),
       );
+      setTyped({}); // a secret that was sent is not kept here
       notify(`${now.name} is saved.`);
     },
   });
