@@ -19,10 +19,7 @@ const github: Integration = {
 const patch = "PATCH /settings/integrations/github";
 const save = () => screen.getByRole<HTMLButtonElement>("button", { name: "Save" });
 
-async function open(
-  reply: Parameters<typeof serve>[0][string] = { body: github },
-  manages = true,
-) {
+async function open(reply: Parameters<typeof serve>[0][string] = { body: github }, manages = true) {
   const sent = serve({ "GET /settings/integrations": { body: { items: [github] } }, [patch]: reply });
   await show(<Integrations manages={manages} />);
   await screen.findByText("GitHub");
