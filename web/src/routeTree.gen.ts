@@ -30,6 +30,8 @@ import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
 import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
 import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/index'
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
+import { Route as AppSettingsIntegrationsRouteImport } from './routes/_app/settings_.integrations'
+import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
 import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
 import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
 import { Route as AppThreadsActivityRouteImport } from './routes/_app/threads_.activity'
@@ -139,6 +141,16 @@ const AppSchedulesScheduleIdRoute = AppSchedulesScheduleIdRouteImport.update({
   path: '/schedules/$scheduleId',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSettingsIntegrationsRoute = AppSettingsIntegrationsRouteImport.update({
+  id: '/settings_/integrations',
+  path: '/settings/integrations',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSettingsNodeExecutorRoute = AppSettingsNodeExecutorRouteImport.update({
+  id: '/settings_/node-executor',
+  path: '/settings/node-executor',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppThreadsIndexRoute = AppThreadsIndexRouteImport.update({
   id: '/',
   path: '/',
@@ -171,6 +183,8 @@ export interface FileRoutesByFullPath {
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/settings/integrations': typeof AppSettingsIntegrationsRoute
+  '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads/': typeof AppDownloadsIndexRoute
@@ -195,6 +209,8 @@ export interface FileRoutesByTo {
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/settings/integrations': typeof AppSettingsIntegrationsRoute
+  '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads': typeof AppDownloadsIndexRoute
@@ -222,6 +238,8 @@ export interface FileRoutesById {
   '/_app/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
+  '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
+  '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/_app/threads_/activity': typeof AppThreadsActivityRoute
   '/_app/downloads/': typeof AppDownloadsIndexRoute
@@ -249,6 +267,8 @@ export interface FileRouteTypes {
     | '/mcp-servers/$serverId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/settings/integrations'
+    | '/settings/node-executor'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads/'
@@ -273,6 +293,8 @@ export interface FileRouteTypes {
     | '/mcp-servers/$serverId'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
+    | '/settings/integrations'
+    | '/settings/node-executor'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads'
@@ -299,6 +321,8 @@ export interface FileRouteTypes {
     | '/_app/mcp-servers/$serverId'
     | '/_app/runs/$runId'
     | '/_app/schedules/$scheduleId'
+    | '/_app/settings_/integrations'
+    | '/_app/settings_/node-executor'
     | '/_app/threads/$threadId'
     | '/_app/threads_/activity'
     | '/_app/downloads/'
@@ -464,6 +488,20 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSchedulesScheduleIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/settings_/integrations': {
+      id: '/_app/settings_/integrations'
+      path: '/settings/integrations'
+      fullPath: '/settings/integrations'
+      preLoaderRoute: typeof AppSettingsIntegrationsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/settings_/node-executor': {
+      id: '/_app/settings_/node-executor'
+      path: '/settings/node-executor'
+      fullPath: '/settings/node-executor'
+      preLoaderRoute: typeof AppSettingsNodeExecutorRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/threads/': {
       id: '/_app/threads/'
       path: '/'
@@ -516,6 +554,8 @@ interface AppRouteChildren {
   AppMcpServersServerIdRoute: typeof AppMcpServersServerIdRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
+  AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
+  AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
@@ -538,6 +578,8 @@ const AppRouteChildren: AppRouteChildren = {
   AppMcpServersServerIdRoute: AppMcpServersServerIdRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
+  AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
+  AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,

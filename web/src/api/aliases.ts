@@ -22,6 +22,11 @@ export type Me = Schemas["MeOutputBody"];
 export type ApiKey = Schemas["ApiKeyView"];
 export type Worker = Schemas["WorkerView"];
 export type Retention = Schemas["RetentionView"];
+export type NodeExecutor = Schemas["NodeExecutorView"];
+/** null gives a value back to the environment. */
+export type NodeExecutorChange = Schemas["UpdateNodeExecutorInputBody"];
+export type ClusterTest = Schemas["Probe"];
+export type Integration = Schemas["IntegrationView"];
 export type McpServerInfo = Schemas["StudioMCPOutputBody"];
 export type FlowchartTool = Schemas["ToolView"];
 
@@ -46,9 +51,12 @@ export type RunError = Schemas["Failure"];
 export type Usage = Schemas["Usage"];
 export type TimelineAttempt = Schemas["TimelineEntry"];
 export type Stage = Schemas["StageView"];
-export type Attempt = Schemas["AttemptView"];
-export type NodeTask = Schemas["TaskView"];
-export type NodeDetail = Schemas["NodeOutputBody"];
+export type Pod = Schemas["PodView"];
+/** The document cannot say that an object of its own may be null: pod is, elsewhere than in a pod. */
+export type Attempt = Omit<Schemas["AttemptView"], "pod"> & { pod: Pod | null };
+export type NodeTask = Omit<Schemas["TaskView"], "attempts"> & { attempts: Attempt[] };
+export type NodeDetail = Omit<Schemas["NodeOutputBody"], "task"> & { task: NodeTask };
+export type PodLogPiece = Schemas["PodLogPiece"];
 export type Artifact = Schemas["ArtifactView"];
 export type LogItem = Schemas["LogItem"];
 export type Envelope = Schemas["Envelope"];
@@ -112,7 +120,7 @@ export type AttachmentPart = Schemas["AttachmentPart"];
 export type LiveTurn = Schemas["LiveAnswer"];
 export type ChatUsage = Turn["usage"];
 export type ChatContext = Schemas["ContextView"];
-export type ChatActivity = Schemas["ChatActivity"];
+export type ChatActivity = Schemas["ActivityEntry"];
 export type ChatSettings = Schemas["ChatSettingsView"];
 
 export type McpServer = Schemas["MCPServerView"];

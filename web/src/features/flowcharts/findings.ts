@@ -32,6 +32,14 @@ export function errorOf(findings: readonly Finding[], key: string): string | und
   return found && messageOf(found);
 }
 
+/** What is wrong with a member of a member, such as resources.cpu. */
+export function errorAt(findings: readonly Finding[], place: string): string | undefined {
+  const found = findings.find((f) =>
+    new RegExp(`^config\\.${place.replaceAll(".", "\\.")}[:\\s]`).test(f.message),
+  );
+  return found && messageOf(found);
+}
+
 /** What is wrong with the condition of one edge; index is its place among the conditions. */
 export function conditionError(
   findings: readonly Finding[],

@@ -1,5 +1,5 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import type { FlowchartRun, LogItem, RunStatus } from "../../api/aliases";
+import type { FlowchartRun, LogItem, NodeDetail, PodLogPiece, RunStatus } from "../../api/aliases";
 import { addressOf, api, idempotencyKey, result } from "../../api/client";
 
 export interface RunFilter {
@@ -17,6 +17,7 @@ export const runKeys = {
   artifacts: (id: number) => ["nodes", "artifacts", id] as const,
   output: (id: number) => ["nodes", "output", id] as const,
   logs: (id: number) => ["nodes", "logs", id] as const,
+  podLog: (id: number, attempt: number) => ["pod-log", id, attempt] as const,
 };
 
 const runQueryOf = ({ flowchart_id, status }: RunFilter) => ({
@@ -54,7 +55,8 @@ export const timelineQuery = (id: number) =>
 export const nodeQuery = (id: number) =>
   queryOptions({
     queryKey: runKeys.node(id),
-    queryFn: ({ signal }) => result(api.GET("/nodes/{id}", { params: { path: { id } }, signal })),
+    queryFn: ({ signal }): Promise<NodeDetail> =>
+      result(api.GET("/nodes/{id}", { params: { path: { id } }, signal })),
   });
 
 export const artifactsQuery = (id: number) =>
@@ -104,6 +106,39 @@ export const logsQuery = (id: number) =>
   queryOptions({
     queryKey: runKeys.logs(id),
     queryFn: ({ signal }) => fetchLogs(id, 0, signal),
+  });
+
+const podLogPage = 1000;
+const podLogEvery = 2_000;
+
+/** Adds to the known pieces of a pod's log what was written since, page by page, bounded. */
+export async function fetchPodLog(
+  id: number,
+  attempt: number,
+  known: PodLogPiece[],
+  signal?: AbortSignal,
+): Promise<PodLogPiece[]> {
+  const all = [...known];
+  for (let page = 0; page < maxLogPages; page++) {
+    const { items } = await result(
+      api.GET("/nodes/{id}/attempts/{number}/pod-log", {
+        params: { path: { id, number: attempt }, query: { after: all.at(-1)?.seq ?? 0, limit: podLogPage } },
+        ...(signal && { signal }),
+      }),
+    );
+    all.push(...items);
+    if (items.length < podLogPage) break;
+  }
+  return all;
+}
+
+/** The log of an attempt's pod. It comes by no stream of events, so it is asked for while it may grow. */
+export const podLogQuery = (id: number, attempt: number, live: boolean) =>
+  queryOptions({
+    queryKey: runKeys.podLog(id, attempt),
+    queryFn: ({ client, signal }) =>
+      fetchPodLog(id, attempt, client.getQueryData<PodLogPiece[]>(runKeys.podLog(id, attempt)) ?? [], signal),
+    refetchInterval: live && podLogEvery,
   });
 
 const eventPage = 1000;

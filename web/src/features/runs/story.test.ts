@@ -1,54 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Attempt, NodeTask } from "../../api/aliases";
-import { at, nodeRun } from "../../test/graphs";
+import { attempt, task } from "../../test/attempts";
+import { at } from "../../test/graphs";
 import { countsOf, endOf, holder } from "./story";
-
-const attempt = (more: Partial<Attempt>): Attempt => ({
-  number: 1,
-  status: "succeeded",
-  executor: "inline",
-  worker_id: "w",
-  worker: {
-    id: "w",
-    hostname: "alpha",
-    pid: 42,
-    version: "1.2",
-    started_at: at(0),
-    stopped_at: null,
-    declared_dead_at: null,
-  },
-  ended: null,
-  cancel_requested_at: null,
-  deadline_at: at(9_000),
-  queued_at: at(0),
-  claimed_at: at(0),
-  started_at: at(0),
-  first_token_at: null,
-  finished_at: null,
-  error: null,
-  usage: null,
-  stages: [],
-  ...more,
-});
-
-const task = (more: Partial<NodeTask>): NodeTask => ({
-  ...nodeRun(),
-  flowchart_id: 7,
-  flowchart_run_id: 5,
-  execution_mode: null,
-  attempts: [],
-  input_context: null,
-  routing_state: null,
-  runtime: {} as NodeTask["runtime"],
-  failures: 0,
-  max_attempts: 1,
-  lost: 0,
-  max_lost: 3,
-  run_after: at(0),
-  reused_from_run_id: null,
-  cancellation: null,
-  ...more,
-});
 
 describe("the story of an attempt", () => {
   it("names who held it", () => {

@@ -2,7 +2,7 @@
 
 import type { Attempt, NodeTask } from "../../api/aliases";
 
-const clock = (at: string): string => new Date(at).toLocaleTimeString(undefined, { hour12: false });
+export const clock = (at: string): string => new Date(at).toLocaleTimeString(undefined, { hour12: false });
 
 export const holder = (a: Attempt): string =>
   `${a.worker.hostname}, process ${a.worker.pid}, version ${a.worker.version}`;

@@ -1,5 +1,13 @@
 import { queryOptions } from "@tanstack/react-query";
-import type { ApiKey, Retention, Worker } from "../../api/aliases";
+import type {
+  ApiKey,
+  ClusterTest,
+  Integration,
+  NodeExecutor,
+  NodeExecutorChange,
+  Retention,
+  Worker,
+} from "../../api/aliases";
 import { api, result, withEtag } from "../../api/client";
 
 export const apiKeysKey = ["api-keys"] as const;
@@ -49,3 +57,47 @@ export async function saveRetention(next: Retention, etag: string | null): Promi
   );
   return { ...data, etag: now };
 }
+
+export type LoadedExecutor = NodeExecutor & { etag: string | null };
+
+export const executorKey = ["settings", "node-executor"] as const;
+
+export const executorQuery = queryOptions({
+  queryKey: executorKey,
+  queryFn: async ({ signal }): Promise<LoadedExecutor> => {
+    const { data, etag } = await withEtag(api.GET("/settings/node_executor", { signal }));
+    return { ...data, etag };
+  },
+});
+
+/** Saves only if nobody else has saved since these were loaded. */
+export async function saveExecutor(change: NodeExecutorChange, etag: string | null): Promise<LoadedExecutor> {
+  const { data, etag: now } = await withEtag(
+    api.PATCH("/settings/node_executor", {
+      params: { header: etag ? { "If-Match": etag } : {} },
+      body: change,
+    }),
+  );
+  return { ...data, etag: now };
+}
+
+/** Asks the cluster of the stored settings. What it finds wrong is its answer. */
+export const testExecutor = (): Promise<ClusterTest> => result(api.POST("/settings/node_executor/test"));
+
+export const integrationsKey = ["settings", "integrations"] as const;
+
+export const integrationsQuery = queryOptions({
+  queryKey: integrationsKey,
+  queryFn: async ({ signal }) => (await result(api.GET("/settings/integrations", { signal }))).items,
+});
+
+export const saveIntegration = (
+  { key, revision }: Integration,
+  change: Record<string, string | null>,
+): Promise<Integration> =>
+  result(
+    api.PATCH("/settings/integrations/{key}", {
+      params: { path: { key }, header: { "If-Match": `"${revision}"` } },
+      body: change,
+    }),
+  );

@@ -6,10 +6,12 @@ import { config } from "../../config";
 import { signOut } from "../../features/auth/api";
 import { ApiKeys } from "../../features/settings/api-keys";
 import { McpServerSection } from "../../features/settings/mcp-server";
+import { NodeExecutorSection } from "../../features/settings/node-executor-section";
 import { RetentionSection } from "../../features/settings/retention";
 import classes from "../../features/settings/settings.module.css";
 import { ChatSettingsSection } from "../../features/threads/components/chat-settings";
 import { SegmentedControl } from "../../ui/inputs";
+import { LinkButton } from "../../ui/link-button";
 import { notifyError } from "../../ui/notices";
 import { PageFrame, Section } from "../../ui/page";
 
@@ -71,6 +73,24 @@ function Settings() {
       <ApiKeys />
       <ChatSettingsSection manages={user.role === "admin"} />
       <McpServerSection />
+      {user.role === "admin" && (
+        <>
+          <NodeExecutorSection />
+          <Section title="Integrations">
+            <div className={classes.form}>
+              <div className={classes.line}>
+                <div>
+                  GitHub, Jira, Confluence, Chroma, Google
+                  <small>Each that is configured has its MCP server.</small>
+                </div>
+                <LinkButton to="/settings/integrations" variant="default">
+                  Open
+                </LinkButton>
+              </div>
+            </div>
+          </Section>
+        </>
+      )}
       <RetentionSection manages={user.role === "admin"} />
       <Section title="About">
         <div className={classes.form}>

@@ -92,4 +92,23 @@ describe("the inspector", () => {
     expect(await screen.findByText(/JSON/, { selector: "[class*=error]" })).toBeTruthy();
     expect(config("start")).toEqual({ input_schema: { type: "object" } });
   });
+
+  it("asks what a node needs of its pod, and removes what is emptied", async () => {
+    await open("call", [
+      finding({ node_id: "call", message: 'config.resources.cpu is "x"; accepted is an amount of CPUs' }),
+    ]);
+    expect(await screen.findAllByText(/^Is "x"; accepted is an amount of CPUs$/)).toHaveLength(1);
+    fireEvent.change(screen.getByLabelText("Memory"), { target: { value: "2Gi" } });
+    fireEvent.change(screen.getByLabelText("GPUs"), { target: { value: "1" } });
+    expect(config("call")).toMatchObject({ resources: { memory: "2Gi", gpu: 1 } });
+    fireEvent.change(screen.getByLabelText("Memory"), { target: { value: "" } });
+    fireEvent.change(screen.getByLabelText("GPUs"), { target: { value: "" } });
+    expect(config("call")).not.toHaveProperty("resources");
+  });
+
+  it("offers no executor to kinds that no pod runs", async () => {
+    await open("choose", []);
+    await screen.findByText("How it runs");
+    expect(screen.queryByText("Executor")).toBeNull();
+  });
 });

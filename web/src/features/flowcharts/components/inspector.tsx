@@ -14,6 +14,7 @@ import { FlowchartSettings } from "./flowchart-settings";
 import { Fold, type FormProps, HowItRuns, objectOf } from "./forms/common";
 import { DecisionForm, decisionKeys } from "./forms/decision-form";
 import { HttpForm, httpKeys, ScriptForm, StartForm, scriptKeys, startKeys } from "./forms/io-forms";
+import { PodForm, podKeys, runsInPod } from "./forms/pod-form";
 import { TaskForm, taskKeys } from "./forms/task-form";
 
 const forms: Partial<Record<NodeKind, { form: ComponentType<FormProps>; keys: string[] }>> = {
@@ -62,7 +63,7 @@ const NodeInspector = memo(function NodeInspector({ node, findings }: FormProps)
         <Findings
           findings={generalFindings(
             findings.filter((f) => node.kind !== "decision" || !f.edge_id),
-            known?.keys ?? [],
+            [...(known?.keys ?? []), ...(runsInPod(node.kind) ? podKeys : [])],
           )}
         />
         <TextInput
@@ -76,6 +77,7 @@ const NodeInspector = memo(function NodeInspector({ node, findings }: FormProps)
           <p className={classes.note}>The output of what leads here becomes the run's output.</p>
         )}
         {node.kind !== "start" && node.kind !== "end" && <HowItRuns node={node} findings={findings} />}
+        {runsInPod(node.kind) && <PodForm node={node} findings={findings} />}
         <Fold title="Configuration as JSON" open={!Form && node.kind !== "end"}>
           <JsonField
             label="Configuration"

@@ -1,11 +1,14 @@
+import { useQuery } from "@tanstack/react-query";
 import { Fragment } from "react";
-import type { NodeTask } from "../../../api/aliases";
+import type { Envelope, NodeTask } from "../../../api/aliases";
 import { duration } from "../../../ui/format";
 import { Status } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 import { Elapsed } from "../../../ui/time";
+import { eventsQuery } from "../api";
 import { countsOf, endOf, holder } from "../story";
 import classes from "./panel.module.css";
+import { PodStory } from "./pod-story";
 
 const between = (from: string | null, to: string | null): string =>
   from && to ? duration(Date.parse(to) - Date.parse(from)) : "–";
@@ -18,6 +21,12 @@ function nothing(task: NodeTask): string {
 
 export function Attempts({ task }: { task: NodeTask }) {
   const { attempts } = task;
+  const runId = task.flowchart_run_id;
+  // Who took an attempt in a pod over is only in the events.
+  const events = useQuery({
+    ...eventsQuery(runId ?? 0),
+    enabled: runId !== null && attempts.some((a) => a.pod !== null),
+  });
   if (attempts.length === 0) return <p className={classes.quiet}>{nothing(task)}</p>;
   return (
     <>
@@ -26,12 +35,12 @@ export function Attempts({ task }: { task: NodeTask }) {
           {line}
         </p>
       ))}
-      <AttemptTable attempts={attempts} />
+      <AttemptTable task={task} events={events.data ?? []} />
     </>
   );
 }
 
-function AttemptTable({ attempts }: { attempts: NodeTask["attempts"] }) {
+function AttemptTable({ task, events }: { task: NodeTask; events: readonly Envelope[] }) {
   return (
     <table className={table.table}>
       <thead>
@@ -46,13 +55,13 @@ function AttemptTable({ attempts }: { attempts: NodeTask["attempts"] }) {
         </tr>
       </thead>
       <tbody>
-        {attempts.map((a) => (
+        {task.attempts.map((a) => (
           <Fragment key={a.number}>
             <tr>
               <td>{a.number}</td>
               <td>
                 <Status status={a.status} />
-                {a.error && <div className={classes.attemptError}>{a.error.message}</div>}
+                {a.error && !a.pod && <div className={classes.attemptError}>{a.error.message}</div>}
               </td>
               <td className={table.number}>{between(a.queued_at, a.claimed_at ?? a.started_at)}</td>
               <td className={table.number}>{between(a.started_at, a.first_token_at)}</td>
@@ -70,7 +79,8 @@ function AttemptTable({ attempts }: { attempts: NodeTask["attempts"] }) {
             <tr>
               <td />
               <td colSpan={6} className={classes.story}>
-                {endOf(a)} Held by {holder(a)}.
+                {endOf(a)} {a.pod ? "Watched" : "Held"} by {holder(a)}.
+                {a.pod && <PodStory task={task} attempt={a} events={events} />}
               </td>
             </tr>
           </Fragment>

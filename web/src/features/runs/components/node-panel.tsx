@@ -9,6 +9,7 @@ import {
   type LogItem,
   type NodeDetail,
   type NodeRun,
+  type NodeTask,
 } from "../../../api/aliases";
 import { ErrorNotice, Id, Lines } from "../../../ui/feedback";
 import { count, duration } from "../../../ui/format";
@@ -18,17 +19,20 @@ import { lookOf, Status } from "../../../ui/status";
 import { Elapsed } from "../../../ui/time";
 import { artifactsQuery, eventsQuery, logsQuery, nodeQuery } from "../api";
 import { isFinalNode, isHeld, type PanelTab, panelTabs, shownStatus, streamedText } from "../model";
+import { openInPod } from "../pods";
 import type { RunControl } from "../use-control";
 import { Attempts } from "./attempts";
 import { Follow } from "./follow";
 import { Artifacts, LargeOutput } from "./large-output";
 import { NodeMenuButton } from "./node-menu";
 import classes from "./panel.module.css";
+import { DispatchLine, WhatToDo } from "./pod-story";
+import pods from "./pods.module.css";
 
 const textIn = (output: Json): string | null =>
   isObject(output) && typeof output.text === "string" ? output.text : null;
 
-function RunFailure({ run }: { run: NodeRun }) {
+function RunFailure({ run, flowchartId }: { run: NodeRun; flowchartId: number }) {
   if (!run.error) return null;
   return (
     <div className={classes.failure} role="alert">
@@ -37,6 +41,7 @@ function RunFailure({ run }: { run: NodeRun }) {
         {run.error.code}
         {run.error.retryable ? ", worth trying again" : ""}
       </small>
+      <WhatToDo code={run.error.code} flowchartId={flowchartId} />
       {run.error.details !== undefined && run.error.details !== null && (
         <JsonView value={run.error.details} empty="" />
       )}
@@ -44,13 +49,20 @@ function RunFailure({ run }: { run: NodeRun }) {
   );
 }
 
-function Output({ run, logs, note }: { run: NodeRun; logs: LogItem[]; note: React.ReactNode }) {
+interface OutputProps {
+  run: NodeRun;
+  flowchartId: number;
+  logs: LogItem[];
+  note: React.ReactNode;
+}
+
+function Output({ run, flowchartId, logs, note }: OutputProps) {
   const artifacts = useQuery(artifactsQuery(run.id));
   if (run.output_omitted) {
     return (
       <Follow size={0} live={false}>
         {note}
-        <RunFailure run={run} />
+        <RunFailure run={run} flowchartId={flowchartId} />
         <Artifacts items={artifacts.data ?? []} />
         <LargeOutput id={run.id} size={run.output_bytes ?? 0} />
       </Follow>
@@ -65,7 +77,7 @@ function Output({ run, logs, note }: { run: NodeRun; logs: LogItem[]; note: Reac
   return (
     <Follow size={text?.length ?? 0} live={live}>
       {note}
-      <RunFailure run={run} />
+      <RunFailure run={run} flowchartId={flowchartId} />
       {artifacts.isError && <ErrorNotice error={artifacts.error} onRetry={() => void artifacts.refetch()} />}
       <Artifacts items={artifacts.data ?? []} />
       {text !== null && text !== "" ? (
@@ -207,6 +219,16 @@ function ReusedFrom({ detail }: { detail: NodeDetail | undefined }) {
   );
 }
 
+/** Where a node run stands that is on its way through a pod. */
+function InPod({ task }: { task: NodeTask | undefined }) {
+  const attempt = task && openInPod(task);
+  return attempt ? (
+    <div className={pods.now}>
+      <DispatchLine attempt={attempt} />
+    </div>
+  ) : null;
+}
+
 export function NodePanel({ flowchartRun, runs, run, tab, control, onTab, onRun }: Props) {
   const logs = useQuery(logsQuery(run.id));
   const detail = useQuery(nodeQuery(run.id));
@@ -237,7 +259,14 @@ export function NodePanel({ flowchartRun, runs, run, tab, control, onTab, onRun 
               key={run.id}
               run={run}
               logs={items}
-              note={run.reused_from !== null && <ReusedFrom detail={detail.data} />}
+              flowchartId={flowchartRun.flowchart_id}
+              note={
+                run.reused_from !== null ? (
+                  <ReusedFrom detail={detail.data} />
+                ) : (
+                  <InPod task={detail.data?.task} />
+                )
+              }
             />
           </Tabs.Panel>
           <Tabs.Panel value="input">
