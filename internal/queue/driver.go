@@ -83,6 +83,10 @@ func (f *fetcher) JobGetAvailable(ctx context.Context, params *riverdriver.JobGe
 	}
 	var ids []int64
 	defer func() { slots.settle(queue, n, ids) }()
+	if ctx.Err() != nil { // a fetch may not wait as long as a slot does: the next one takes it
+		f.f.listener.wake(params.Queue)
+		return nothing, nil
+	}
 	if waited > staleAfter {
 		if on, err := f.mayGoOn(ctx, params); err != nil || !on {
 			return nothing, err

@@ -15,6 +15,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/tink-crypto/tink-go/v2/aead/aesgcm"
 	"github.com/tink-crypto/tink-go/v2/insecuresecretdataaccess"
@@ -97,14 +99,15 @@ func (b *Box) NeedsReseal(ciphertext []byte) bool {
 }
 
 // Fingerprint is a short text by which people recognise a secret: its last
-// characters when it is long enough for them to give nothing away, and a hash.
+// characters when it is one long word, so that they give nothing away, and a hash. Of
+// a document, such as a kubeconfig, the end may be the end of a key within.
 func Fingerprint(secret string) string {
 	if secret == "" {
 		return ""
 	}
 	sum := sha256.Sum256([]byte("llmctl secret fingerprint\x00" + secret))
 	short := hex.EncodeToString(sum[:3])
-	if r := []rune(secret); len(r) >= 20 {
+	if r := []rune(secret); len(r) >= 20 && !strings.ContainsFunc(secret, unicode.IsSpace) {
 		return "…" + string(r[len(r)-4:]) + " (" + short + ")"
 	}
 	return "(" + short + ")"

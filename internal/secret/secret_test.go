@@ -114,6 +114,8 @@ func TestFingerprintHidesTheSecret(t *testing.T) {
 	require.NotContains(t, secret.Fingerprint(long), "abcdef")
 	require.NotContains(t, secret.Fingerprint("hunter2"), "ter2", "short secrets show no characters")
 	require.NotEqual(t, secret.Fingerprint("hunter2"), secret.Fingerprint("hunter3"))
+	document := "users:\n- user:\n    token: abcdefghijklmnopqrstuvWXYZ"
+	require.NotContains(t, secret.Fingerprint(document), "WXYZ", "the end of a document may be the end of a key")
 	require.Empty(t, secret.Fingerprint(""))
 }
 
