@@ -7,6 +7,7 @@
 #   K8S_KUBECONFIG  use this cluster instead of the rig; a plain KUBECONFIG is left alone,
 #                   since it may be that of a cluster that matters
 #   PACKAGES, RUN   only these packages, only tests that match this expression
+#   BENCH           run the benchmarks of the packages instead of their tests
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -104,6 +105,10 @@ if [ -z "${PACKAGES:-}${RUN:-}" ]; then
 	grep -E '^(ok|FAIL)|^ *--- FAIL|_test\.go:[0-9]+:' "$log.image" || true
 else
 	: >"$log.image"
+fi
+if [ -n "${BENCH:-}" ]; then
+	group bin/llmctl db with-test -- go test -p 1 -timeout 30m -v -run '^$' -bench . -benchtime 1x $packages
+	exit
 fi
 # One package after the other: they share the cluster, and some of them harm it.
 group bin/llmctl db with-test -- go test -race -p 1 -timeout 30m -v -run "${RUN:-.}" $packages >"$log" 2>&1 || failed=1
