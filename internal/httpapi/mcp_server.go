@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/mcp/publish"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
@@ -39,6 +40,13 @@ type studioMCPOutput struct {
 		PublicURL string `json:"public_url" doc:"Of llmctl mcp, seen from outside; empty: not known"`
 		Tools     int    `json:"tools" doc:"Tools of its own"`
 		Published int64  `json:"published" doc:"Flowcharts that are tools"`
+	}
+}
+
+type getFlowchartToolOutput struct {
+	ETag string `header:"ETag"`
+	Body struct {
+		Tool *publish.ToolView `json:"tool" doc:"null: it is not published"`
 	}
 }
 
@@ -96,14 +104,8 @@ func (s *server) registerStudioMCP() {
 	}, s.studioMCP)
 	handle(s, route{
 		method: http.MethodGet, path: "/flowcharts/{id}/tool", id: "get-flowchart-tool", tag: "mcp", permission: auth.Read,
-		summary: "How a flowchart is published as an MCP tool; 404: it is not",
-	}, func(ctx context.Context, in *IDInput) (*flowchartToolOutput, error) {
-		t, err := s.deps.StudioMCP.Published.Get(ctx, s.deps.DB, in.ID)
-		if err != nil {
-			return nil, err
-		}
-		return toolOut(&t), nil
-	})
+		summary: "How a flowchart is published as an MCP tool, if it is",
+	}, s.flowchartTool)
 	handle(s, route{
 		method: http.MethodPut, path: "/flowcharts/{id}/tool", id: "put-flowchart-tool", tag: "mcp", permission: auth.Write, audit: true,
 		summary: "Publish a flowchart as an MCP tool, or change how",
@@ -116,6 +118,24 @@ func (s *server) registerStudioMCP() {
 			return s.deps.StudioMCP.Published.Delete(ctx, tx, in.ID)
 		})
 	})
+}
+
+// flowchartTool answers that there is none as well: the editor asks for each flowchart.
+func (s *server) flowchartTool(ctx context.Context, in *IDInput) (*getFlowchartToolOutput, error) {
+	if _, err := s.deps.Flowcharts.Get(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	t, err := s.deps.StudioMCP.Published.Get(ctx, s.deps.DB, in.ID)
+	out := &getFlowchartToolOutput{}
+	if errs.Is(err, errs.NotFound) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	view := publish.ViewOf(&t)
+	out.ETag, out.Body.Tool = etag(t.Revision), &view
+	return out, nil
 }
 
 func toolOut(t *publish.Tool) *flowchartToolOutput {

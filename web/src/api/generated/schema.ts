@@ -715,7 +715,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How a flowchart is published as an MCP tool; 404: it is not */
+        /** How a flowchart is published as an MCP tool, if it is */
         get: operations["get-flowchart-tool"];
         /** Publish a flowchart as an MCP tool, or change how */
         put: operations["put-flowchart-tool"];
@@ -2922,6 +2922,10 @@ export interface components {
             updated_at: string;
             /** Format: int32 */
             version: number;
+        };
+        GetFlowchartToolOutputBody: {
+            /** @description null: it is not published */
+            tool: components["schemas"]["ToolView"];
         };
         GraphBody: {
             edges: components["schemas"]["GraphEdgeInput"][];
@@ -8537,7 +8541,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ToolView"];
+                    "application/json": components["schemas"]["GetFlowchartToolOutputBody"];
                 };
             };
             /** @description Unauthorized */

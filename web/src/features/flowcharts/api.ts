@@ -100,15 +100,11 @@ export const flowchartToolQuery = (id: number) =>
   queryOptions({
     queryKey: flowchartKeys.tool(id),
     queryFn: async ({ signal }): Promise<LoadedTool> => {
-      try {
-        const call = api.GET("/flowcharts/{id}/tool", { params: { path: { id } }, signal });
-        const { data, etag } = await withEtag(call);
-        const { name, description, enabled, wait_seconds } = data;
-        return { draft: { name, description, enabled, wait_seconds }, etag };
-      } catch (error) {
-        if (error instanceof ApiError && error.status === 404) return { draft: null, etag: null };
-        throw error;
-      }
+      const call = api.GET("/flowcharts/{id}/tool", { params: { path: { id } }, signal });
+      const { data, etag } = await withEtag(call);
+      if (data.tool === null) return { draft: null, etag: null };
+      const { name, description, enabled, wait_seconds } = data.tool;
+      return { draft: { name, description, enabled, wait_seconds }, etag };
     },
   });
 

@@ -6,12 +6,12 @@ import { FlowchartToolSettings } from "./flowchart-tool";
 
 const flowchart = { id: 7, name: "Sum up", description: "Sums texts up." } as Flowchart;
 const stored = { name: "sum_up", description: "", enabled: true, wait_seconds: 30 };
-const notPublished = { status: 404, body: { detail: "Flowchart 7 is not published as a tool." } };
+const notPublished = { body: { tool: null } };
 
 it("publishes under a name made of the flowchart's", async () => {
   let published = false;
   const sent = serve({
-    "GET /flowcharts/7/tool": () => (published ? { body: stored, etag: '"1"' } : notPublished),
+    "GET /flowcharts/7/tool": () => (published ? { body: { tool: stored }, etag: '"1"' } : notPublished),
     "PUT /flowcharts/7/tool": () => {
       published = true;
       return { body: stored, etag: '"1"' };
@@ -27,7 +27,7 @@ it("publishes under a name made of the flowchart's", async () => {
 
 it("saves against what was seen, and withdraws", async () => {
   const sent = serve({
-    "GET /flowcharts/7/tool": { body: stored, etag: '"4"' },
+    "GET /flowcharts/7/tool": { body: { tool: stored }, etag: '"4"' },
     "PUT /flowcharts/7/tool": { body: stored, etag: '"5"' },
     "DELETE /flowcharts/7/tool": { status: 204 },
   });
