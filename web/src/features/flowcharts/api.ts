@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import type { Flowchart, FlowchartRun, Graph, GraphVersion, Validation } from "../../api/aliases";
-import { ApiError, api, idempotencyKey, result, withEtag } from "../../api/client";
+import { api, idempotencyKey, result, withEtag } from "../../api/client";
 import type { components } from "../../api/generated/schema";
 
 export const flowchartKeys = {
