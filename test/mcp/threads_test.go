@@ -79,8 +79,10 @@ func TestATurnCallsToolsAtTheSameTimeAndLaterTurnsKnowWhatTheyGave(t *testing.T)
 			t.Parallel()
 			web, llm := startServer(t, "http", 0), llmtest.New(t)
 			llm.On("", llmtest.Reply{Text: "Asking. ", Input: 10, Output: 2, ToolCalls: []llmtest.ToolCall{
-				{ID: "a", Name: "web__echo", Arguments: `{"text":"one"}`}, {ID: "b", Name: "web__add", Arguments: `{"a":20,"b":22}`},
-				{ID: "c", Name: "web__fail", Arguments: `{}`}, {ID: "d", Name: "web__add", Arguments: `{"a":"x"}`},
+				{ID: "a", Name: "web__echo", Arguments: `{"text":"one"}`},
+				{ID: "b", Name: "web__add", Arguments: `{"a":20,"b":22}`},
+				{ID: "c", Name: "web__fail", Arguments: `{}`},
+				{ID: "d", Name: "web__add", Arguments: `{"a":"x"}`},
 			}}, llmtest.Reply{Text: "Forty-two.", Input: 20, Output: 3}, llmtest.Reply{Text: "As I said.", Input: 5, Output: 1})
 			s := newStudio(t, kind, llm)
 			thread := s.thread(s.mcpServer("web", object{"url": web.spec().URL}, nil))

@@ -20,8 +20,11 @@ func result(content string) llm.Message {
 func TestNewResultsAreWholeBeforeOldOnes(t *testing.T) {
 	t.Parallel()
 	messages := []llm.Message{
-		llm.Text(llm.RoleUser, "hi"), {Role: llm.RoleAssistant}, result(strings.Repeat("old ", 400)),
-		{Role: llm.RoleAssistant}, result(strings.Repeat("new ", 400)), result("small"),
+		llm.Text(llm.RoleUser, "hi"),
+		{Role: llm.RoleAssistant},
+		result(strings.Repeat("old ", 400)),
+		{Role: llm.RoleAssistant},
+		result(strings.Repeat("new ", 400)), result("small"),
 	}
 	out, used := shorten(messages, 1, 450)
 	require.LessOrEqual(t, used, 450)
