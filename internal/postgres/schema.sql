@@ -750,6 +750,206 @@ table queue_pause
     constraint queue_pause_pkey PRIMARY KEY (queue)
     CREATE INDEX queue_pause_app_user_id ON public.queue_pause USING btree (app_user_id)
     CREATE UNIQUE INDEX queue_pause_pkey ON public.queue_pause USING btree (queue)
+table rag_chunk
+    id bigint not null identity
+    rag_source_id bigint not null
+    rag_file_id bigint not null
+    key text not null
+    ordinal integer not null
+    text text not null
+    context text not null default ''::text
+    heading text[] not null default '{}'::text[]
+    line_start integer not null default 0
+    line_end integer not null default 0
+    page integer not null default 0
+    tokens integer not null default 0
+    content_hash bytea not null
+    words text not null default ''::text
+    tsv tsvector not null default ((setweight(to_tsvector('english'::regconfig, context), 'A'::"char") || setweight(to_tsvector('english'::regconfig, text), 'B'::"char")) || setweight(to_tsvector('simple'::regconfig, words), 'C'::"char"))
+    constraint rag_chunk_pkey PRIMARY KEY (id)
+    constraint rag_chunk_rag_file_id_fkey FOREIGN KEY (rag_file_id) REFERENCES rag_file(id) ON DELETE CASCADE
+    constraint rag_chunk_rag_file_id_ordinal_key UNIQUE (rag_file_id, ordinal)
+    CREATE INDEX rag_chunk_content_hash ON public.rag_chunk USING btree (content_hash)
+    CREATE INDEX rag_chunk_context_trgm ON public.rag_chunk USING gin (context gin_trgm_ops)
+    CREATE INDEX rag_chunk_rag_source_id ON public.rag_chunk USING btree (rag_source_id)
+    CREATE INDEX rag_chunk_tsv ON public.rag_chunk USING gin (tsv)
+    CREATE UNIQUE INDEX rag_chunk_pkey ON public.rag_chunk USING btree (id)
+    CREATE UNIQUE INDEX rag_chunk_rag_file_id_ordinal_key ON public.rag_chunk USING btree (rag_file_id, ordinal)
+table rag_embedder
+    id bigint not null identity
+    key text not null
+    provider_kind text not null
+    model text not null
+    dimensions integer not null
+    created_at timestamp with time zone not null default now()
+    constraint rag_embedder_dimensions_check CHECK (((dimensions >= 1) AND (dimensions <= 16384)))
+    constraint rag_embedder_key_key UNIQUE (key)
+    constraint rag_embedder_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX rag_embedder_key_key ON public.rag_embedder USING btree (key)
+    CREATE UNIQUE INDEX rag_embedder_pkey ON public.rag_embedder USING btree (id)
+table rag_embedding
+    rag_embedder_id bigint not null
+    content_hash bytea not null
+    vector bytea not null
+    created_at timestamp with time zone not null default now()
+    constraint rag_embedding_pkey PRIMARY KEY (rag_embedder_id, content_hash)
+    constraint rag_embedding_rag_embedder_id_fkey FOREIGN KEY (rag_embedder_id) REFERENCES rag_embedder(id) ON DELETE CASCADE
+    CREATE INDEX rag_embedding_created_at ON public.rag_embedding USING btree (created_at)
+    CREATE UNIQUE INDEX rag_embedding_pkey ON public.rag_embedding USING btree (rag_embedder_id, content_hash)
+table rag_file
+    id bigint not null identity
+    rag_source_id bigint not null
+    path text not null
+    from_revision bigint not null
+    to_revision bigint
+    fingerprint text not null
+    signature text not null
+    content_hash bytea not null
+    size bigint not null
+    modified_at timestamp with time zone
+    kind text not null
+    language text not null default ''::text
+    title text not null default ''::text
+    chunks integer not null default 0
+    created_at timestamp with time zone not null default now()
+    constraint rag_file_check CHECK (((to_revision IS NULL) OR (to_revision > from_revision)))
+    constraint rag_file_pkey PRIMARY KEY (id)
+    constraint rag_file_rag_source_id_fkey FOREIGN KEY (rag_source_id) REFERENCES rag_source(id) ON DELETE CASCADE
+    constraint rag_file_rag_source_id_path_from_revision_key UNIQUE (rag_source_id, path, from_revision)
+    CREATE INDEX rag_file_replaced ON public.rag_file USING btree (rag_source_id, to_revision) WHERE (to_revision IS NOT NULL)
+    CREATE UNIQUE INDEX rag_file_pkey ON public.rag_file USING btree (id)
+    CREATE UNIQUE INDEX rag_file_rag_source_id_path_from_revision_key ON public.rag_file USING btree (rag_source_id, path, from_revision)
+table rag_index_file
+    rag_index_run_id bigint not null
+    path text not null
+    action text not null
+    status text not null default 'pending'::text
+    fingerprint text not null default ''::text
+    size bigint not null default 0
+    modified_at timestamp with time zone
+    tries integer not null default 0
+    error_code text
+    error text
+    chunks integer not null default 0
+    tokens bigint not null default 0
+    millis integer not null default 0
+    finished_at timestamp with time zone
+    constraint rag_index_file_action_check CHECK ((action = ANY (ARRAY['add'::text, 'change'::text, 'remove'::text])))
+    constraint rag_index_file_check CHECK (((status = 'failed'::text) = (error_code IS NOT NULL)))
+    constraint rag_index_file_path_check CHECK ((path <> ''::text))
+    constraint rag_index_file_pkey PRIMARY KEY (rag_index_run_id, path)
+    constraint rag_index_file_rag_index_run_id_fkey FOREIGN KEY (rag_index_run_id) REFERENCES rag_index_run(id) ON DELETE CASCADE
+    constraint rag_index_file_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'done'::text, 'failed'::text])))
+    CREATE INDEX rag_index_file_status ON public.rag_index_file USING btree (rag_index_run_id, status, path)
+    CREATE UNIQUE INDEX rag_index_file_pkey ON public.rag_index_file USING btree (rag_index_run_id, path)
+table rag_index_run
+    id bigint not null identity
+    rag_source_id bigint not null
+    node_run_id bigint not null
+    mode text not null
+    status text not null default 'queued'::text
+    index_revision bigint not null
+    plan_first boolean not null default false
+    only_failed_of bigint
+    applied_at timestamp with time zone
+    pause_requested_at timestamp with time zone
+    rag_embedder_id bigint
+    remote_revision text not null default ''::text
+    skipped jsonb not null default '{}'::jsonb
+    found integer not null default 0
+    added integer not null default 0
+    changed integer not null default 0
+    removed integer not null default 0
+    kept integer not null default 0
+    done integer not null default 0
+    failed integer not null default 0
+    chunks integer not null default 0
+    embedded integer not null default 0
+    cached integer not null default 0
+    bytes bigint not null default 0
+    tokens bigint not null default 0
+    error jsonb
+    created_at timestamp with time zone not null default now()
+    started_at timestamp with time zone
+    planned_at timestamp with time zone
+    finished_at timestamp with time zone
+    constraint rag_index_run_check CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
+    constraint rag_index_run_mode_check CHECK ((mode = ANY (ARRAY['fresh'::text, 'delta'::text])))
+    constraint rag_index_run_node_run_id_fkey FOREIGN KEY (node_run_id) REFERENCES node_run(id) ON DELETE CASCADE
+    constraint rag_index_run_node_run_id_rag_source_id_key UNIQUE (node_run_id, rag_source_id)
+    constraint rag_index_run_only_failed_of_fkey FOREIGN KEY (only_failed_of) REFERENCES rag_index_run(id) ON DELETE SET NULL
+    constraint rag_index_run_pkey PRIMARY KEY (id)
+    constraint rag_index_run_rag_embedder_id_fkey FOREIGN KEY (rag_embedder_id) REFERENCES rag_embedder(id)
+    constraint rag_index_run_rag_source_id_fkey FOREIGN KEY (rag_source_id) REFERENCES rag_source(id) ON DELETE CASCADE
+    constraint rag_index_run_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'syncing'::text, 'planning'::text, 'planned'::text, 'indexing'::text, 'paused'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
+    CREATE INDEX rag_index_run_listing ON public.rag_index_run USING btree (rag_source_id, id DESC)
+    CREATE INDEX rag_index_run_only_failed_of ON public.rag_index_run USING btree (only_failed_of) WHERE (only_failed_of IS NOT NULL)
+    CREATE INDEX rag_index_run_rag_embedder_id ON public.rag_index_run USING btree (rag_embedder_id)
+    CREATE UNIQUE INDEX rag_index_run_active ON public.rag_index_run USING btree (rag_source_id) WHERE (finished_at IS NULL)
+    CREATE UNIQUE INDEX rag_index_run_node_run_id_rag_source_id_key ON public.rag_index_run USING btree (node_run_id, rag_source_id)
+    CREATE UNIQUE INDEX rag_index_run_pkey ON public.rag_index_run USING btree (id)
+    CREATE TRIGGER rag_index_run_final BEFORE UPDATE OF status ON public.rag_index_run FOR EACH ROW WHEN (((old.finished_at IS NOT NULL) AND (new.status IS DISTINCT FROM old.status))) EXECUTE FUNCTION refuse_change_of_final_state()
+table rag_retrieval
+    id bigint not null identity
+    project_id bigint not null default 1
+    origin text not null
+    origin_id bigint
+    app_user_id bigint
+    question text not null
+    source_ids bigint[] not null
+    results jsonb not null
+    stats jsonb not null
+    request_id text not null default ''::text
+    at timestamp with time zone not null default now()
+    constraint rag_retrieval_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint rag_retrieval_origin_check CHECK ((origin = ANY (ARRAY['api'::text, 'thread'::text, 'node'::text, 'mcp'::text])))
+    constraint rag_retrieval_pkey PRIMARY KEY (id)
+    constraint rag_retrieval_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    CREATE INDEX rag_retrieval_app_user_id ON public.rag_retrieval USING btree (app_user_id)
+    CREATE INDEX rag_retrieval_at ON public.rag_retrieval USING btree (at)
+    CREATE INDEX rag_retrieval_listing ON public.rag_retrieval USING btree (project_id, id DESC)
+    CREATE UNIQUE INDEX rag_retrieval_pkey ON public.rag_retrieval USING btree (id)
+table rag_source
+    id bigint not null identity
+    project_id bigint not null default 1
+    name text not null
+    kind text not null
+    config jsonb not null
+    include text[] not null default '{}'::text[]
+    exclude text[] not null default '{}'::text[]
+    max_file_bytes bigint
+    credential_kind text not null default ''::text
+    credential_ciphertext bytea
+    credential_fingerprint text not null default ''::text
+    credential_set_at timestamp with time zone
+    index_revision bigint not null default 0
+    rag_embedder_id bigint
+    files integer not null default 0
+    chunks integer not null default 0
+    bytes bigint not null default 0
+    remote_revision text not null default ''::text
+    indexed_at timestamp with time zone
+    error jsonb
+    revision bigint not null default 1
+    app_user_id bigint
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    deleted_at timestamp with time zone
+    constraint rag_source_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
+    constraint rag_source_check CHECK (((credential_kind = ''::text) = (credential_ciphertext IS NULL)))
+    constraint rag_source_credential_kind_check CHECK ((credential_kind = ANY (ARRAY[''::text, 'token'::text, 'ssh_key'::text, 'service_account'::text])))
+    constraint rag_source_kind_check CHECK ((kind = ANY (ARRAY['local'::text, 'git'::text, 'google_drive'::text])))
+    constraint rag_source_max_file_bytes_check CHECK ((max_file_bytes > 0))
+    constraint rag_source_name_check CHECK ((name <> ''::text))
+    constraint rag_source_pkey PRIMARY KEY (id)
+    constraint rag_source_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
+    constraint rag_source_rag_embedder_id_fkey FOREIGN KEY (rag_embedder_id) REFERENCES rag_embedder(id)
+    CREATE INDEX rag_source_app_user_id ON public.rag_source USING btree (app_user_id)
+    CREATE INDEX rag_source_deleted_at ON public.rag_source USING btree (deleted_at) WHERE (deleted_at IS NOT NULL)
+    CREATE INDEX rag_source_listing ON public.rag_source USING btree (project_id, id DESC) WHERE (deleted_at IS NULL)
+    CREATE INDEX rag_source_rag_embedder_id ON public.rag_source USING btree (rag_embedder_id)
+    CREATE UNIQUE INDEX rag_source_name ON public.rag_source USING btree (project_id, lower(name)) WHERE (deleted_at IS NULL)
+    CREATE UNIQUE INDEX rag_source_pkey ON public.rag_source USING btree (id)
 table retention_progress
     what text not null
     finished_at timestamp with time zone not null
@@ -777,24 +977,31 @@ table schedule
     created_at timestamp with time zone not null default now()
     updated_at timestamp with time zone not null default now()
     deleted_at timestamp with time zone
+    rag_source_id bigint
+    every_seconds integer
     constraint schedule_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
     constraint schedule_catch_up_limit_check CHECK (((catch_up_limit >= 1) AND (catch_up_limit <= 100)))
-    constraint schedule_check CHECK (((target_kind = 'flowchart'::text) = (flowchart_id IS NOT NULL)))
     constraint schedule_check1 CHECK (((next_due_at IS NULL) = (next_fire_at IS NULL)))
     constraint schedule_check2 CHECK (((next_due_at IS NULL) OR (enabled AND (deleted_at IS NULL))))
+    constraint schedule_every_seconds_check CHECK (((every_seconds >= 60) AND (every_seconds <= 31536000)))
     constraint schedule_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
+    constraint schedule_flowchart_target CHECK (((target_kind = 'flowchart'::text) = (flowchart_id IS NOT NULL)))
     constraint schedule_jitter_seconds_check CHECK (((jitter_seconds >= 0) AND (jitter_seconds <= 3600)))
     constraint schedule_missed_policy_check CHECK ((missed_policy = ANY (ARRAY['skip'::text, 'catch_up'::text])))
     constraint schedule_name_check CHECK ((name <> ''::text))
     constraint schedule_overlap_policy_check CHECK ((overlap_policy = ANY (ARRAY['allow'::text, 'skip'::text])))
     constraint schedule_pkey PRIMARY KEY (id)
     constraint schedule_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id)
-    constraint schedule_target_kind_check CHECK ((target_kind = 'flowchart'::text))
+    constraint schedule_rag_source_id_fkey FOREIGN KEY (rag_source_id) REFERENCES rag_source(id) ON DELETE CASCADE
+    constraint schedule_source_target CHECK (((target_kind = 'rag_source'::text) = (rag_source_id IS NOT NULL)))
+    constraint schedule_target_kind_check CHECK ((target_kind = ANY (ARRAY['flowchart'::text, 'rag_source'::text])))
+    constraint schedule_timing CHECK (((every_seconds IS NULL) = (cron <> ''::text)))
     CREATE INDEX schedule_app_user_id ON public.schedule USING btree (app_user_id)
     CREATE INDEX schedule_flowchart_id ON public.schedule USING btree (flowchart_id)
     CREATE INDEX schedule_listing ON public.schedule USING btree (project_id, id DESC) WHERE (deleted_at IS NULL)
     CREATE INDEX schedule_next_fire_at ON public.schedule USING btree (next_fire_at) WHERE (next_fire_at IS NOT NULL)
     CREATE UNIQUE INDEX schedule_pkey ON public.schedule USING btree (id)
+    CREATE UNIQUE INDEX schedule_rag_source_id ON public.schedule USING btree (rag_source_id) WHERE (deleted_at IS NULL)
 table schedule_firing
     id bigint not null identity
     schedule_id bigint not null
@@ -806,10 +1013,12 @@ table schedule_firing
     reason text not null default ''::text
     message text not null default ''::text
     flowchart_run_id bigint
+    node_run_id bigint
     constraint schedule_firing_check CHECK (((outcome = 'missed'::text) = (missed > 0)))
     constraint schedule_firing_check1 CHECK (((outcome = 'started'::text) OR (flowchart_run_id IS NULL)))
     constraint schedule_firing_flowchart_run_id_fkey FOREIGN KEY (flowchart_run_id) REFERENCES flowchart_run(id) ON DELETE SET NULL
     constraint schedule_firing_missed_check CHECK ((missed >= 0))
+    constraint schedule_firing_node_run_id_fkey FOREIGN KEY (node_run_id) REFERENCES node_run(id) ON DELETE SET NULL
     constraint schedule_firing_origin_check CHECK ((origin = ANY (ARRAY['due'::text, 'catch_up'::text, 'manual'::text])))
     constraint schedule_firing_outcome_check CHECK ((outcome = ANY (ARRAY['started'::text, 'skipped'::text, 'missed'::text, 'failed'::text])))
     constraint schedule_firing_pkey PRIMARY KEY (id)
@@ -818,6 +1027,7 @@ table schedule_firing
     CREATE INDEX schedule_firing_fired_at ON public.schedule_firing USING btree (fired_at)
     CREATE INDEX schedule_firing_flowchart_run_id ON public.schedule_firing USING btree (flowchart_run_id)
     CREATE INDEX schedule_firing_listing ON public.schedule_firing USING btree (schedule_id, id DESC)
+    CREATE INDEX schedule_firing_node_run_id ON public.schedule_firing USING btree (node_run_id) WHERE (node_run_id IS NOT NULL)
     CREATE UNIQUE INDEX schedule_firing_pkey ON public.schedule_firing USING btree (id)
     CREATE UNIQUE INDEX schedule_firing_schedule_id_due_at_key ON public.schedule_firing USING btree (schedule_id, due_at)
 table schema_level

@@ -25,6 +25,7 @@ func ownTables() []string {
 		"idempotency_key", "imported_row", "model", "node_attempt", "node_run", "provider", "queue_minute", "retention_progress", "schedule",
 		"schedule_firing", "tool_call", "tool_cycle", "worker_process",
 		"attachment", "chat_activity", "chat_token_ratio", "chat_usage", "compaction", "message", "thread", "thread_branch", "turn", "turn_attempt",
+		"rag_chunk", "rag_embedder", "rag_embedding", "rag_file", "rag_index_file", "rag_index_run", "rag_retrieval", "rag_source",
 	}
 }
 

@@ -30,6 +30,8 @@ type Schedule struct {
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 	DeletedAt     *time.Time
+	RagSourceID   *int64
+	EverySeconds  *int32
 }
 
 type ScheduleFiring struct {
@@ -43,4 +45,5 @@ type ScheduleFiring struct {
 	Reason         string
 	Message        string
 	FlowchartRunID *int64
+	NodeRunID      *int64
 }

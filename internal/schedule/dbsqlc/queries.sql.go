@@ -12,7 +12,7 @@ import (
 )
 
 const claimDue = `-- name: ClaimDue :one
-SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, now()::timestamptz AS db_now FROM schedule s
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, now()::timestamptz AS db_now FROM schedule s
 WHERE s.next_fire_at <= now() AND s.id <> ALL ($1::bigint[])
 ORDER BY s.next_fire_at LIMIT 1 FOR UPDATE SKIP LOCKED
 `
@@ -48,6 +48,8 @@ func (q *Queries) ClaimDue(ctx context.Context, db DBTX, skip []int64) (ClaimDue
 		&i.Schedule.CreatedAt,
 		&i.Schedule.UpdatedAt,
 		&i.Schedule.DeletedAt,
+		&i.Schedule.RagSourceID,
+		&i.Schedule.EverySeconds,
 		&i.DbNow,
 	)
 	return i, err
@@ -82,14 +84,14 @@ func (q *Queries) FlowchartState(ctx context.Context, db DBTX, id int64) (Flowch
 }
 
 const getSchedule = `-- name: GetSchedule :one
-SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
        coalesce(l.id, 0)::bigint AS last_id, coalesce(l.due_at, s.created_at)::timestamptz AS last_due_at, coalesce(l.fired_at, s.created_at)::timestamptz AS last_fired_at,
        coalesce(l.outcome, '') AS last_outcome, coalesce(l.origin, '') AS last_origin, coalesce(l.reason, '') AS last_reason,
        coalesce(l.message, '') AS last_message, coalesce(l.missed, 0)::integer AS last_missed, l.flowchart_run_id AS last_run_id,
        coalesce(r.status, '') AS last_run_status, now()::timestamptz AS db_now
 FROM schedule s
 LEFT JOIN flowchart f ON f.id = s.flowchart_id
-LEFT JOIN LATERAL (SELECT id, schedule_id, due_at, fired_at, origin, outcome, missed, reason, message, flowchart_run_id FROM schedule_firing x WHERE x.schedule_id = s.id ORDER BY x.id DESC LIMIT 1) l ON true
+LEFT JOIN LATERAL (SELECT id, schedule_id, due_at, fired_at, origin, outcome, missed, reason, message, flowchart_run_id, node_run_id FROM schedule_firing x WHERE x.schedule_id = s.id ORDER BY x.id DESC LIMIT 1) l ON true
 LEFT JOIN flowchart_run r ON r.id = l.flowchart_run_id
 WHERE s.id = $1
 `
@@ -135,6 +137,8 @@ func (q *Queries) GetSchedule(ctx context.Context, db DBTX, id int64) (GetSchedu
 		&i.Schedule.CreatedAt,
 		&i.Schedule.UpdatedAt,
 		&i.Schedule.DeletedAt,
+		&i.Schedule.RagSourceID,
+		&i.Schedule.EverySeconds,
 		&i.FlowchartName,
 		&i.FlowchartDeleted,
 		&i.LastID,
@@ -190,7 +194,7 @@ INSERT INTO schedule (name, target_kind, flowchart_id, input, cron, time_zone, j
                       overlap_policy, enabled, next_due_at, next_fire_at, app_user_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
         $10, $11, NULL, NULL, $12)
-RETURNING id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at
+RETURNING id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds
 `
 
 type InsertScheduleParams struct {
@@ -245,12 +249,14 @@ func (q *Queries) InsertSchedule(ctx context.Context, db DBTX, arg InsertSchedul
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.RagSourceID,
+		&i.EverySeconds,
 	)
 	return i, err
 }
 
 const listEnabled = `-- name: ListEnabled :many
-SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at FROM schedule WHERE next_due_at IS NOT NULL ORDER BY next_fire_at LIMIT $1
+SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds FROM schedule WHERE next_due_at IS NOT NULL ORDER BY next_fire_at LIMIT $1
 `
 
 func (q *Queries) ListEnabled(ctx context.Context, db DBTX, maxRows int32) ([]Schedule, error) {
@@ -283,6 +289,8 @@ func (q *Queries) ListEnabled(ctx context.Context, db DBTX, maxRows int32) ([]Sc
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.DeletedAt,
+			&i.RagSourceID,
+			&i.EverySeconds,
 		); err != nil {
 			return nil, err
 		}
@@ -295,7 +303,7 @@ func (q *Queries) ListEnabled(ctx context.Context, db DBTX, maxRows int32) ([]Sc
 }
 
 const listFirings = `-- name: ListFirings :many
-SELECT x.id, x.schedule_id, x.due_at, x.fired_at, x.origin, x.outcome, x.missed, x.reason, x.message, x.flowchart_run_id, coalesce(r.status, '') AS run_status, coalesce(r.version, 0)::integer AS run_version
+SELECT x.id, x.schedule_id, x.due_at, x.fired_at, x.origin, x.outcome, x.missed, x.reason, x.message, x.flowchart_run_id, x.node_run_id, coalesce(r.status, '') AS run_status, coalesce(r.version, 0)::integer AS run_version
 FROM schedule_firing x LEFT JOIN flowchart_run r ON r.id = x.flowchart_run_id
 WHERE x.schedule_id = $1 AND ($2::bigint = 0 OR x.id < $2)
 ORDER BY x.id DESC LIMIT $3
@@ -333,6 +341,7 @@ func (q *Queries) ListFirings(ctx context.Context, db DBTX, arg ListFiringsParam
 			&i.ScheduleFiring.Reason,
 			&i.ScheduleFiring.Message,
 			&i.ScheduleFiring.FlowchartRunID,
+			&i.ScheduleFiring.NodeRunID,
 			&i.RunStatus,
 			&i.RunVersion,
 		); err != nil {
@@ -347,14 +356,14 @@ func (q *Queries) ListFirings(ctx context.Context, db DBTX, arg ListFiringsParam
 }
 
 const listSchedules = `-- name: ListSchedules :many
-SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
        coalesce(l.id, 0)::bigint AS last_id, coalesce(l.due_at, s.created_at)::timestamptz AS last_due_at, coalesce(l.fired_at, s.created_at)::timestamptz AS last_fired_at,
        coalesce(l.outcome, '') AS last_outcome, coalesce(l.origin, '') AS last_origin, coalesce(l.reason, '') AS last_reason,
        coalesce(l.message, '') AS last_message, coalesce(l.missed, 0)::integer AS last_missed, l.flowchart_run_id AS last_run_id,
        coalesce(r.status, '') AS last_run_status, now()::timestamptz AS db_now
 FROM schedule s
 LEFT JOIN flowchart f ON f.id = s.flowchart_id
-LEFT JOIN LATERAL (SELECT id, schedule_id, due_at, fired_at, origin, outcome, missed, reason, message, flowchart_run_id FROM schedule_firing x WHERE x.schedule_id = s.id ORDER BY x.id DESC LIMIT 1) l ON true
+LEFT JOIN LATERAL (SELECT id, schedule_id, due_at, fired_at, origin, outcome, missed, reason, message, flowchart_run_id, node_run_id FROM schedule_firing x WHERE x.schedule_id = s.id ORDER BY x.id DESC LIMIT 1) l ON true
 LEFT JOIN flowchart_run r ON r.id = l.flowchart_run_id
 WHERE s.deleted_at IS NULL AND ($1::bigint IS NULL OR s.flowchart_id = $1)
   AND ($2::bigint = 0 OR s.id < $2)
@@ -414,6 +423,8 @@ func (q *Queries) ListSchedules(ctx context.Context, db DBTX, arg ListSchedulesP
 			&i.Schedule.CreatedAt,
 			&i.Schedule.UpdatedAt,
 			&i.Schedule.DeletedAt,
+			&i.Schedule.RagSourceID,
+			&i.Schedule.EverySeconds,
 			&i.FlowchartName,
 			&i.FlowchartDeleted,
 			&i.LastID,
@@ -451,7 +462,7 @@ func (q *Queries) LiveRun(ctx context.Context, db DBTX, scheduleID *int64) (int6
 }
 
 const lockSchedule = `-- name: LockSchedule :one
-SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, now()::timestamptz AS db_now FROM schedule s WHERE s.id = $1 FOR UPDATE
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, now()::timestamptz AS db_now FROM schedule s WHERE s.id = $1 FOR UPDATE
 `
 
 type LockScheduleRow struct {
@@ -483,6 +494,8 @@ func (q *Queries) LockSchedule(ctx context.Context, db DBTX, id int64) (LockSche
 		&i.Schedule.CreatedAt,
 		&i.Schedule.UpdatedAt,
 		&i.Schedule.DeletedAt,
+		&i.Schedule.RagSourceID,
+		&i.Schedule.EverySeconds,
 		&i.DbNow,
 	)
 	return i, err
