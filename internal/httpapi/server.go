@@ -27,6 +27,7 @@ import (
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	"github.com/llmctl/studio/internal/rag/retrieve"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
@@ -57,6 +58,7 @@ type Deps struct {
 	Proxy        *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
 	Threads      *chat.Service
 	MCP          MCPDeps
+	Retrieval    *retrieve.Service
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
 
@@ -153,6 +155,7 @@ func (s *server) register() {
 	s.registerToolCalls()
 	s.registerIntegrations()
 	s.registerStudioMCP()
+	s.registerRetrieval()
 	s.describe()
 }
 
