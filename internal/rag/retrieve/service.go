@@ -151,7 +151,9 @@ type Stats struct {
 	Warnings      []string      `json:"warnings" doc:"What was left out, and why"`
 }
 
-func (s *Stats) warn(format string, args ...any) { s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...)) }
+func (s *Stats) warn(format string, args ...any) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
+}
 
 // Ask searches, and answers in words if asked to. Errors: invalid (every faulty field);
 // not_found for sources that do not exist; unavailable (rag.unconfigured: there is no
