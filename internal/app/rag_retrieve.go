@@ -1,0 +1,146 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/llmctl/studio/internal/chat"
+	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/llm"
+	"github.com/llmctl/studio/internal/llm/observed"
+	"github.com/llmctl/studio/internal/rag/models"
+	"github.com/llmctl/studio/internal/rag/retrieve"
+	"github.com/llmctl/studio/internal/rag/settings"
+)
+
+// newRetrieve makes what answers questions to sources.
+func newRetrieve(s *studio, find retrieve.Searcher, client *http.Client) *retrieve.Service {
+	return retrieve.New(retrieve.Options{
+		DB: s.db, Search: find, Models: retrieveModels{s, client}, Now: s.now, Logger: s.log,
+		Settings: func(ctx context.Context) (retrieve.Settings, error) {
+			set, _, err := settings.Load(ctx, s.db)
+			out := retrieve.Settings{TopK: set.TopK}
+			if set.AuditDays != nil {
+				out.AuditDays = *set.AuditDays
+			}
+			return out, err
+		},
+	})
+}
+
+// retrieveModels are the models of the settings, as questions need them.
+type retrieveModels struct {
+	s      *studio
+	client *http.Client
+}
+
+// Embedder implements retrieve.Models.
+func (m retrieveModels) Embedder(ctx context.Context) (retrieve.Embedder, bool, error) {
+	e, err := m.s.retrieval.Embedder(ctx)
+	if errs.HasReason(err, models.ReasonNoEmbeddingModel) {
+		return nil, false, nil
+	}
+	return e, err == nil, err
+}
+
+// Reranker implements retrieve.Models.
+func (m retrieveModels) Reranker(ctx context.Context) (llm.Reranker, string, bool, error) {
+	r, name, err := m.s.retrieval.Reranker(ctx)
+	return r, name, r != nil, err
+}
+
+// Writer implements retrieve.Models.
+func (m retrieveModels) Writer(ctx context.Context, id int64) (retrieve.Model, bool, error) {
+	var none retrieve.Model
+	if id == 0 {
+		set, _, err := settings.Load(ctx, m.s.db)
+		if err != nil || set.SynthesisModelID == nil {
+			return none, false, err
+		}
+		id = *set.SynthesisModelID
+	}
+	row, p, err := m.s.catalog.GetModel(ctx, id)
+	if err != nil {
+		return none, false, err
+	}
+	key, err := m.s.catalog.Key(p)
+	if err != nil {
+		return none, false, err
+	}
+	provider, err := m.s.providers.open(p, key)
+	if err != nil {
+		return none, false, err
+	}
+	out := retrieve.Model{Name: row.Name, Model: row.Model}
+	if len(row.Config) > 0 {
+		if err := json.Unmarshal(row.Config, &out.Params); err != nil {
+			return none, false, errs.Ef(errs.Precondition, "model.config", "The settings of the model %s cannot be read: %v.", row.Name, err)
+		}
+	}
+	out.Provider = observed.Provider(provider, observed.Target{Kind: p.Kind, BaseURL: p.BaseUrl}, observed.Options{
+		Called: m.s.observer.called, Content: m.s.cfg.Telemetry.CaptureContent, Now: m.s.now,
+	})
+	return out, true, nil
+}
+
+// threadPassages implements chat.Retriever.
+type threadPassages struct{ *retrieve.Service }
+
+// Retrieve implements chat.Retriever.
+func (t threadPassages) Retrieve(ctx context.Context, turn *chat.Turn, sourceIDs []int64, question string, topK int) ([]chat.MessageCitation, error) {
+	a, err := t.Ask(ctx, retrieve.Origin{Kind: "thread", ID: &turn.ID, UserID: turn.AppUserID, RequestID: turn.RequestID}, retrieve.Question{
+		Question: clipQuestion(question), SourceIDs: sourceIDs, TopK: topK,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]chat.MessageCitation, len(a.Results))
+	for i := range a.Results {
+		r := &a.Results[i]
+		out[i] = chat.MessageCitation{
+			Number: i + 1, SourceID: r.SourceID, Path: r.Path, Position: r.Position.String(), Text: r.Text, Score: r.Score,
+		}
+	}
+	return out, nil
+}
+
+// clipQuestion keeps the beginning of a message that is longer than a question may be:
+// what is asked mostly stands before what it is asked about.
+func clipQuestion(text string) string {
+	if runes := []rune(text); len(runes) > retrieve.MaxQuestion {
+		return string(runes[:retrieve.MaxQuestion])
+	}
+	return text
+}
+
+// ragOutput is the output of a rag node that asks.
+type ragOutput struct {
+	Answer           string            `json:"answer"`
+	RetrievalContext []ragPassage      `json:"retrieval_context"`
+	RetrievalStats   retrieve.Stats    `json:"retrieval_stats"`
+	Mode             string            `json:"mode"`
+	SynthesisError   *retrieve.Failure `json:"synthesis_error,omitempty"`
+}
+
+type ragPassage struct {
+	Number     int     `json:"number"`
+	SourceID   int64   `json:"source_id"`
+	SourceName string  `json:"source_name"`
+	Path       string  `json:"path"`
+	Position   string  `json:"position"`
+	Text       string  `json:"text"`
+	Score      float64 `json:"score"`
+}
+
+// retrievalText is what was found, for logs.
+func retrievalText(o *ragOutput) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d passages (%s, %.0f ms)", len(o.RetrievalContext), o.RetrievalStats.Mode, o.RetrievalStats.TotalMS)
+	for _, w := range o.RetrievalStats.Warnings {
+		b.WriteString("\n" + w)
+	}
+	return b.String()
+}
