@@ -50,9 +50,9 @@ func TestOnlyTheLabelOfLLMQueryDependsOnTheMode(t *testing.T) {
 	t.Parallel()
 	label := func(key, mode string) string {
 		if mode == "" {
-			return Label(key, nil)
+			return Label(key, "rag", nil)
 		}
-		return Label(key, &mode)
+		return Label(key, "rag", &mode)
 	}
 	require.Equal(t, "LLM Query", label("llm_query", ""))
 	require.Equal(t, "LLM Query", label("llm_query", "query"))
@@ -67,7 +67,7 @@ func TestStagesThatWereNotReachedAreSkippedAtTheEnd(t *testing.T) {
 	at := time.Now()
 	raw, err := json.Marshal(closeStages([]Stage{{Key: "init", Status: run.Running, StartedAt: &at}}, run.Failed, at))
 	require.NoError(t, err)
-	views, err := ViewStages(raw, nil, true)
+	views, err := ViewStages(raw, "task", nil, true)
 	require.NoError(t, err)
 	require.Len(t, views, 6)
 	require.Equal(t, "skipped", views[0].Status)
