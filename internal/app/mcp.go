@@ -181,7 +181,7 @@ func (n nodeCalls) Announce(ctx context.Context, tx *postgres.Tx, c *calls.Row) 
 	}
 	return n.m.s.events.Append(tx, event.Draft{
 		Stream: run.StreamOfNode(&node), Type: "node:task:tool", EntityKind: "tool_call", EntityID: strconv.FormatInt(c.ID, 10), Rooms: rooms,
-		RequestID: node.RequestID, CorrelationID: node.CorrelationID,
+		RequestID: node.RequestID, CorrelationID: node.CorrelationID, Runtime: run.RuntimeOf(&node, nil, "inline"), // where the tools are
 		Payload: toolPayload{
 			TaskID: node.ID, ToolCallID: c.ID, Attempt: c.Attempt, Cycle: c.Cycle, Position: c.Position, Name: c.Name, ServerKey: c.ServerKey,
 			Tool: c.Tool, Status: c.Status, Error: c.Error, ResultBytes: c.ResultBytes,

@@ -60,6 +60,9 @@ func TestOnlyTheLabelOfLLMQueryDependsOnTheMode(t *testing.T) {
 	require.Equal(t, "RAG Indexing", label("llm_query", "indexing"))
 	require.Equal(t, "RAG Delta Indexing", label("llm_query", "delta_indexing"))
 	require.Equal(t, "Post Run", label("post_run", "indexing"))
+	indexing := run.ModeIndexing
+	require.Equal(t, "RAG Indexing", Label("llm_query", "rag_index", &indexing))
+	require.Equal(t, "LLM Query", Label("llm_query", "task", &indexing), "only nodes of retrieval")
 }
 
 func TestStagesThatWereNotReachedAreSkippedAtTheEnd(t *testing.T) {

@@ -144,7 +144,7 @@ func (req *NodeRequest) check() error {
 
 // checkConfig says what keeps a config from being stored or worked.
 func checkConfig(raw json.RawMessage) []errs.Detail {
-	why := ""
+	var why string
 	switch {
 	case len(raw) > flowchart.MaxConfigBytes:
 		why = fmt.Sprintf("has %d bytes; at most %d are taken", len(raw), flowchart.MaxConfigBytes)
