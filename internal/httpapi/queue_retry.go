@@ -138,12 +138,12 @@ func (s *server) retryOne(ctx context.Context, d *queue.DeadLetter) retriedView 
 			v.Outcome, v.FlowchartRunID = alreadyRetried, by
 			return nil
 		}
-		r, err := s.deps.Engine.RetryNode(ctx, tx, d.ID, run.RetryRequest{StartRequest: s.startRequest(ctx, run.StartRequest{})})
+		did, err := s.deps.Engine.RetryNode(ctx, tx, d.ID, run.RetryRequest{StartRequest: s.startRequest(ctx, run.StartRequest{})})
 		if err != nil {
 			return err
 		}
-		v.FlowchartRunID = &r.ID
-		return s.audit(ctx, tx, "run.retried", "flowchart_run", r.ID)
+		v.FlowchartRunID = &did.Run.ID
+		return s.audit(ctx, tx, "run.retried", "flowchart_run", did.Run.ID)
 	})
 	if err != nil {
 		e := errs.As(err)
