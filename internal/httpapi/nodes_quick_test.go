@@ -99,6 +99,28 @@ func TestAQuickNodeIsCancelledAndRetriedByTheSameOperations(t *testing.T) {
 		problem(t, http.StatusUnprocessableEntity, "invalid", "node.no_version")
 }
 
+func TestADeadQuickNodeIsRetriedOnceFromItsQueue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.withModel(t)
+	id := b.admin(t, http.StatusAccepted, http.MethodPost, "/api/nodes", quickAsk).id(t, "task", "id")
+	_, err := b.db.Exec(t.Context(), `UPDATE node_run SET status = 'failed', finished_at = now(), error = '{"code":"exit","message":"no"}'`)
+	require.NoError(t, err)
+	path := "/api/queues/llmctl_studio/dead"
+	require.Nil(t, b.admin(t, http.StatusOK, http.MethodGet, path+"?pending=true", nil).at(t, "items", 0, "retried_by_node_run"))
+	body := map[string]any{"ids": []string{"node_run-" + id}}
+	first := b.admin(t, http.StatusOK, http.MethodPost, path+"/retry", body)
+	require.Equal(t, "retried", first.at(t, "items", 0, "outcome"))
+	require.Nil(t, first.at(t, "items", 0, "flowchart_run_id"))
+	next := first.id(t, "items", 0, "node_run_id")
+	again := b.admin(t, http.StatusOK, http.MethodPost, path+"/retry", body)
+	require.Equal(t, "already_retried", again.at(t, "items", 0, "outcome"))
+	require.Equal(t, next, again.id(t, "items", 0, "node_run_id"))
+	require.Equal(t, next, b.admin(t, http.StatusOK, http.MethodGet, path, nil).id(t, "items", 0, "retried_by_node_run"))
+	require.Empty(t, b.admin(t, http.StatusOK, http.MethodGet, path+"?pending=true", nil).at(t, "items"))
+	require.Contains(t, b.audited(t), "node.retried "+next)
+}
+
 func TestTheExecutionModeIsInDetailStatusAndEventsAndNamesTheStage(t *testing.T) {
 	t.Parallel()
 	var engine *run.Engine

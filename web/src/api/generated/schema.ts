@@ -2720,6 +2720,11 @@ export interface components {
              * @description The newest run that is a retry of its run
              */
             retried_by: number | null;
+            /**
+             * Format: int64
+             * @description Of a quick node: the newest node run that is a retry of it
+             */
+            retried_by_node_run: number | null;
             target: components["schemas"]["TargetView"] | null;
         };
         DecideInputBody: {
@@ -4429,7 +4434,7 @@ export interface components {
             firing_days: number | null;
             /**
              * Format: int32
-             * @description Ended runs with everything that belongs to them; null, the default: for ever
+             * @description Ended runs and quick nodes with everything that belongs to them; null, the default: for ever
              */
             run_days: number | null;
             /**
@@ -4453,6 +4458,11 @@ export interface components {
             id: string;
             /** @description Of a refusal */
             message: string;
+            /**
+             * Format: int64
+             * @description Of a quick node, which has no run: likewise the node run
+             */
+            node_run_id: number | null;
             /** @enum {string} */
             outcome: "retried" | "already_retried" | "refused";
             /** @description Of a refusal, a stable dotted word */
