@@ -203,3 +203,25 @@ func sortName(e fs.DirEntry) string {
 	}
 	return e.Name()
 }
+
+// Real gives where a folder in the roots really is, for programs that are given paths.
+// Errors: as those of a fetcher.
+func (r Roots) Real(path string) (string, error) {
+	root, err := r.open(path)
+	if err != nil {
+		return "", err
+	}
+	_ = root.Close()
+	place, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", openError(path, err)
+	}
+	base, _, _ := r.within(filepath.Clean(path))
+	if base, err = filepath.EvalSymlinks(base); err != nil {
+		return "", openError(path, err)
+	}
+	if rel, err := filepath.Rel(base, place); err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		return "", openError(path, errors.New("path escapes from parent"))
+	}
+	return place, nil
+}
