@@ -74,6 +74,7 @@ func (e *Embedder) ask(ctx context.Context, j *job, items []*item) (llm.EmbedRes
 		estimated += it.tokens
 	}
 	for try := 0; ; try++ {
+		e.tellPause()
 		if e.gate.wait(ctx) != nil {
 			return llm.EmbedResponse{}, e.ended(ctx)
 		}
@@ -104,16 +105,32 @@ func delayOf(err *llm.Error, try int) time.Duration {
 	return min(firstDelay<<try, longestOwn)
 }
 
-// pause waits: for a limited rate with all other requests, else alone.
+// pause waits: for a limited rate with all other requests, at the gate before the next
+// try, else alone.
 func (e *Embedder) pause(ctx context.Context, d time.Duration, reason llm.Kind) error {
-	shared := reason == llm.KindRateLimit
-	if told := !shared || e.gate.shut(d); told && e.o.OnWait != nil {
+	if reason == llm.KindRateLimit {
+		e.gate.shut(d)
+		return nil
+	}
+	if e.o.OnWait != nil {
 		e.o.OnWait(d, reason)
 	}
-	if shared {
-		return nil // the gate is waited for before the next try
-	}
 	return sleep(ctx, d)
+}
+
+// tellPause tells of a pause of all requests, unless that is known.
+func (e *Embedder) tellPause() {
+	if e.o.OnWait == nil {
+		return
+	}
+	until := e.gate.opens()
+	left := until.Sub(e.o.Now())
+	e.told.mu.Lock()
+	defer e.told.mu.Unlock()
+	if left > 0 && until.After(e.told.until) {
+		e.told.until = until
+		e.o.OnWait(left, llm.KindRateLimit)
+	}
 }
 
 // count adds what a request cost, and learns how the model counts: at once when it

@@ -44,7 +44,8 @@ type Options struct {
 	Parallel         int // requests of Documents at a time
 
 	Cache Cache // nil: none
-	// OnWait is told of each wait before a request is tried again; nil: nobody is.
+	// OnWait is told of each wait before a request is tried again, and once of a pause
+	// of all; nil: nobody is.
 	OnWait func(d time.Duration, reason llm.Kind)
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -53,13 +54,25 @@ type Options struct {
 // Embedder embeds with one model. It is safe for concurrent use, and its limits hold
 // for all its users together.
 type Embedder struct {
-	o     Options
+	o Options
+	*shared
+	told *told
+}
+
+// shared is what all views of an Embedder have in common.
+type shared struct {
 	slots chan struct{}
 	gate  gate
 
 	mu     sync.Mutex
 	length int     // of the vectors, once one is known
 	ratio  float64 // the model's tokens for one of the estimate
+}
+
+// told is the last pause that OnWait knows of.
+type told struct {
+	mu    sync.Mutex
+	until time.Time
 }
 
 // Result is what Documents found. Vectors are in the order of the texts.
@@ -92,7 +105,18 @@ func New(o Options) *Embedder {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Embedder{o: o, slots: make(chan struct{}, o.Parallel), gate: gate{now: o.Now}, length: o.Dimensions, ratio: 1}
+	return &Embedder{
+		o: o, told: &told{},
+		shared: &shared{slots: make(chan struct{}, o.Parallel), gate: gate{now: o.Now}, length: o.Dimensions, ratio: 1},
+	}
+}
+
+// Telling is the same embedder, limits and pauses included, that tells of waits
+// somebody else.
+func (e *Embedder) Telling(onWait func(d time.Duration, reason llm.Kind)) *Embedder {
+	view := *e
+	view.o.OnWait, view.told = onWait, &told{}
+	return &view
 }
 
 // Key is that of the options: the name of what makes these vectors.

@@ -215,14 +215,30 @@ func TestALimitedRatePausesAllRequestsTogether(t *testing.T) {
 			time.Sleep(time.Second) //nolint:forbidigo // the bubble's time: work that takes a while
 			return nil
 		}}
-		var waits []string
-		e := embed.New(embed.Options{Provider: p, Model: "m", MaxItems: 1, Parallel: 2, OnWait: func(d time.Duration, reason llm.Kind) {
-			waits = append(waits, fmt.Sprint(d, " ", reason))
-		}})
-		_, err := e.Documents(t.Context(), numbered(6))
-		require.NoError(t, err)
-		require.Equal(t, []string{"20s rate_limit"}, waits, "told once, as there is one pause")
-		require.Len(t, times, 7)
+		var waits [2][]string // of two users
+		tell := func(i int) func(d time.Duration, reason llm.Kind) {
+			return func(d time.Duration, reason llm.Kind) {
+				waits[i] = append(waits[i], fmt.Sprint(d.Round(time.Second), " ", reason))
+			}
+		}
+		e := embed.New(embed.Options{Provider: p, Model: "m", MaxItems: 1, Parallel: 2, OnWait: tell(0)})
+		var wg sync.WaitGroup
+		for _, user := range []*embed.Embedder{e, e.Telling(tell(1))} {
+			wg.Go(func() {
+				_, err := user.Documents(t.Context(), numbered(6))
+				require.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		// Who waits for a slot only, has nothing to tell.
+		require.NotEmpty(t, append(waits[0], waits[1]...))
+		for _, w := range waits {
+			require.LessOrEqual(t, len(w), 1, "told once, as there is one pause: %v", waits)
+			for _, said := range w {
+				require.Equal(t, "20s rate_limit", said)
+			}
+		}
+		require.Len(t, times, 13)
 		early := 0
 		for _, at := range times {
 			if at < 20*time.Second {

@@ -13,25 +13,26 @@ type gate struct {
 	until time.Time
 }
 
-// shut keeps the gate shut for that long from now, and reports whether that is longer
-// than it would have been.
-func (g *gate) shut(d time.Duration) bool {
+// shut keeps the gate shut for at least that long from now.
+func (g *gate) shut(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	until := g.now().Add(d)
-	if !until.After(g.until) {
-		return false
+	if until := g.now().Add(d); until.After(g.until) {
+		g.until = until
 	}
-	g.until = until
-	return true
+}
+
+// opens is when the gate opens, or did.
+func (g *gate) opens() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.until
 }
 
 // wait returns when the gate is open, or with the context's error.
 func (g *gate) wait(ctx context.Context) error {
 	for {
-		g.mu.Lock()
-		left := g.until.Sub(g.now())
-		g.mu.Unlock()
+		left := g.opens().Sub(g.now())
 		if left <= 0 {
 			return ctx.Err()
 		}
