@@ -3,9 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/errs"
@@ -101,7 +99,7 @@ func (t threadPassages) Retrieve(ctx context.Context, turn *chat.Turn, sourceIDs
 	for i := range a.Results {
 		r := &a.Results[i]
 		out[i] = chat.MessageCitation{
-			Number: i + 1, SourceID: r.SourceID, Path: r.Path, Position: r.Position.String(), Text: r.Text, Score: r.Score,
+			Number: i + 1, SourceID: r.SourceID, Path: r.Path, Position: retrieve.Place(r.Position), Text: r.Text, Score: r.Score,
 		}
 	}
 	return out, nil
@@ -114,33 +112,4 @@ func clipQuestion(text string) string {
 		return string(runes[:retrieve.MaxQuestion])
 	}
 	return text
-}
-
-// ragOutput is the output of a rag node that asks.
-type ragOutput struct {
-	Answer           string            `json:"answer"`
-	RetrievalContext []ragPassage      `json:"retrieval_context"`
-	RetrievalStats   retrieve.Stats    `json:"retrieval_stats"`
-	Mode             string            `json:"mode"`
-	SynthesisError   *retrieve.Failure `json:"synthesis_error,omitempty"`
-}
-
-type ragPassage struct {
-	Number     int     `json:"number"`
-	SourceID   int64   `json:"source_id"`
-	SourceName string  `json:"source_name"`
-	Path       string  `json:"path"`
-	Position   string  `json:"position"`
-	Text       string  `json:"text"`
-	Score      float64 `json:"score"`
-}
-
-// retrievalText is what was found, for logs.
-func retrievalText(o *ragOutput) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d passages (%s, %.0f ms)", len(o.RetrievalContext), o.RetrievalStats.Mode, o.RetrievalStats.TotalMS)
-	for _, w := range o.RetrievalStats.Warnings {
-		b.WriteString("\n" + w)
-	}
-	return b.String()
 }

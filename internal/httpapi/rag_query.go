@@ -7,6 +7,7 @@ import (
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/rag/retrieve"
+	"github.com/llmctl/studio/internal/rag/scope"
 	"github.com/llmctl/studio/internal/rag/search"
 )
 
@@ -33,16 +34,10 @@ type ragFilters struct {
 
 type ragQueryInput struct{ Body ragQuestion }
 
-// ragLists are the lists that were joined.
-type ragLists struct {
-	Lexical []search.Result `json:"lexical"`
-	Vector  []search.Result `json:"vector"`
-}
-
 type ragQueryOutput struct {
 	Body struct {
 		Results        []search.Result     `json:"results" doc:"The best first"`
-		Lists          *ragLists           `json:"lists,omitempty" doc:"With explain"`
+		Lists          *search.Lists           `json:"lists,omitempty" doc:"With explain"`
 		Answer         string              `json:"answer,omitempty" doc:"With synthesize"`
 		Citations      []retrieve.Citation `json:"citations,omitempty"`
 		SynthesisError *retrieve.Failure   `json:"synthesis_error,omitempty" doc:"Why there is no answer in words; the results stand"`
@@ -107,10 +102,7 @@ func (s *server) querySources(ctx context.Context, in *ragQueryInput) (*ragQuery
 	}
 	out := &ragQueryOutput{}
 	out.Body.Results, out.Body.Answer, out.Body.Citations = a.Results, a.Answer, a.Citations
-	out.Body.SynthesisError, out.Body.Stats = a.SynthesisError, a.Stats
-	if q.Explain {
-		out.Body.Lists = &ragLists{Lexical: a.Lexical, Vector: a.Vector}
-	}
+	out.Body.Lists, out.Body.SynthesisError, out.Body.Stats = a.Lists, a.SynthesisError, a.Stats
 	return out, nil
 }
 
@@ -120,7 +112,7 @@ func (q *ragQuestion) question() retrieve.Question {
 		Synthesize: q.Synthesize, ModelID: q.ModelID,
 	}
 	if f := q.Filters; f != nil {
-		out.Filters = search.Filters{Paths: f.Paths, Languages: f.Languages, Kinds: f.Kinds, ModifiedAfter: f.ModifiedAfter, ModifiedBefore: f.ModifiedBefore}
+		out.Filter = scope.Filter{Paths: f.Paths, Languages: f.Languages, Kinds: f.Kinds, ModifiedAfter: f.ModifiedAfter, ModifiedBefore: f.ModifiedBefore}
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/rag/retrieve"
+	"github.com/llmctl/studio/internal/rag/scope"
 	"github.com/llmctl/studio/internal/rag/search"
 )
 
@@ -60,7 +61,7 @@ func sourceTools(r *registry) {
 func searchSources(ctx context.Context, c *call, in SearchInput) (SearchOutput, error) {
 	by := c.user.UserID
 	a, err := c.Retrieval.Ask(ctx, retrieve.Origin{Kind: "mcp", UserID: &by, RequestID: c.ids.request}, retrieve.Question{
-		Question: in.Question, SourceIDs: in.SourceIDs, TopK: in.TopK, Filters: search.Filters{Paths: in.Paths, Languages: in.Languages},
+		Question: in.Question, SourceIDs: in.SourceIDs, TopK: in.TopK, Filter: scope.Filter{Paths: in.Paths, Languages: in.Languages},
 	})
 	if err != nil {
 		return SearchOutput{}, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/llm"
+	"github.com/llmctl/studio/internal/rag/vector"
 )
 
 // The states of retrieval.
@@ -78,7 +79,7 @@ func (p *probe) last(now time.Time, model string) (err error, known bool) { //no
 
 // Health asks the store, and the embedding model unless it is known how that does.
 func (s *Service) Health(ctx context.Context) (Health, error) {
-	h := Health{Status: Healthy, Store: StoreHealth{OK: true, VectorBackend: "none"}, Reasons: []string{}}
+	h := Health{Status: Healthy, Store: StoreHealth{OK: true, VectorBackend: vector.BackendNone}, Reasons: []string{}}
 	n, err := s.q.CountSources(ctx, s.o.DB)
 	if err != nil {
 		return h, fmt.Errorf("count sources: %w", err)
@@ -97,13 +98,17 @@ func (s *Service) Health(ctx context.Context) (Health, error) {
 }
 
 func (s *Service) storeHealth(ctx context.Context, h *Health) {
-	backend, err := s.o.Search.Backend(ctx)
+	store, err := s.q.ReadStore(ctx, s.o.DB)
 	if err != nil {
-		h.Store.OK, h.Store.Message = false, "The index cannot be read: "+errs.As(err).Message
+		s.o.Logger.WarnContext(ctx, "the index cannot be read", "error", err)
+		h.Store.OK, h.Store.Message = false, "The index cannot be read. The log of the server says why."
 		h.Reasons = append(h.Reasons, h.Store.Message)
 		return
 	}
-	h.Store.VectorBackend, h.Store.PGVector = backend, backend == "pgvector"
+	h.Store.VectorBackend, h.Store.PGVector = vector.BackendExact, store.Pgvector
+	if store.Pgvector {
+		h.Store.VectorBackend = vector.BackendPgvector
+	}
 }
 
 func (s *Service) embedderHealth(ctx context.Context, h *Health) {

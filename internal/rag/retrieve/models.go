@@ -16,6 +16,12 @@ import (
 // rerankOf is how many times as many passages as are wanted a reranking model is shown.
 const rerankOf = 5
 
+// Why there is no answer in words although nothing failed.
+const (
+	CodeNoModel      = "no_model"      // none is set
+	CodeNothingFound = "nothing_found" // there is nothing to answer from
+)
+
 // maxPassages bounds what a model is told (characters); the best passages come first.
 const maxPassages = 48_000
 
@@ -88,12 +94,12 @@ func (s *Service) synthesize(ctx context.Context, q *Question, a *Answer) {
 		return
 	}
 	if len(a.Results) == 0 {
-		a.SynthesisError = &Failure{Code: "nothing_found", Message: "Nothing was found to answer from."}
+		a.SynthesisError = &Failure{Code: CodeNothingFound, Message: "Nothing was found to answer from."}
 		return
 	}
 	model, ok, err := s.o.Models.Writer(ctx, q.ModelID)
 	if err == nil && !ok {
-		a.SynthesisError = &Failure{Code: "no_model", Message: "No model for answers is set. Choose one under Settings → Retrieval."}
+		a.SynthesisError = &Failure{Code: CodeNoModel, Message: "No model for answers is set. Choose one under Settings → Retrieval."}
 		return
 	}
 	began := s.o.Now()
@@ -124,13 +130,27 @@ func material(results []search.Result) string {
 	b.WriteString("Passages:\n")
 	for i := range results {
 		r := &results[i]
-		passage := fmt.Sprintf("\n[%d] %s\n%s\n", i+1, strings.TrimSpace(r.SourceName+"/"+r.Path+" "+r.Position.String()), r.Text)
+		passage := fmt.Sprintf("\n[%d] %s\n%s\n", i+1, strings.TrimSpace(r.SourceName+"/"+r.Path+" "+Place(r.Position)), r.Text)
 		if i > 0 && b.Len()+len(passage) > maxPassages {
 			break
 		}
 		b.WriteString(passage)
 	}
 	return b.String()
+}
+
+// Place says where in its file a passage lies; "" for the whole file.
+func Place(p search.Position) string {
+	switch {
+	case p.Page > 0:
+		return "page " + strconv.Itoa(p.Page)
+	case p.LineStart > 0 && p.LineEnd > p.LineStart:
+		return fmt.Sprintf("lines %d-%d", p.LineStart, p.LineEnd)
+	case p.LineStart > 0:
+		return "line " + strconv.Itoa(p.LineStart)
+	default:
+		return ""
+	}
 }
 
 // cited lists the passages that an answer refers to, in the order of their numbers.

@@ -43,3 +43,7 @@ LIMIT @max_rows;
 -- name: DeleteOldRetrievals :execrows
 DELETE FROM rag_retrieval WHERE id IN (
     SELECT id FROM rag_retrieval WHERE at < now() - make_interval(days => @days::integer) ORDER BY at LIMIT @max_rows);
+
+-- name: ReadStore :one
+-- Whether the index can be read, and whether pgvector is there.
+SELECT (to_regclass('rag_vector') IS NOT NULL)::boolean AS pgvector, EXISTS (SELECT FROM rag_chunk)::boolean AS chunks;

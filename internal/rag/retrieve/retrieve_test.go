@@ -24,7 +24,6 @@ type bench struct {
 	asked []search.Request // what the search was asked
 
 	found    search.Response
-	backend  error
 	vector   []float32
 	embedErr error
 	embedded int
@@ -51,9 +50,8 @@ func (b *bench) Search(_ context.Context, req search.Request) (search.Response, 
 	b.found.Stats.Mode = req.Mode
 	return b.found, nil
 }
-func (b *bench) Backend(context.Context) (string, error) { return "exact", b.backend }
-func (b *bench) Key() string                             { return "key" }
-func (b *bench) Model() string                           { return "small" }
+func (b *bench) Key() string   { return "key" }
+func (b *bench) Model() string { return "small" }
 func (b *bench) Query(context.Context, string) ([]float32, error) {
 	b.embedded++
 	return b.vector, b.embedErr
@@ -126,20 +124,20 @@ func TestVectorsAreComparedOnlyWhereTheModelIsTheSame(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	ours, theirs, none := b.source(t, "Ours", 3, "key"), b.source(t, "Theirs", 1, "another"), b.source(t, "None", 1, "")
-	_ = b.source(t, "New", 0, "")
+	fresh := b.source(t, "New", 0, "")
 	a, err := b.Ask(t.Context(), retrieve.Origin{Kind: "api"}, retrieve.Question{Question: "why"})
 	require.NoError(t, err)
 	require.Len(t, b.asked, 1)
-	require.Equal(t, []int64{ours, theirs, none}, b.asked[0].SourceIDs, "all that were indexed")
-	require.Equal(t, search.Hybrid, b.asked[0].Mode)
+	require.Equal(t, []int64{ours, theirs, none, fresh}, b.asked[0].SourceIDs)
+	require.Equal(t, search.ModeHybrid, b.asked[0].Mode)
 	require.Len(t, b.asked[0].Vectors, 1)
 	require.Equal(t, 3, b.asked[0].TopK, "the setting's")
-	require.Len(t, a.Stats.Warnings, 3, "%v", a.Stats.Warnings)
+	require.Len(t, a.Stats.Warnings, 1, "%v", a.Stats.Warnings)
 
 	a, err = b.Ask(t.Context(), retrieve.Origin{Kind: "api"}, retrieve.Question{Question: "why", SourceIDs: []int64{theirs}})
 	require.NoError(t, err)
-	require.Equal(t, search.Lexical, a.Stats.Mode, "said as it was done")
-	_, err = b.Ask(t.Context(), retrieve.Origin{Kind: "api"}, retrieve.Question{Question: "why", SourceIDs: []int64{theirs}, Mode: search.Vector})
+	require.Equal(t, search.ModeLexical, a.Stats.Mode, "said as it was done")
+	_, err = b.Ask(t.Context(), retrieve.Origin{Kind: "api"}, retrieve.Question{Question: "why", SourceIDs: []int64{theirs}, Mode: search.ModeVector})
 	require.True(t, errs.HasReason(err, "rag.no_vectors"), "%v", err)
 }
 
@@ -150,10 +148,10 @@ func TestModelThatFailsLeavesTheWords(t *testing.T) {
 	b.found.Results, b.embedErr = results("a", "b"), &llm.Error{Kind: llm.KindUnavailable, Message: "The server is away."}
 	a, err := b.Ask(t.Context(), retrieve.Origin{Kind: "api"}, retrieve.Question{Question: "why"})
 	require.NoError(t, err)
-	require.Equal(t, search.Lexical, b.asked[0].Mode)
+	require.Equal(t, search.ModeLexical, b.asked[0].Mode)
 	require.Len(t, a.Results, 2)
 	require.Contains(t, a.Stats.Warnings[0], "The server is away.")
-	_, err = b.Ask(t.Context(), retrieve.Origin{Kind: "api"}, retrieve.Question{Question: "why", Mode: search.Vector})
+	_, err = b.Ask(t.Context(), retrieve.Origin{Kind: "api"}, retrieve.Question{Question: "why", Mode: search.ModeVector})
 	require.True(t, errs.HasReason(err, "rag.embedder"), "%v", err)
 
 	b.embedErr, b.rankErr, b.chatErr = nil, &llm.Error{Kind: llm.KindTimeout, Message: "Too slow."}, &llm.Error{Kind: llm.KindAuth, Message: "No key."}
@@ -243,12 +241,13 @@ func TestHealth(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, retrieve.Healthy, state().Status, "a question teaches as well")
 
-	b.noModel, b.backend = true, errs.E(errs.Unavailable, "x", "No table.")
+	b.noModel = true
 	h := state()
-	require.Equal(t, retrieve.Unhealthy, h.Status)
+	require.Equal(t, retrieve.Healthy, h.Status, "without a model words are compared")
 	require.False(t, h.Embedder.Configured)
-	b.backend = nil
-	require.Equal(t, retrieve.Healthy, state().Status, "without a model words are compared")
+	_, err = b.db.Exec(t.Context(), `DROP TABLE rag_chunk CASCADE`)
+	require.NoError(t, err)
+	require.Equal(t, retrieve.Unhealthy, state().Status)
 }
 
 func TestCollectionsCountWhatASearchSees(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/rag/retrieve/dbsqlc"
+	"github.com/llmctl/studio/internal/rag/scope"
 	"github.com/llmctl/studio/internal/rag/search"
 )
 
@@ -26,8 +27,6 @@ const (
 // Searcher finds passages; see package search.
 type Searcher interface {
 	Search(ctx context.Context, req search.Request) (search.Response, error)
-	// Backend says what finds vectors: "exact" or "pgvector".
-	Backend(ctx context.Context) (string, error)
 }
 
 // Embedder makes the vectors of questions. Key tells embedders apart, whose vectors
@@ -94,8 +93,8 @@ type Question struct {
 	Question  string
 	SourceIDs []int64 // empty: all sources that there are
 	TopK      int     // 0: the setting
-	Mode      string  // search.Hybrid, search.Lexical or search.Vector; "": hybrid
-	Filters   search.Filters
+	Mode      string  // of package search; "": hybrid
+	Filter    scope.Filter
 	Rerank    bool
 	Explain   bool
 	// Synthesize asks a model for an answer in words. ModelID names it; 0: that of the
@@ -107,8 +106,7 @@ type Question struct {
 // Answer is what was found.
 type Answer struct {
 	Results   []search.Result
-	Lexical   []search.Result // with Explain
-	Vector    []search.Result // with Explain
+	Lists     *search.Lists // with Explain: what was joined
 	Answer    string
 	Citations []Citation
 	// SynthesisError is why there is no answer in words; the results stand.
@@ -190,7 +188,7 @@ func (s *Service) Ask(ctx context.Context, by Origin, q Question) (Answer, error
 
 // take copies what a search found.
 func (a *Answer) take(found *search.Response) {
-	a.Results, a.Lexical, a.Vector = found.Results, found.Lexical, found.Vector
+	a.Results, a.Lists = found.Results, found.Lists
 	a.Stats.Mode, a.Stats.Candidates = found.Stats.Mode, found.Stats.Candidates
 	a.Stats.LexicalMS, a.Stats.VectorMS = found.Stats.LexicalMS, found.Stats.VectorMS
 	a.Stats.VectorBackend = found.Stats.VectorBackend
@@ -214,10 +212,10 @@ func (q *Question) check(set Settings) error {
 		wrong("top_k", "is %d; accepted are 1 to %d", q.TopK, MaxTopK)
 	}
 	if q.Mode == "" {
-		q.Mode = search.Hybrid
+		q.Mode = search.ModeHybrid
 	}
-	if !slices.Contains([]string{search.Hybrid, search.Lexical, search.Vector}, q.Mode) {
-		wrong("mode", "is %q; accepted are %s, %s and %s", q.Mode, search.Hybrid, search.Lexical, search.Vector)
+	if !slices.Contains([]string{search.ModeHybrid, search.ModeLexical, search.ModeVector}, q.Mode) {
+		wrong("mode", "is %q; accepted are %s, %s and %s", q.Mode, search.ModeHybrid, search.ModeLexical, search.ModeVector)
 	}
 	if len(q.SourceIDs) > maxAsked {
 		wrong("source_ids", "names %d sources; accepted are at most %d", len(q.SourceIDs), maxAsked)
@@ -251,36 +249,34 @@ func (s *Service) asked(ctx context.Context, ids []int64) ([]dbsqlc.ListAskedRow
 
 // request makes a search of a question: with a vector, where the sources have such.
 func (s *Service) request(ctx context.Context, q *Question, asked []dbsqlc.ListAskedRow, stats *Stats) (search.Request, error) {
-	req := search.Request{Question: q.Question, TopK: q.TopK, Mode: q.Mode, Filters: q.Filters, Explain: q.Explain}
+	req := search.Request{Question: q.Question, TopK: q.TopK, Mode: q.Mode, Filter: q.Filter, Explain: q.Explain}
 	if q.Rerank {
 		req.TopK = min(q.TopK*rerankOf, MaxTopK)
 	}
+	indexed := false
 	for _, source := range asked {
-		if source.IndexRevision == 0 {
-			stats.warn("%s was not indexed yet.", source.Name)
-			continue
-		}
 		req.SourceIDs = append(req.SourceIDs, source.ID)
+		indexed = indexed || source.IndexRevision > 0
 	}
-	if len(req.SourceIDs) == 0 {
+	if !indexed {
 		return req, errs.E(errs.Unavailable, "rag.not_indexed", "None of the sources was indexed yet. Index one under Sources first.")
 	}
-	if q.Mode == search.Lexical {
+	if q.Mode == search.ModeLexical {
 		return req, nil
 	}
 	err := s.embed(ctx, &req, asked, stats)
-	if err != nil && q.Mode == search.Vector {
+	if err != nil && q.Mode == search.ModeVector {
 		return req, err
 	}
 	if err != nil {
 		stats.warn("%s Only words were compared.", errs.As(err).Message)
 	}
 	if len(req.Vectors) == 0 {
-		if q.Mode == search.Vector && err == nil {
+		if q.Mode == search.ModeVector && err == nil {
 			return req, errs.E(errs.Unavailable, "rag.no_vectors",
 				"The sources have no vectors of the embedding model that is set under Settings → Retrieval. Set one, and index the sources anew.")
 		}
-		req.Mode = search.Lexical
+		req.Mode = search.ModeLexical
 	}
 	return req, nil
 }
@@ -297,12 +293,9 @@ func (s *Service) embed(ctx context.Context, req *search.Request, asked []dbsqlc
 	fits := map[int64]int32{}
 	for _, source := range asked {
 		switch {
-		case source.IndexRevision == 0:
-		case source.RagEmbedderID == nil:
-			stats.warn("%s was indexed without an embedding model; there only words were compared. Index it anew to change that.", source.Name)
+		case source.IndexRevision == 0 || source.RagEmbedderID == nil: // the search tells
 		case source.EmbedderKey != model.Key():
-			stats.warn("%s was indexed with the model %s, which is not the one that is set; there only words were compared. Index it anew to change that.",
-				source.Name, source.EmbedderModel)
+			stats.warn("%s was indexed with the model %s, which is not the one that is set. Index it anew to compare meanings there.", source.Name, source.EmbedderModel)
 		default:
 			fits[*source.RagEmbedderID] = source.Dimensions
 		}

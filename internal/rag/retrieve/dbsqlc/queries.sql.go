@@ -295,3 +295,20 @@ func (q *Queries) ListRetrievals(ctx context.Context, db DBTX, arg ListRetrieval
 	}
 	return items, nil
 }
+
+const readStore = `-- name: ReadStore :one
+SELECT (to_regclass('rag_vector') IS NOT NULL)::boolean AS pgvector, EXISTS (SELECT FROM rag_chunk)::boolean AS chunks
+`
+
+type ReadStoreRow struct {
+	Pgvector bool
+	Chunks   bool
+}
+
+// Whether the index can be read, and whether pgvector is there.
+func (q *Queries) ReadStore(ctx context.Context, db DBTX) (ReadStoreRow, error) {
+	row := db.QueryRow(ctx, readStore)
+	var i ReadStoreRow
+	err := row.Scan(&i.Pgvector, &i.Chunks)
+	return i, err
+}
