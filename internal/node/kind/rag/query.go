@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/executor"
@@ -100,12 +101,9 @@ func outputOf(a *retrieve.Answer) Output {
 
 // told says in the log what was found.
 func told(a *retrieve.Answer) string {
-	text := fmt.Sprintf("%d passages found (%s, %.0f ms).", len(a.Results), a.Stats.Mode, a.Stats.TotalMS)
-	for _, w := range a.Stats.Warnings {
-		text += "\n" + w
-	}
+	lines := append([]string{fmt.Sprintf("%d passages found (%s, %.0f ms).", len(a.Results), a.Stats.Mode, a.Stats.TotalMS)}, a.Stats.Warnings...)
 	if f := a.SynthesisError; f != nil {
-		text += "\nThere is no answer in words: " + f.Message
+		lines = append(lines, "There is no answer in words: "+f.Message)
 	}
-	return executor.CleanText(text)
+	return executor.CleanText(strings.Join(lines, "\n"))
 }
