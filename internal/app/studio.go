@@ -20,6 +20,8 @@ import (
 	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	"github.com/llmctl/studio/internal/rag/fetch"
+	"github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/rag/models"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
@@ -65,6 +67,8 @@ type studio struct {
 	catalog      *catalog.Catalog
 	providers    *providers
 	retrieval    *models.Models
+	indexing     *index.Service
+	openSource   func(ctx context.Context, q postgres.Querier, id int64) (fetch.Fetcher, error)
 	downloads    *download.Service
 	engine       *run.Engine
 	queue        *queue.Client
@@ -132,6 +136,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		InWorker: inWorker, Waits: s.waits, Ended: s.ended, QueueFor: s.queueFor, ModeFor: modeFor,
 		Timeout: s.nodeSettings.timeout, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
+	s.indexing = newIndexing(s)
 	s.meter = queue.NewMeter(s.db, s.log, s.now)
 	s.observer.names = s.engine.TraceNames
 	if o.sides.work {

@@ -27,6 +27,7 @@ import (
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	ragindex "github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
@@ -57,6 +58,7 @@ type Deps struct {
 	NoPage       bool          // the page is served elsewhere; what asks for it here is told so
 	Proxy        *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
 	Threads      *chat.Service
+	Indexing     *ragindex.Service
 	MCP          MCPDeps
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
@@ -149,6 +151,7 @@ func (s *server) register() {
 	s.registerSettings()
 	s.registerNodeExecutor()
 	s.registerRetrievalSettings()
+	s.registerIndexRuns()
 	s.registerDoctor()
 	s.registerExecutor()
 	s.registerMCP()
