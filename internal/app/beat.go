@@ -66,6 +66,7 @@ func systemTasks(s *studio) []periodic.Task {
 			n, err := s.queue.RemoveFinished(ctx)
 			return map[string]int64{"jobs": n}, err
 		}},
+		removedSources(s),
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
@@ -80,6 +81,7 @@ type studio struct {
 	tracer       *tracing.Tracer // nil: no traces
 	observer     *observer
 	chat         *chat.Service
+	sources      *source.Service
 	mcp          *mcpSide
 	studioMCP    *mcpserver.Server // the Studio as one, below the API; nil: this process serves nothing
 }
@@ -118,6 +120,9 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		return nil, err
 	}
 	if s.mcp, err = newMCPSide(s); err != nil {
+		return nil, err
+	}
+	if s.sources, err = newSources(s); err != nil {
 		return nil, err
 	}
 	s.chat = newChat(s)
@@ -205,6 +210,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	}
 	if s.worker != nil {
 		out = append(out, s.worker.pods, s.queue, s.worker.sweeper)
+		out = append(out, s.sourceCleanup())
 		if s.worker.cleanup != nil {
 			out = append(out, s.worker.cleanup)
 		}

@@ -27,6 +27,7 @@ import (
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
@@ -56,6 +57,7 @@ type Deps struct {
 	NoPage       bool          // the page is served elsewhere; what asks for it here is told so
 	Proxy        *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
 	Threads      *chat.Service
+	Sources      *source.Service
 	MCP          MCPDeps
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
@@ -145,6 +147,7 @@ func (s *server) register() {
 	s.registerEvents()
 	s.registerOperations()
 	s.registerSchedules()
+	s.registerSources()
 	s.registerSettings()
 	s.registerNodeExecutor()
 	s.registerDoctor()
