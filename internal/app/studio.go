@@ -20,6 +20,7 @@ import (
 	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	"github.com/llmctl/studio/internal/rag/models"
 	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
@@ -64,6 +65,7 @@ type studio struct {
 	flowcharts   *store.Store
 	catalog      *catalog.Catalog
 	providers    *providers
+	retrieval    *models.Models
 	downloads    *download.Service
 	engine       *run.Engine
 	queue        *queue.Client
@@ -116,6 +118,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s.catalog = catalog.New(o.db, s.events, o.box, secret.Fingerprint)
 	client := llm.NewClient(llm.ClientOptions{})
 	s.providers = &providers{catalog: s.catalog, client: client, now: o.now}
+	s.retrieval = newRetrievalModels(s, client)
 	if s.downloads, err = newDownloads(s); err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ type Deps struct {
 	Providers  Providers
 
 	NodeExecutor *settings.Store
+	Embeddings   Embeddings
 	Realtime     Realtime      // nil: no realtime in this process
 	Sockets      http.Handler  // Socket.IO; nil: none
 	Page         fs.FS         // the built page; nil or without index.html: not built
@@ -150,6 +151,7 @@ func (s *server) register() {
 	s.registerSources()
 	s.registerSettings()
 	s.registerNodeExecutor()
+	s.registerRetrievalSettings()
 	s.registerDoctor()
 	s.registerExecutor()
 	s.registerMCP()
