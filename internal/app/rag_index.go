@@ -21,6 +21,7 @@ import (
 	"github.com/llmctl/studio/internal/rag/search"
 	"github.com/llmctl/studio/internal/rag/settings"
 	"github.com/llmctl/studio/internal/run"
+	"github.com/llmctl/studio/internal/schedule"
 )
 
 // newIndexing makes what works index runs, and has it decide about their nodes.
@@ -57,7 +58,8 @@ type indexSources struct{ s *studio }
 
 // Fetcher implements index.Sources.
 func (i indexSources) Fetcher(ctx context.Context, q postgres.Querier, id int64) (fetch.Fetcher, error) {
-	return i.s.openSource(ctx, q, id)
+	f, _, err := i.s.sources.Open(ctx, q, id)
+	return f, err
 }
 
 // noEmbeddingModel is the reason why there are no vectors, where that is meant.
@@ -126,6 +128,14 @@ func (e *indexEmbedder) Embed(ctx context.Context, texts []string) (index.Embedd
 		return index.Embedded{}, &index.Failure{Code: index.CodeVectors, Message: changed.Message}
 	}
 	return index.Embedded{Cached: res.Cached, Tokens: res.Tokens}, err
+}
+
+// scheduledIndexing implements schedule.IndexStarter.
+type scheduledIndexing struct{ *index.Service }
+
+// StartIndexTx implements schedule.IndexStarter.
+func (i scheduledIndexing) StartIndexTx(ctx context.Context, tx *postgres.Tx, sourceID int64, mode string, by schedule.Origin) (int64, error) {
+	return i.Service.StartIndexTx(ctx, tx, sourceID, mode, index.Origin{UserID: by.UserID, CorrelationID: by.CorrelationID})
 }
 
 // indexSweep removes what no revision of an index shows any more.

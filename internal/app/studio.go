@@ -20,9 +20,9 @@ import (
 	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
-	"github.com/llmctl/studio/internal/rag/fetch"
 	"github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/rag/models"
+	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
@@ -68,7 +68,6 @@ type studio struct {
 	providers    *providers
 	retrieval    *models.Models
 	indexing     *index.Service
-	openSource   func(ctx context.Context, q postgres.Querier, id int64) (fetch.Fetcher, error)
 	downloads    *download.Service
 	engine       *run.Engine
 	queue        *queue.Client
@@ -87,6 +86,7 @@ type studio struct {
 	tracer       *tracing.Tracer // nil: no traces
 	observer     *observer
 	chat         *chat.Service
+	sources      *source.Service
 	mcp          *mcpSide
 	studioMCP    *mcpserver.Server // the Studio as one, below the API; nil: this process serves nothing
 }
@@ -126,6 +126,9 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		return nil, err
 	}
 	if s.mcp, err = newMCPSide(s); err != nil {
+		return nil, err
+	}
+	if s.sources, err = newSources(s); err != nil {
 		return nil, err
 	}
 	s.chat = newChat(s)
@@ -214,6 +217,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	}
 	if s.worker != nil {
 		out = append(out, s.worker.pods, s.queue, s.worker.sweeper)
+		out = append(out, s.sourceCleanup())
 		if s.worker.cleanup != nil {
 			out = append(out, s.worker.cleanup)
 		}

@@ -28,6 +28,7 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	ragindex "github.com/llmctl/studio/internal/rag/index"
+	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
@@ -59,6 +60,7 @@ type Deps struct {
 	Proxy        *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
 	Threads      *chat.Service
 	Indexing     *ragindex.Service
+	Sources      *source.Service
 	MCP          MCPDeps
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
@@ -148,6 +150,7 @@ func (s *server) register() {
 	s.registerEvents()
 	s.registerOperations()
 	s.registerSchedules()
+	s.registerSources()
 	s.registerSettings()
 	s.registerNodeExecutor()
 	s.registerRetrievalSettings()
