@@ -27,7 +27,9 @@ import (
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	ragindex "github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/rag/retrieve"
+	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
@@ -58,6 +60,8 @@ type Deps struct {
 	NoPage       bool          // the page is served elsewhere; what asks for it here is told so
 	Proxy        *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
 	Threads      *chat.Service
+	Indexing     *ragindex.Service
+	Sources      *source.Service
 	MCP          MCPDeps
 	Retrieval    *retrieve.Service
 	// Ready lists why this process is not ready; empty: it is.
@@ -148,9 +152,11 @@ func (s *server) register() {
 	s.registerEvents()
 	s.registerOperations()
 	s.registerSchedules()
+	s.registerSources()
 	s.registerSettings()
 	s.registerNodeExecutor()
 	s.registerRetrievalSettings()
+	s.registerIndexRuns()
 	s.registerDoctor()
 	s.registerExecutor()
 	s.registerMCP()

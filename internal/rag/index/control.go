@@ -22,7 +22,7 @@ func (s *Service) Waits(ctx context.Context, q postgres.Querier, nodeRunID int64
 }
 
 // ApplyTx lets a run go on whose plan waits. A run whose plan was applied is left alone.
-func (s *Service) ApplyTx(ctx context.Context, tx *postgres.Tx, id int64) (View, error) {
+func (s *Service) ApplyTx(ctx context.Context, tx *postgres.Tx, id int64) (RunDetail, error) {
 	return s.decide(ctx, tx, id, func(ctx context.Context, r *Run) (Run, bool, error) {
 		if r.AppliedAt != nil {
 			return *r, false, nil
@@ -36,7 +36,7 @@ func (s *Service) ApplyTx(ctx context.Context, tx *postgres.Tx, id int64) (View,
 }
 
 // PauseTx asks a run to pause: its worker lets go of it after the files that it is at.
-func (s *Service) PauseTx(ctx context.Context, tx *postgres.Tx, id int64) (View, error) {
+func (s *Service) PauseTx(ctx context.Context, tx *postgres.Tx, id int64) (RunDetail, error) {
 	return s.decide(ctx, tx, id, func(ctx context.Context, r *Run) (Run, bool, error) {
 		if r.PauseRequestedAt != nil {
 			return *r, false, nil
@@ -47,7 +47,7 @@ func (s *Service) PauseTx(ctx context.Context, tx *postgres.Tx, id int64) (View,
 }
 
 // ResumeTx ends a pause.
-func (s *Service) ResumeTx(ctx context.Context, tx *postgres.Tx, id int64) (View, error) {
+func (s *Service) ResumeTx(ctx context.Context, tx *postgres.Tx, id int64) (RunDetail, error) {
 	return s.decide(ctx, tx, id, func(ctx context.Context, r *Run) (Run, bool, error) {
 		if r.PauseRequestedAt == nil {
 			return *r, false, errs.Ef(errs.Conflict, "rag.not_paused", "Index run %d is not paused (%s).", id, r.Status)
@@ -59,15 +59,15 @@ func (s *Service) ResumeTx(ctx context.Context, tx *postgres.Tx, id int64) (View
 
 // decide changes a run under the lock of its node run, and lets that go on if it waits
 // and f says so.
-func (s *Service) decide(ctx context.Context, tx *postgres.Tx, id int64, f func(ctx context.Context, r *Run) (Run, bool, error)) (View, error) {
+func (s *Service) decide(ctx context.Context, tx *postgres.Tx, id int64, f func(ctx context.Context, r *Run) (Run, bool, error)) (RunDetail, error) {
 	seen, err := s.get(ctx, tx, id)
 	if err != nil {
-		return View{}, err
+		return RunDetail{}, err
 	}
 	if seen.FinishedAt != nil {
-		return View{}, ended(&seen)
+		return RunDetail{}, ended(&seen)
 	}
-	var view View
+	var view RunDetail
 	err = s.o.Engine.DecideTx(ctx, tx, seen.NodeRunID, func(ctx context.Context) (bool, error) {
 		r, err := s.q.LockRun(ctx, tx, id)
 		if err != nil {
@@ -87,16 +87,16 @@ func (s *Service) decide(ctx context.Context, tx *postgres.Tx, id int64, f func(
 }
 
 // CancelTx asks the node run of an index run to stop. The visible index stays as it is.
-func (s *Service) CancelTx(ctx context.Context, tx *postgres.Tx, id int64) (View, error) {
+func (s *Service) CancelTx(ctx context.Context, tx *postgres.Tx, id int64) (RunDetail, error) {
 	r, err := s.get(ctx, tx, id)
 	if err != nil {
-		return View{}, err
+		return RunDetail{}, err
 	}
 	if r.FinishedAt != nil {
-		return View{}, ended(&r)
+		return RunDetail{}, ended(&r)
 	}
 	if _, err := s.o.Engine.CancelNodeTx(ctx, tx, r.NodeRunID); err != nil {
-		return View{}, err
+		return RunDetail{}, err
 	}
 	return s.View(ctx, tx, id)
 }
@@ -159,7 +159,7 @@ func (s *Service) endOpen(ctx context.Context, tx *postgres.Tx, r *Run, n *run.N
 }
 
 // ownError reads the error of a run, if it has one that ended it.
-func ownError(raw json.RawMessage) *Problem {
+func ownError(raw json.RawMessage) *RunProblem {
 	p := problemOf(raw)
 	if p == nil || p.Code == codeWaiting {
 		return nil

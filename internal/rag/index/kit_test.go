@@ -133,14 +133,22 @@ func (s scissors) Cut(_ context.Context, path string, data []byte) (index.Cut, e
 type model struct {
 	db   *postgres.DB
 	name string
+	id   int64
 
 	mu    sync.Mutex
 	asked []string
 	fail  func(texts []string) error
 }
 
+func newModel(t *testing.T, db *postgres.DB, name string) *model {
+	t.Helper()
+	m := &model{db: db, name: name}
+	require.NoError(t, db.QueryRow(t.Context(), `INSERT INTO rag_embedder (key, provider_kind, model, dimensions) VALUES ($1, 'test', $1, 2) RETURNING id`, name).Scan(&m.id))
+	return m
+}
+
 func (m *model) Identity() index.Identity {
-	return index.Identity{Key: "test " + m.name, ProviderKind: "test", Model: m.name, Dimensions: 2}
+	return index.Identity{ID: m.id, Model: m.name, Dimensions: 2}
 }
 
 func (m *model) Embed(ctx context.Context, texts []string) (index.Embedded, error) {
@@ -155,7 +163,7 @@ func (m *model) Embed(ctx context.Context, texts []string) (index.Embedded, erro
 	for _, text := range texts {
 		vector := fmt.Appendf(nil, "%08d", len(text))
 		tag, err := m.db.Exec(ctx, `INSERT INTO rag_embedding (rag_embedder_id, content_hash, vector)
-			SELECT id, $2, $3 FROM rag_embedder WHERE key = $1 ON CONFLICT DO NOTHING`, m.Identity().Key, embed.Hash(text), vector)
+			VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, m.id, embed.Hash(text), vector)
 		if err != nil {
 			return out, err
 		}
@@ -255,7 +263,7 @@ type bundle struct {
 func setup(t *testing.T, change ...func(*index.Options)) *bundle {
 	t.Helper()
 	b := &bundle{db: pgtest.DB(t), jobs: &jobs{}, folder: &folder{files: map[string]file{}}, probe: &steps{}, cutter: scissors{"s1"}}
-	b.model = &model{db: b.db, name: "one"}
+	b.model = newModel(t, b.db, "one")
 	log := event.NewLog(nil, time.Now)
 	b.engine = run.NewEngine(run.Options{
 		DB: b.db, Log: log, Jobs: b.jobs, ExecutorFor: func(string) string { return "inline" }, Now: time.Now,
@@ -301,14 +309,14 @@ func (b *bundle) newSource(t *testing.T, name string) int64 {
 }
 
 // start makes an index run and gives its view.
-func (b *bundle) start(t *testing.T, req index.StartRequest) index.View {
+func (b *bundle) start(t *testing.T, req index.StartRequest) index.RunDetail {
 	t.Helper()
 	v, err := b.tryStart(t, req)
 	require.NoError(t, err)
 	return v
 }
 
-func (b *bundle) tryStart(t *testing.T, req index.StartRequest) (v index.View, err error) {
+func (b *bundle) tryStart(t *testing.T, req index.StartRequest) (v index.RunDetail, err error) {
 	t.Helper()
 	if req.SourceID == 0 {
 		req.SourceID = b.source
@@ -376,14 +384,14 @@ func (b *bundle) work(t *testing.T, nodeID int64) (index.Result, *reader) {
 }
 
 // index makes an index run and works it.
-func (b *bundle) index(t *testing.T, mode string) (index.View, *reader) {
+func (b *bundle) index(t *testing.T, mode string) (index.RunDetail, *reader) {
 	t.Helper()
 	v := b.start(t, index.StartRequest{Mode: mode})
 	_, r := b.work(t, v.NodeID)
 	return b.view(t, v.ID), r
 }
 
-func (b *bundle) view(t *testing.T, id int64) index.View {
+func (b *bundle) view(t *testing.T, id int64) index.RunDetail {
 	t.Helper()
 	v, err := b.svc.View(t.Context(), b.db, id)
 	require.NoError(t, err)

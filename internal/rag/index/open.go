@@ -27,34 +27,19 @@ func (a *attempt) open(ctx context.Context) error {
 		return failureOf(err, CodeSettings)
 	}
 	a.setup = setup.withDefaults()
-	return a.openEmbedder(ctx)
+	a.openEmbedder()
+	return nil
 }
 
-func (a *attempt) openEmbedder(ctx context.Context) error {
+func (a *attempt) openEmbedder() {
 	if a.setup.Embedder == nil {
 		a.report.logf("No embedding model is set: the index is searched by words alone.")
-		return nil
+		return
 	}
 	who := a.setup.Embedder.Identity()
-	err := a.s.fenced(ctx, "note the embedder", a.req, func(ctx context.Context, tx *postgres.Tx) error {
-		row, err := a.s.q.UpsertEmbedder(ctx, tx, dbsqlc.UpsertEmbedderParams{
-			Key: who.Key, ProviderKind: who.ProviderKind, Model: who.Model, Dimensions: int32(who.Dimensions),
-		})
-		if err != nil {
-			return fmt.Errorf("note embedder %s: %w", who.Key, err)
-		}
-		if int(row.Dimensions) != who.Dimensions {
-			return failf(CodeVectors, false, "The model %s gives vectors of %d dimensions, and gave some of %d before: the provider has another model behind this name. Choose the model under another name, or set the dimensions.",
-				who.Model, who.Dimensions, row.Dimensions)
-		}
-		a.embedderID = &row.ID
-		return nil
-	})
-	if err != nil {
-		return err
-	}
+	a.embedderID = &who.ID
 	a.report.logf("Embedding with %s, %d dimensions.", who.Model, who.Dimensions)
-	return nil
+
 }
 
 // openTargets makes the rows of a node that has none yet: one of a flowchart, or a retry.

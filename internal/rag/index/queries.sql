@@ -201,10 +201,6 @@ DELETE FROM rag_embedding WHERE (rag_embedder_id, content_hash) IN (
     LIMIT @max_rows)
   AND NOT EXISTS (SELECT FROM rag_index_run WHERE finished_at IS NULL);
 
--- name: UpsertEmbedder :one
-INSERT INTO rag_embedder (key, provider_kind, model, dimensions) VALUES (@key, @provider_kind, @model, @dimensions)
-ON CONFLICT (key) DO UPDATE SET model = excluded.model RETURNING *;
-
 -- name: EmbedderByKey :one
 SELECT * FROM rag_embedder WHERE key = @key;
 

@@ -10,18 +10,30 @@ import (
 	"github.com/llmctl/studio/internal/rag/index/dbsqlc"
 )
 
+// Embedder gives the row of an embedder; false: there is none of that key.
+func (s *Service) Embedder(ctx context.Context, q postgres.Querier, key string) (Identity, bool, error) {
+	row, err := s.q.EmbedderByKey(ctx, q, key)
+	if postgres.NotFound(err) {
+		return Identity{}, false, nil
+	}
+	if err != nil {
+		return Identity{}, false, fmt.Errorf("look for embedder %s: %w", key, err)
+	}
+	return Identity{ID: row.ID, Model: row.Model, Dimensions: int(row.Dimensions)}, true, nil
+}
+
 // JournalLine is what a run does about a file, and how that went.
 type JournalLine struct {
-	Path       string     `json:"path"`
-	Action     string     `json:"action" enum:"add,change,remove"`
-	Status     string     `json:"status" enum:"pending,done,failed"`
-	Size       int64      `json:"size"`
-	Tries      int32      `json:"tries"`
-	Error      *Problem   `json:"error"`
-	Chunks     int32      `json:"chunks"`
-	Tokens     int64      `json:"tokens"`
-	Millis     int32      `json:"millis"`
-	FinishedAt *time.Time `json:"finished_at"`
+	Path       string      `json:"path"`
+	Action     string      `json:"action" enum:"add,change,remove"`
+	Status     string      `json:"status" enum:"pending,done,failed"`
+	Size       int64       `json:"size"`
+	Tries      int32       `json:"tries"`
+	Error      *RunProblem `json:"error"`
+	Chunks     int32       `json:"chunks"`
+	Tokens     int64       `json:"tokens"`
+	Millis     int32       `json:"millis"`
+	FinishedAt *time.Time  `json:"finished_at"`
 }
 
 // JournalFilter selects lines of a journal; empty texts are any.
@@ -50,7 +62,7 @@ func (s *Service) Journal(ctx context.Context, q postgres.Querier, id int64, f J
 			Millis: r.Millis, FinishedAt: r.FinishedAt,
 		}
 		if r.ErrorCode != nil {
-			out[i].Error = &Problem{Code: *r.ErrorCode}
+			out[i].Error = &RunProblem{Code: *r.ErrorCode}
 			if r.Error != nil {
 				out[i].Error.Message = *r.Error
 			}
@@ -83,8 +95,8 @@ func (s *Service) Errors(ctx context.Context, q postgres.Querier, id int64) ([]E
 	return out, nil
 }
 
-// File is a file of the visible index.
-type File struct {
+// IndexedFile is a file of the visible index.
+type IndexedFile struct {
 	ID         int64      `json:"id"`
 	Path       string     `json:"path"`
 	Kind       string     `json:"kind"`
@@ -104,7 +116,7 @@ type FileFilter struct {
 }
 
 // Files lists the files of a source's visible index, by path. Error: not_found.
-func (s *Service) Files(ctx context.Context, q postgres.Querier, sourceID int64, f FileFilter) ([]File, error) {
+func (s *Service) Files(ctx context.Context, q postgres.Querier, sourceID int64, f FileFilter) ([]IndexedFile, error) {
 	known, err := s.q.SourceExists(ctx, q, sourceID)
 	if err != nil {
 		return nil, fmt.Errorf("look for source %d: %w", sourceID, err)
@@ -118,15 +130,15 @@ func (s *Service) Files(ctx context.Context, q postgres.Querier, sourceID int64,
 	if err != nil {
 		return nil, fmt.Errorf("list files of source %d: %w", sourceID, err)
 	}
-	out := make([]File, len(rows))
+	out := make([]IndexedFile, len(rows))
 	for i, r := range rows {
-		out[i] = File(r)
+		out[i] = IndexedFile(r)
 	}
 	return out, nil
 }
 
-// Position is where a chunk stands in its file.
-type Position struct {
+// ChunkPosition is where a chunk stands in its file.
+type ChunkPosition struct {
 	LineStart int32    `json:"line_start"`
 	LineEnd   int32    `json:"line_end"`
 	Page      int32    `json:"page"`
@@ -135,14 +147,14 @@ type Position struct {
 
 // StoredChunk is a chunk as the API shows it.
 type StoredChunk struct {
-	ID        int64    `json:"id"`
-	Key       string   `json:"key"`
-	Ordinal   int32    `json:"ordinal"`
-	Text      string   `json:"text"`
-	Context   string   `json:"context"`
-	Position  Position `json:"position"`
-	Tokens    int32    `json:"tokens"`
-	HasVector bool     `json:"has_vector"`
+	ID        int64         `json:"id"`
+	Key       string        `json:"key"`
+	Ordinal   int32         `json:"ordinal"`
+	Text      string        `json:"text"`
+	Context   string        `json:"context"`
+	Position  ChunkPosition `json:"position"`
+	Tokens    int32         `json:"tokens"`
+	HasVector bool          `json:"has_vector"`
 }
 
 // Chunks lists the chunks of a file behind the one with the number after (-1: from the
@@ -164,7 +176,7 @@ func (s *Service) Chunks(ctx context.Context, q postgres.Querier, fileID int64, 
 		r := &rows[i]
 		out[i] = StoredChunk{
 			ID: r.ID, Key: r.Key, Ordinal: r.Ordinal, Text: r.Text, Context: r.Context, Tokens: r.Tokens, HasVector: r.HasVector,
-			Position: Position{LineStart: r.LineStart, LineEnd: r.LineEnd, Page: r.Page, Heading: r.Heading},
+			Position: ChunkPosition{LineStart: r.LineStart, LineEnd: r.LineEnd, Page: r.Page, Heading: r.Heading},
 		}
 	}
 	return out, nil

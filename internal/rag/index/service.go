@@ -58,8 +58,9 @@ type Cutter interface {
 
 // Identity names what makes vectors. Vectors of different ones cannot be compared.
 type Identity struct {
-	Key, ProviderKind, Model string
-	Dimensions               int
+	ID         int64 // of its row
+	Model      string
+	Dimensions int
 }
 
 // Embedded is what became of some texts.

@@ -83,23 +83,23 @@ func ModeOf(mode string) string {
 // StartTx makes an index run with its node run, its job and its events, all as part of
 // tx. Errors: invalid (rag.invalid_index_request); not_found (rag.source_not_found);
 // conflict (rag.source_active).
-func (s *Service) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest) (run.NodeRun, View, error) {
+func (s *Service) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest) (run.NodeRun, RunDetail, error) {
 	src, err := s.q.LockSource(ctx, tx, req.SourceID)
 	if postgres.NotFound(err) {
-		return run.NodeRun{}, View{}, errs.Ef(errs.NotFound, "rag.source_not_found", "There is no source %d.", req.SourceID)
+		return run.NodeRun{}, RunDetail{}, errs.Ef(errs.NotFound, "rag.source_not_found", "There is no source %d.", req.SourceID)
 	}
 	if err != nil {
-		return run.NodeRun{}, View{}, fmt.Errorf("lock source %d: %w", req.SourceID, err)
+		return run.NodeRun{}, RunDetail{}, fmt.Errorf("lock source %d: %w", req.SourceID, err)
 	}
 	if err := s.checkStart(ctx, tx, &req); err != nil {
-		return run.NodeRun{}, View{}, err
+		return run.NodeRun{}, RunDetail{}, err
 	}
 	if err := s.refuseActive(ctx, tx, src.ID, src.Name); err != nil {
-		return run.NodeRun{}, View{}, err
+		return run.NodeRun{}, RunDetail{}, err
 	}
 	config, err := json.Marshal(Config{Mode: req.Mode, SourceIDs: []int64{src.ID}, PlanFirst: req.PlanFirst, OnlyFailedOf: req.OnlyFailedOf})
 	if err != nil {
-		return run.NodeRun{}, View{}, fmt.Errorf("encode config of an index run: %w", err)
+		return run.NodeRun{}, RunDetail{}, fmt.Errorf("encode config of an index run: %w", err)
 	}
 	n, err := s.o.Engine.StartNode(ctx, tx, run.NodeRequest{
 		Kind: Kind, Title: clip("Index "+src.Name, maxTitle), Config: config, Queue: QueueOf(src.Kind), ExecutionMode: ModeOf(req.Mode),
@@ -107,11 +107,11 @@ func (s *Service) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest
 		UserID: req.Origin.UserID, RequestID: req.Origin.RequestID, CorrelationID: req.Origin.CorrelationID,
 	})
 	if err != nil {
-		return run.NodeRun{}, View{}, err
+		return run.NodeRun{}, RunDetail{}, err
 	}
 	row, err := s.insertRun(ctx, tx, src.ID, n.ID, req)
 	if err != nil {
-		return run.NodeRun{}, View{}, err
+		return run.NodeRun{}, RunDetail{}, err
 	}
 	v, err := s.announce(ctx, tx, &row, &req.Origin, true)
 	return n, v, err

@@ -13,8 +13,8 @@ import (
 	"github.com/llmctl/studio/internal/rag/index/dbsqlc"
 )
 
-// Counts say how far an index run is.
-type Counts struct {
+// RunTotals say how far an index run is.
+type RunTotals struct {
 	Found      int32 `json:"found" doc:"Files that the source has and that are meant"`
 	Excluded   int   `json:"excluded" doc:"Left out by patterns or because their folder is never read"`
 	TooLarge   int   `json:"too_large"`
@@ -33,47 +33,47 @@ type Counts struct {
 	Tokens     int64 `json:"tokens"`
 }
 
-// Problem is an error as people see it.
-type Problem struct {
+// RunProblem is an error as people see it.
+type RunProblem struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// EmbedderView names what made the vectors.
-type EmbedderView struct {
+// RunEmbedder names what made the vectors.
+type RunEmbedder struct {
 	Model      string `json:"model"`
 	Dimensions int32  `json:"dimensions"`
 }
 
-// View is an index run as the API and events show it.
-type View struct {
-	ID             int64         `json:"id"`
-	SourceID       int64         `json:"source_id"`
-	SourceName     string        `json:"source_name"`
-	NodeID         int64         `json:"node_id"`
-	Mode           string        `json:"mode" enum:"fresh,delta"`
-	ExecutionMode  string        `json:"execution_mode" enum:"indexing,delta_indexing"`
-	Status         string        `json:"status" enum:"queued,syncing,planning,planned,indexing,paused,succeeded,failed,cancelled"`
-	PlanFirst      bool          `json:"plan_first"`
-	OnlyFailedOf   *int64        `json:"only_failed_of"`
-	Counts         Counts        `json:"counts"`
-	Unread         []string      `json:"unread,omitempty" doc:"Some of what could not be read, and why"`
-	RemoteRevision string        `json:"remote_revision"`
-	Embedder       *EmbedderView `json:"embedder"`
-	PauseRequested bool          `json:"pause_requested"`
-	Error          *Problem      `json:"error" doc:"While it works: what it waits for"`
-	CreatedAt      time.Time     `json:"created_at"`
-	StartedAt      *time.Time    `json:"started_at"`
-	PlannedAt      *time.Time    `json:"planned_at"`
-	AppliedAt      *time.Time    `json:"applied_at"`
-	FinishedAt     *time.Time    `json:"finished_at"`
+// RunDetail is an index run as the API and events show it.
+type RunDetail struct {
+	ID             int64        `json:"id"`
+	SourceID       int64        `json:"source_id"`
+	SourceName     string       `json:"source_name"`
+	NodeID         int64        `json:"node_id"`
+	Mode           string       `json:"mode" enum:"fresh,delta"`
+	ExecutionMode  string       `json:"execution_mode" enum:"indexing,delta_indexing"`
+	Status         string       `json:"status" enum:"queued,syncing,planning,planned,indexing,paused,succeeded,failed,cancelled"`
+	PlanFirst      bool         `json:"plan_first"`
+	OnlyFailedOf   *int64       `json:"only_failed_of"`
+	Counts         RunTotals    `json:"counts"`
+	Unread         []string     `json:"unread,omitempty" doc:"Some of what could not be read, and why"`
+	RemoteRevision string       `json:"remote_revision"`
+	Embedder       *RunEmbedder `json:"embedder"`
+	PauseRequested bool         `json:"pause_requested"`
+	Error          *RunProblem  `json:"error" doc:"While it works: what it waits for"`
+	CreatedAt      time.Time    `json:"created_at"`
+	StartedAt      *time.Time   `json:"started_at"`
+	PlannedAt      *time.Time   `json:"planned_at"`
+	AppliedAt      *time.Time   `json:"applied_at"`
+	FinishedAt     *time.Time   `json:"finished_at"`
 }
 
-func problemOf(raw json.RawMessage) *Problem {
+func problemOf(raw json.RawMessage) *RunProblem {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
-	var p Problem
+	var p RunProblem
 	if json.Unmarshal(raw, &p) != nil || p.Code == "" {
 		return nil
 	}
@@ -81,18 +81,18 @@ func problemOf(raw json.RawMessage) *Problem {
 }
 
 // viewOf shows a run. A model of "" is none.
-func viewOf(r *Run, source, model string, dimensions int32) View {
-	v := View{
+func viewOf(r *Run, source, model string, dimensions int32) RunDetail {
+	v := RunDetail{
 		ID: r.ID, SourceID: r.RagSourceID, SourceName: source, NodeID: r.NodeRunID, Mode: r.Mode, ExecutionMode: ModeOf(r.Mode), Status: r.Status,
 		PlanFirst: r.PlanFirst, OnlyFailedOf: r.OnlyFailedOf, RemoteRevision: r.RemoteRevision, PauseRequested: r.PauseRequestedAt != nil,
 		Error: problemOf(r.Error), CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, PlannedAt: r.PlannedAt, AppliedAt: r.AppliedAt, FinishedAt: r.FinishedAt,
-		Counts: Counts{
+		Counts: RunTotals{
 			Found: r.Found, Added: r.Added, Changed: r.Changed, Removed: r.Removed, Kept: r.Kept, Done: r.Done, Failed: r.Failed,
 			Chunks: r.Chunks, Embedded: r.Embedded, Cached: r.Cached, Bytes: r.Bytes, Tokens: r.Tokens,
 		},
 	}
 	if model != "" {
-		v.Embedder = &EmbedderView{Model: model, Dimensions: dimensions}
+		v.Embedder = &RunEmbedder{Model: model, Dimensions: dimensions}
 	}
 	var skipped fetch.Skipped
 	if json.Unmarshal(r.Skipped, &skipped) == nil {
@@ -103,13 +103,13 @@ func viewOf(r *Run, source, model string, dimensions int32) View {
 }
 
 // View shows a run. Error: not_found (rag.index_run_not_found).
-func (s *Service) View(ctx context.Context, q postgres.Querier, id int64) (View, error) {
+func (s *Service) View(ctx context.Context, q postgres.Querier, id int64) (RunDetail, error) {
 	row, err := s.q.View(ctx, q, id)
 	if postgres.NotFound(err) {
-		return View{}, notFound(id)
+		return RunDetail{}, notFound(id)
 	}
 	if err != nil {
-		return View{}, fmt.Errorf("load index run %d: %w", id, err)
+		return RunDetail{}, fmt.Errorf("load index run %d: %w", id, err)
 	}
 	return viewOf(&row.RagIndexRun, row.SourceName, row.Model, row.Dimensions), nil
 }
@@ -122,7 +122,7 @@ type Filter struct {
 }
 
 // List shows runs, the newest first.
-func (s *Service) List(ctx context.Context, q postgres.Querier, f Filter) ([]View, error) {
+func (s *Service) List(ctx context.Context, q postgres.Querier, f Filter) ([]RunDetail, error) {
 	if f.Statuses == nil {
 		f.Statuses = []string{}
 	}
@@ -132,7 +132,7 @@ func (s *Service) List(ctx context.Context, q postgres.Querier, f Filter) ([]Vie
 	if err != nil {
 		return nil, fmt.Errorf("list index runs: %w", err)
 	}
-	out := make([]View, len(rows))
+	out := make([]RunDetail, len(rows))
 	for i := range rows {
 		out[i] = viewOf(&rows[i].RagIndexRun, rows[i].SourceName, rows[i].Model, rows[i].Dimensions)
 	}
@@ -141,13 +141,13 @@ func (s *Service) List(ctx context.Context, q postgres.Querier, f Filter) ([]Vie
 
 // payload is what rag:source:updated says of an index run.
 type payload struct {
-	SourceID int64  `json:"source_id"`
-	Change   string `json:"change"`
-	IndexRun View   `json:"index_run"`
+	SourceID int64     `json:"source_id"`
+	Change   string    `json:"change"`
+	IndexRun RunDetail `json:"index_run"`
 }
 
 // announce appends how a run stands. Lists hear of it when its status changed.
-func (s *Service) announce(ctx context.Context, tx *postgres.Tx, r *Run, by *Origin, status bool) (View, error) {
+func (s *Service) announce(ctx context.Context, tx *postgres.Tx, r *Run, by *Origin, status bool) (RunDetail, error) {
 	v, err := s.View(ctx, tx, r.ID)
 	if err != nil {
 		return v, err

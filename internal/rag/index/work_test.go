@@ -44,8 +44,8 @@ func TestAFreshIndexIsThereWithItsEnd(t *testing.T) {
 
 	v = b.view(t, v.ID)
 	require.Equal(t, index.Succeeded, v.Status)
-	require.Equal(t, index.Counts{Found: 8, Excluded: 2, Binary: 1, Added: 8, Done: 8, Chunks: 14, Embedded: 14, Bytes: v.Counts.Bytes, Tokens: v.Counts.Tokens}, v.Counts)
-	require.Equal(t, &index.EmbedderView{Model: "one", Dimensions: 2}, v.Embedder)
+	require.Equal(t, index.RunTotals{Found: 8, Excluded: 2, Binary: 1, Added: 8, Done: 8, Chunks: 14, Embedded: 14, Bytes: v.Counts.Bytes, Tokens: v.Counts.Tokens}, v.Counts)
+	require.Equal(t, &index.RunEmbedder{Model: "one", Dimensions: 2}, v.Embedder)
 	require.Len(t, b.visible(t, b.source), 15, "14 chunks and the file that nothing reads")
 	require.Equal(t, 7, b.number(t, `SELECT files FROM rag_source`), "what nothing reads is not counted")
 	require.Equal(t, 14, b.number(t, `SELECT chunks FROM rag_source`))
@@ -66,7 +66,7 @@ func TestADeltaTouchesOnlyWhatChanged(t *testing.T) {
 	b.folder.put("d2/f005.txt", "first of 5\n\nsecond of 5") // touched
 	v, _ := b.index(t, rag.Delta)
 	require.Equal(t, "delta_indexing", v.ExecutionMode)
-	require.Equal(t, index.Counts{
+	require.Equal(t, index.RunTotals{
 		Found: 31, Excluded: 2, Binary: 1, Added: 1, Changed: 2, Removed: 1, Kept: 28, Done: 4, Chunks: 3, Embedded: 3, Cached: 1,
 		Bytes: v.Counts.Bytes, Tokens: v.Counts.Tokens,
 	}, v.Counts)
@@ -87,7 +87,7 @@ func TestAnotherEmbedderOrAnotherCutMakesEveryFileAChangedOne(t *testing.T) {
 	b := setup(t)
 	b.fill(4)
 	b.index(t, rag.Fresh)
-	b.model = &model{db: b.db, name: "two"}
+	b.model = newModel(t, b.db, "two")
 	v, r := b.index(t, rag.Delta)
 	require.Equal(t, int32(4), v.Counts.Changed)
 	require.Len(t, b.model.wasAsked(), 8)
@@ -249,7 +249,7 @@ func TestAPlanWaitsUntilItIsApplied(t *testing.T) {
 }
 
 // order does one of the things that people may ask of a run.
-func (b *bundle) order(t *testing.T, f func(context.Context, *postgres.Tx, int64) (index.View, error), id int64) error {
+func (b *bundle) order(t *testing.T, f func(context.Context, *postgres.Tx, int64) (index.RunDetail, error), id int64) error {
 	t.Helper()
 	return b.db.InTx(t.Context(), func(ctx context.Context, tx *postgres.Tx) error {
 		_, err := f(ctx, tx, id)
@@ -583,9 +583,9 @@ func TestEventsTellTheSourcesStreamWithoutAGap(t *testing.T) {
 		require.Equal(t, "rag:source:updated", e.Envelope.EventType)
 		require.Contains(t, e.Envelope.RoomKeys, fmt.Sprintf("rag_source:%d", b.source))
 		p := decode[struct {
-			SourceID int64      `json:"source_id"`
-			Change   string     `json:"change"`
-			IndexRun index.View `json:"index_run"`
+			SourceID int64           `json:"source_id"`
+			Change   string          `json:"change"`
+			IndexRun index.RunDetail `json:"index_run"`
 		}](t, e.Envelope.Payload)
 		require.Equal(t, v.ID, p.IndexRun.ID)
 		if n := len(statuses); n == 0 || statuses[n-1] != p.IndexRun.Status {

@@ -1710,37 +1710,6 @@ func (q *Queries) Unkempt(ctx context.Context, db DBTX, grace float64) ([]Unkemp
 	return items, nil
 }
 
-const upsertEmbedder = `-- name: UpsertEmbedder :one
-INSERT INTO rag_embedder (key, provider_kind, model, dimensions) VALUES ($1, $2, $3, $4)
-ON CONFLICT (key) DO UPDATE SET model = excluded.model RETURNING id, key, provider_kind, model, dimensions, created_at
-`
-
-type UpsertEmbedderParams struct {
-	Key          string
-	ProviderKind string
-	Model        string
-	Dimensions   int32
-}
-
-func (q *Queries) UpsertEmbedder(ctx context.Context, db DBTX, arg UpsertEmbedderParams) (RagEmbedder, error) {
-	row := db.QueryRow(ctx, upsertEmbedder,
-		arg.Key,
-		arg.ProviderKind,
-		arg.Model,
-		arg.Dimensions,
-	)
-	var i RagEmbedder
-	err := row.Scan(
-		&i.ID,
-		&i.Key,
-		&i.ProviderKind,
-		&i.Model,
-		&i.Dimensions,
-		&i.CreatedAt,
-	)
-	return i, err
-}
-
 const view = `-- name: View :one
 SELECT r.id, r.rag_source_id, r.node_run_id, r.mode, r.status, r.index_revision, r.plan_first, r.only_failed_of, r.applied_at, r.pause_requested_at, r.rag_embedder_id, r.remote_revision, r.skipped, r.found, r.added, r.changed, r.removed, r.kept, r.done, r.failed, r.chunks, r.embedded, r.cached, r.bytes, r.tokens, r.error, r.created_at, r.started_at, r.planned_at, r.finished_at, s.name AS source_name, coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions
 FROM rag_index_run r JOIN rag_source s ON s.id = r.rag_source_id LEFT JOIN rag_embedder e ON e.id = r.rag_embedder_id
