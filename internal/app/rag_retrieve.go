@@ -4,19 +4,33 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/observed"
+	"github.com/llmctl/studio/internal/periodic"
 	"github.com/llmctl/studio/internal/rag/models"
 	"github.com/llmctl/studio/internal/rag/retrieve"
+	"github.com/llmctl/studio/internal/rag/search"
 	"github.com/llmctl/studio/internal/rag/settings"
+	"github.com/llmctl/studio/internal/rag/vector"
 )
 
-// newRetrieve makes what answers questions to sources.
-func newRetrieve(s *studio, find retrieve.Searcher, client *http.Client) *retrieve.Service {
-	return retrieve.New(retrieve.Options{
+// asking is what a process has that asks sources.
+type asking struct {
+	*retrieve.Service
+	pgvector *vector.Pgvector
+}
+
+// newAsking makes what answers questions to sources.
+func newAsking(s *studio, client *http.Client) *asking {
+	pgvector := vector.NewPgvector(s.db, s.now)
+	find := search.New(search.Options{DB: s.db, Vectors: vector.NewAuto(vector.NewExact(s.db, 0), pgvector), Now: s.now})
+	return &asking{pgvector: pgvector, Service: retrieve.New(retrieve.Options{
 		DB: s.db, Search: find, Models: retrieveModels{s, client}, Now: s.now, Logger: s.log,
 		Settings: func(ctx context.Context) (retrieve.Settings, error) {
 			set, _, err := settings.Load(ctx, s.db)
@@ -26,7 +40,30 @@ func newRetrieve(s *studio, find retrieve.Searcher, client *http.Client) *retrie
 			}
 			return out, err
 		},
-	})
+	})}
+}
+
+// admit implements run.Options.Admit: what asks sources starts only while they can be asked.
+func (a *asking) admit(ctx context.Context, g *flowchart.Graph) error {
+	if !slices.ContainsFunc(g.Nodes, func(n flowchart.Node) bool { return n.Kind == flowchart.KindRAG }) {
+		return nil
+	}
+	return a.Admit(ctx)
+}
+
+// vectorCopies keeps pgvector's table, where the database has the extension.
+func (a *asking) vectorCopies() periodic.Task {
+	return periodic.Task{Name: "vectors", Period: 30 * time.Second, Limit: 35 * time.Minute, Do: func(ctx context.Context) (any, error) {
+		return a.pgvector.Sweep(ctx)
+	}}
+}
+
+// oldQuestions removes what the audit keeps no longer.
+func (a *asking) oldQuestions() periodic.Task {
+	return periodic.Task{Name: "retrievals", Period: time.Hour, Limit: 4 * time.Minute, Do: func(ctx context.Context) (any, error) {
+		n, err := a.Clean(ctx)
+		return map[string]int64{"retrievals": n}, err
+	}}
 }
 
 // retrieveModels are the models of the settings, as questions need them.

@@ -37,7 +37,7 @@ type ragQueryInput struct{ Body ragQuestion }
 type ragQueryOutput struct {
 	Body struct {
 		Results        []search.Result     `json:"results" doc:"The best first"`
-		Lists          *search.Lists           `json:"lists,omitempty" doc:"With explain"`
+		Lists          *search.Lists       `json:"lists,omitempty" doc:"With explain"`
 		Answer         string              `json:"answer,omitempty" doc:"With synthesize"`
 		Citations      []retrieve.Citation `json:"citations,omitempty"`
 		SynthesisError *retrieve.Failure   `json:"synthesis_error,omitempty" doc:"Why there is no answer in words; the results stand"`
