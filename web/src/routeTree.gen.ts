@@ -26,6 +26,9 @@ import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts
 import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
 import { Route as AppMcpServersIndexRouteImport } from './routes/_app/mcp-servers/index'
 import { Route as AppMcpServersServerIdRouteImport } from './routes/_app/mcp-servers/$serverId'
+import { Route as AppNodesIndexRouteImport } from './routes/_app/nodes/index'
+import { Route as AppNodesNodeIdRouteImport } from './routes/_app/nodes/$nodeId'
+import { Route as AppNodesNewRouteImport } from './routes/_app/nodes/new'
 import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
 import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
 import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/index'
@@ -121,6 +124,21 @@ const AppMcpServersServerIdRoute = AppMcpServersServerIdRouteImport.update({
   path: '/mcp-servers/$serverId',
   getParentRoute: () => AppRoute,
 } as any)
+const AppNodesIndexRoute = AppNodesIndexRouteImport.update({
+  id: '/nodes/',
+  path: '/nodes/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppNodesNodeIdRoute = AppNodesNodeIdRouteImport.update({
+  id: '/nodes/$nodeId',
+  path: '/nodes/$nodeId',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppNodesNewRoute = AppNodesNewRouteImport.update({
+  id: '/nodes/new',
+  path: '/nodes/new',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppRunsIndexRoute = AppRunsIndexRouteImport.update({
   id: '/runs/',
   path: '/runs/',
@@ -181,6 +199,8 @@ export interface FileRoutesByFullPath {
   '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
+  '/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/nodes/new': typeof AppNodesNewRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
@@ -190,6 +210,7 @@ export interface FileRoutesByFullPath {
   '/downloads/': typeof AppDownloadsIndexRoute
   '/flowcharts/': typeof AppFlowchartsIndexRoute
   '/mcp-servers/': typeof AppMcpServersIndexRoute
+  '/nodes/': typeof AppNodesIndexRoute
   '/runs/': typeof AppRunsIndexRoute
   '/schedules/': typeof AppSchedulesIndexRoute
   '/threads/': typeof AppThreadsIndexRoute
@@ -207,6 +228,8 @@ export interface FileRoutesByTo {
   '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
+  '/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/nodes/new': typeof AppNodesNewRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
@@ -216,6 +239,7 @@ export interface FileRoutesByTo {
   '/downloads': typeof AppDownloadsIndexRoute
   '/flowcharts': typeof AppFlowchartsIndexRoute
   '/mcp-servers': typeof AppMcpServersIndexRoute
+  '/nodes': typeof AppNodesIndexRoute
   '/runs': typeof AppRunsIndexRoute
   '/schedules': typeof AppSchedulesIndexRoute
   '/threads': typeof AppThreadsIndexRoute
@@ -236,6 +260,8 @@ export interface FileRoutesById {
   '/_app/downloads/new': typeof AppDownloadsNewRoute
   '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/_app/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
+  '/_app/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/_app/nodes/new': typeof AppNodesNewRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
@@ -245,6 +271,7 @@ export interface FileRoutesById {
   '/_app/downloads/': typeof AppDownloadsIndexRoute
   '/_app/flowcharts/': typeof AppFlowchartsIndexRoute
   '/_app/mcp-servers/': typeof AppMcpServersIndexRoute
+  '/_app/nodes/': typeof AppNodesIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
   '/_app/schedules/': typeof AppSchedulesIndexRoute
   '/_app/threads/': typeof AppThreadsIndexRoute
@@ -265,6 +292,8 @@ export interface FileRouteTypes {
     | '/downloads/new'
     | '/flowcharts/$flowchartId'
     | '/mcp-servers/$serverId'
+    | '/nodes/$nodeId'
+    | '/nodes/new'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
     | '/settings/integrations'
@@ -274,6 +303,7 @@ export interface FileRouteTypes {
     | '/downloads/'
     | '/flowcharts/'
     | '/mcp-servers/'
+    | '/nodes/'
     | '/runs/'
     | '/schedules/'
     | '/threads/'
@@ -291,6 +321,8 @@ export interface FileRouteTypes {
     | '/downloads/new'
     | '/flowcharts/$flowchartId'
     | '/mcp-servers/$serverId'
+    | '/nodes/$nodeId'
+    | '/nodes/new'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
     | '/settings/integrations'
@@ -300,6 +332,7 @@ export interface FileRouteTypes {
     | '/downloads'
     | '/flowcharts'
     | '/mcp-servers'
+    | '/nodes'
     | '/runs'
     | '/schedules'
     | '/threads'
@@ -319,6 +352,8 @@ export interface FileRouteTypes {
     | '/_app/downloads/new'
     | '/_app/flowcharts/$flowchartId'
     | '/_app/mcp-servers/$serverId'
+    | '/_app/nodes/$nodeId'
+    | '/_app/nodes/new'
     | '/_app/runs/$runId'
     | '/_app/schedules/$scheduleId'
     | '/_app/settings_/integrations'
@@ -328,6 +363,7 @@ export interface FileRouteTypes {
     | '/_app/downloads/'
     | '/_app/flowcharts/'
     | '/_app/mcp-servers/'
+    | '/_app/nodes/'
     | '/_app/runs/'
     | '/_app/schedules/'
     | '/_app/threads/'
@@ -460,6 +496,27 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppMcpServersServerIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/nodes/': {
+      id: '/_app/nodes/'
+      path: '/nodes'
+      fullPath: '/nodes/'
+      preLoaderRoute: typeof AppNodesIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/nodes/$nodeId': {
+      id: '/_app/nodes/$nodeId'
+      path: '/nodes/$nodeId'
+      fullPath: '/nodes/$nodeId'
+      preLoaderRoute: typeof AppNodesNodeIdRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/nodes/new': {
+      id: '/_app/nodes/new'
+      path: '/nodes/new'
+      fullPath: '/nodes/new'
+      preLoaderRoute: typeof AppNodesNewRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/runs/': {
       id: '/_app/runs/'
       path: '/runs'
@@ -552,6 +609,8 @@ interface AppRouteChildren {
   AppDownloadsNewRoute: typeof AppDownloadsNewRoute
   AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
   AppMcpServersServerIdRoute: typeof AppMcpServersServerIdRoute
+  AppNodesNodeIdRoute: typeof AppNodesNodeIdRoute
+  AppNodesNewRoute: typeof AppNodesNewRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
   AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
@@ -560,6 +619,7 @@ interface AppRouteChildren {
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
   AppMcpServersIndexRoute: typeof AppMcpServersIndexRoute
+  AppNodesIndexRoute: typeof AppNodesIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
   AppSchedulesIndexRoute: typeof AppSchedulesIndexRoute
 }
@@ -576,6 +636,8 @@ const AppRouteChildren: AppRouteChildren = {
   AppDownloadsNewRoute: AppDownloadsNewRoute,
   AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,
   AppMcpServersServerIdRoute: AppMcpServersServerIdRoute,
+  AppNodesNodeIdRoute: AppNodesNodeIdRoute,
+  AppNodesNewRoute: AppNodesNewRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
   AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
@@ -584,6 +646,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
   AppMcpServersIndexRoute: AppMcpServersIndexRoute,
+  AppNodesIndexRoute: AppNodesIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
   AppSchedulesIndexRoute: AppSchedulesIndexRoute,
 }
