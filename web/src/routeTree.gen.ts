@@ -35,6 +35,7 @@ import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/i
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
 import { Route as AppSettingsIntegrationsRouteImport } from './routes/_app/settings_.integrations'
 import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
+import { Route as AppSettingsRetrievalRouteImport } from './routes/_app/settings_.retrieval'
 import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
 import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
 import { Route as AppThreadsActivityRouteImport } from './routes/_app/threads_.activity'
@@ -169,6 +170,11 @@ const AppSettingsNodeExecutorRoute = AppSettingsNodeExecutorRouteImport.update({
   path: '/settings/node-executor',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSettingsRetrievalRoute = AppSettingsRetrievalRouteImport.update({
+  id: '/settings_/retrieval',
+  path: '/settings/retrieval',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppThreadsIndexRoute = AppThreadsIndexRouteImport.update({
   id: '/',
   path: '/',
@@ -205,6 +211,7 @@ export interface FileRoutesByFullPath {
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/settings/retrieval': typeof AppSettingsRetrievalRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads/': typeof AppDownloadsIndexRoute
@@ -234,6 +241,7 @@ export interface FileRoutesByTo {
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/settings/retrieval': typeof AppSettingsRetrievalRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads': typeof AppDownloadsIndexRoute
@@ -266,6 +274,7 @@ export interface FileRoutesById {
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
   '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/_app/settings_/retrieval': typeof AppSettingsRetrievalRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/_app/threads_/activity': typeof AppThreadsActivityRoute
   '/_app/downloads/': typeof AppDownloadsIndexRoute
@@ -298,6 +307,7 @@ export interface FileRouteTypes {
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
+    | '/settings/retrieval'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads/'
@@ -327,6 +337,7 @@ export interface FileRouteTypes {
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
+    | '/settings/retrieval'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads'
@@ -358,6 +369,7 @@ export interface FileRouteTypes {
     | '/_app/schedules/$scheduleId'
     | '/_app/settings_/integrations'
     | '/_app/settings_/node-executor'
+    | '/_app/settings_/retrieval'
     | '/_app/threads/$threadId'
     | '/_app/threads_/activity'
     | '/_app/downloads/'
@@ -559,6 +571,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSettingsNodeExecutorRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/settings_/retrieval': {
+      id: '/_app/settings_/retrieval'
+      path: '/settings/retrieval'
+      fullPath: '/settings/retrieval'
+      preLoaderRoute: typeof AppSettingsRetrievalRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/threads/': {
       id: '/_app/threads/'
       path: '/'
@@ -615,6 +634,7 @@ interface AppRouteChildren {
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
   AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
   AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
+  AppSettingsRetrievalRoute: typeof AppSettingsRetrievalRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
@@ -642,6 +662,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
   AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
   AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
+  AppSettingsRetrievalRoute: AppSettingsRetrievalRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
