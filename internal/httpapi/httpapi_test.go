@@ -153,6 +153,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 	}
 	d.Indexing = ragindex.New(ragindex.Options{DB: b.db, Log: log, Engine: d.Engine, Now: time.Now})
 	withNodeExecutor(t)(b, &d)
+	withSources(t, t.TempDir())(b, &d)
 	for _, o := range options {
 		o(b, &d)
 	}
