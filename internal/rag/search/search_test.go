@@ -103,7 +103,7 @@ func TestWordsOfAQuestionFindTheirForms(t *testing.T) {
 		"rate limit":                                "src/store/token_bucket.go",
 		"RateLimitPerSecond":                        "src/store/token_bucket.go",
 		"token_bucket.go":                           "src/store/token_bucket.go",
-		"netwroking":                                "guide/networking.md", // misspelt, but the name of the file is near
+		"networikng":                                "guide/networking.md", // misspelt, but the name of the file is near
 		"bucket':* & | ! <-> (the) \\ connection\"": "guide/networking.md", // nothing in it is a language
 	} {
 		r := b.ask(t, question, mode(search.ModeLexical))
