@@ -133,3 +133,24 @@ func TestMoreThanTwoThousandDimensionsAreIndexedInHalfPrecision(t *testing.T) {
 	require.Positive(t, scans)
 	require.InDelta(t, 1, hits[0].Score, 1e-5, "the score is that of the whole vector")
 }
+
+// A restored backup replaces the table of the vectors: what was copied before may belong to another embedder then.
+//
+//nolint:paralleltest // see above
+func TestCopiesThatLostTheirOriginalsAreMadeAnew(t *testing.T) {
+	db := database(t)
+	vectors := ragtest.Random(24, 100, dimensions)
+	s := source(t, db, dimensions, vectors)
+	pg := pgvector(db)
+	sweep(t, pg)
+	prepare := func() error {
+		_, err := pgvector(db).Prepare(t.Context(), vector.Embedder{ID: s.Embedder, Dimensions: dimensions}, []scope.Source{{ID: s.ID, Revision: s.Revision}})
+		return err
+	}
+	require.NoError(t, prepare())
+	_, err := db.Exec(t.Context(), `ALTER TABLE rag_vector DROP CONSTRAINT rag_vector_rag_embedder_id_content_hash_fkey`)
+	require.NoError(t, err)
+	require.ErrorContains(t, prepare(), "there is no index")
+	require.GreaterOrEqual(t, sweep(t, pg).Copied, 100)
+	require.NoError(t, prepare())
+}

@@ -109,12 +109,16 @@ func (p *Pgvector) check(ctx context.Context, key cacheKey) error {
 	return nil
 }
 
+// bound finds the foreign key of rag_vector. A restored backup replaces rag_embedding and so drops it; what is left are copies of
+// vectors that may be others by now.
+const bound = `SELECT FROM pg_constraint WHERE conrelid = to_regclass('rag_vector') AND contype = 'f'`
+
 // lacks says what is missing for a search of a revision; nothing: it is empty.
 func (p *Pgvector) lacks(ctx context.Context, key cacheKey) (string, error) {
 	var missing string
 	err := snapshot(ctx, p.db, func(tx pgx.Tx) error {
 		var there bool
-		if err := tx.QueryRow(ctx, `SELECT to_regclass('rag_vector') IS NOT NULL AND EXISTS (SELECT FROM pg_index
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (`+bound+`) AND EXISTS (SELECT FROM pg_index
 			WHERE indexrelid = to_regclass($1) AND indisvalid)`, indexName(key.embedder)).Scan(&there); err != nil {
 			return fmt.Errorf("look for pgvector's index: %w", err)
 		}
