@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode"
 
@@ -64,12 +65,43 @@ func Documentation(tb testing.TB) []File {
 	return files
 }
 
+// Embedded gives the files with vectors of Vector.
+func Embedded(files []File, dimensions int) []File {
+	for i := range files {
+		for j := range files[i].Chunks {
+			c := &files[i].Chunks[j]
+			c.Vector = Vector(c.Context+"\n"+c.Text, dimensions)
+		}
+	}
+	return files
+}
+
+// Quality asks the labelled questions. answer gives the paths of the first five passages, best first. It
+// gives the share of questions with a right page among them, and the mean of the reciprocal ranks of the first right one.
+func Quality(tb testing.TB, answer func(question string) []string) (recall, mrr float64) {
+	tb.Helper()
+	questions := Questions()
+	for _, l := range questions {
+		paths := answer(l.Question)
+		at := slices.IndexFunc(paths, func(path string) bool { return slices.Contains(l.Pages, path) })
+		if at < 0 {
+			tb.Logf("missed %q, wanted %v, got %v", l.Question, l.Pages, paths)
+			continue
+		}
+		recall += 1 / float64(len(questions))
+		mrr += 1 / float64(at+1) / float64(len(questions))
+	}
+	return recall, mrr
+}
+
 func moduleDir(tb testing.TB, module string) string {
 	tb.Helper()
 	cmd := exec.CommandContext(tb.Context(), "go", "list", "-m", "-json", module)
 	out, err := cmd.Output()
 	require.NoError(tb, err)
-	var m struct{ Dir string }
+	var m struct {
+		Dir string `json:"Dir"`
+	}
 	require.NoError(tb, json.Unmarshal(out, &m))
 	require.NotEmpty(tb, m.Dir, "%s is not in the module cache", module)
 	return m.Dir
@@ -111,8 +143,9 @@ func cut(path, text string) []Chunk {
 	return out
 }
 
-// Vector is an embedding without a model: words and pieces of words hashed onto dimensions. Texts that share
-// them are near each other; what says the same in other words is not.
+// Vector stands in for an embedding model: words, without their endings, and pieces of words are hashed onto
+// dimensions, and words of one meaning share a part of theirs. It knows far fewer meanings than a model, and what it
+// finds says how lists that err differently are joined, not how well models do.
 func Vector(text string, dimensions int) []float32 {
 	sums := make([]float64, dimensions)
 	counts := map[string]int{}
@@ -122,17 +155,21 @@ func Vector(text string, dimensions int) []float32 {
 			order = append(order, w)
 		}
 	}
+	meanings := meaningOf()
 	for _, w := range order {
 		weight := 1 + math.Log(float64(counts[w]))
-		if len(w) <= 3 {
-			addFeature(sums, w, 0.2*weight)
-			continue
+		if strings.Contains(grammar, " "+w+" ") {
+			weight *= 0.05
 		}
+		w = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(w, "s"), "ing"), "ed"), "e")
 		addFeature(sums, w, weight)
+		if m, found := meanings[w]; found {
+			addFeature(sums, "="+m, weight)
+		}
 		edged := "^" + w + "$"
 		n := len(edged) - 2
 		for i := range n {
-			addFeature(sums, "~"+edged[i:i+3], 0.6*weight/math.Sqrt(float64(n)))
+			addFeature(sums, "~"+edged[i:i+3], 0.4*weight/math.Sqrt(float64(n)))
 		}
 	}
 	out := make([]float32, dimensions)
@@ -141,6 +178,72 @@ func Vector(text string, dimensions int) []float32 {
 	}
 	return out
 }
+
+// grammar are words that say little.
+const grammar = " a an and any are as at be before but by can do does for from go has have how i if in into is it its just like me my need no not of on one only or " +
+	"own should so that the their them then there they this to use want was what when where which while who why will with without would you your "
+
+// meaningOf gives for a word, without its ending, the first of those that mean the same.
+//
+//nolint:gochecknoglobals // read from a text once
+var meaningOf = sync.OnceValue(func() map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(synonyms) {
+		words := strings.Fields(line)
+		for _, w := range words {
+			out[w] = words[0]
+		}
+	}
+	return out
+})
+
+const synonyms = `imag pictur photo png jpeg
+undo rollback revert down roll
+password credential secret authentication auth login basic
+payload body upload
+limit maximum size byte most
+mistak error bug flaw rough
+retry backoff attempt
+answer reply response return
+ask request query
+upgrad migrat migration
+start begin startup launch boot
+stop shutdown exit terminat end cancel
+stream piec chunk
+render show display
+hid conceal omit hidden
+validat check validation verify
+requir need mandatory necessary dependent
+benchmark performanc fast speed compar
+modify change update patch alter edit
+token oauth jwt bearer
+terminal cli command shell consol
+sdk library packag
+group prefix base
+test unit
+stat status
+dashboard ui interfac web html
+health livenes prob
+minimum least smallest min
+maximum greatest largest max
+cost expensiv estimat
+exponential grow
+wait delay sleep timeout
+connect dial connection
+embed embedd
+legacy old previou compatibility backward behaviour
+second v2
+first v1
+function method handler
+custom own
+traffic network http
+rout path url
+event push notification notify
+progres report
+job task work
+transaction commit
+many several batch pipelin
+`
 
 func addFeature(sums []float64, feature string, weight float64) {
 	h := uint64(14695981039346656037)
