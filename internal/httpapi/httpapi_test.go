@@ -139,7 +139,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		}),
 		Schedules: schedule.NewStore(b.db, log),
 		Queues:    queue.NewBoard(b.db, jobs, log, time.Now),
-		Providers: &fakeProviders{calls: b.calls}, Page: page(),
+		Providers: &fakeProviders{calls: b.calls}, Embeddings: fakeEmbeddings{}, Page: page(),
 		Ready:     func(context.Context) []string { return b.ready },
 		APIPrefix: "/api", WebPrefix: "/web", SocketPath: "/socket.io", Transports: []string{"websocket", "polling"},
 		Version: "dev", Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: time.Now,
@@ -153,6 +153,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 	}
 	d.Indexing = ragindex.New(ragindex.Options{DB: b.db, Log: log, Engine: d.Engine, Now: time.Now})
 	withNodeExecutor(t)(b, &d)
+	withSources(t, t.TempDir())(b, &d)
 	for _, o := range options {
 		o(b, &d)
 	}

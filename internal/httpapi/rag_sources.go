@@ -16,9 +16,9 @@ import (
 // checkPatience bounds how long a check of a source may take.
 const checkPatience = 40 * time.Second
 
-// sourceBody is what can be set of a source. The service says what is wrong with it, all
+// SourceBody is what can be set of a source. The service says what is wrong with it, all
 // at once, so only sizes are limited here.
-type sourceBody struct {
+type SourceBody struct {
 	Name         *string                       `json:"name,omitempty" maxLength:"1000"`
 	Path         *string                       `json:"path,omitempty" maxLength:"5000" doc:"Of kind local: a folder inside the allowed ones"`
 	URL          *string                       `json:"url,omitempty" maxLength:"3000" doc:"Of kind git: https, ssh, or file inside the allowed folders"`
@@ -33,11 +33,11 @@ type sourceBody struct {
 	Token        optional[string]              `json:"token,omitzero" doc:"Write-only, for https; null removes it"`
 	SSHKey       optional[string]              `json:"ssh_key,omitzero" doc:"Write-only, for ssh: a private key without a passphrase; null removes it"`
 	Account      optional[string]              `json:"service_account,omitzero" doc:"Write-only: the JSON key file of a service account; null removes it"`
-	Schedule     optional[sourceScheduleEntry] `json:"schedule,omitzero" doc:"When it is indexed; null: when somebody asks for it"`
+	Schedule     optional[SourceScheduleEntry] `json:"schedule,omitzero" doc:"When it is indexed; null: when somebody asks for it"`
 }
 
-// sourceScheduleEntry is a source's schedule in a request.
-type sourceScheduleEntry struct {
+// SourceScheduleEntry is a source's schedule in a request.
+type SourceScheduleEntry struct {
 	Cron         *string `json:"cron,omitempty" maxLength:"200" doc:"Either this"`
 	EverySeconds *int32  `json:"every_seconds,omitempty" doc:"or this, 60 to 31536000"`
 	TimeZone     string  `json:"time_zone,omitempty" maxLength:"64" default:"UTC" doc:"IANA name, of cron"`
@@ -48,7 +48,7 @@ type sourceScheduleEntry struct {
 	NextDueAt *time.Time `json:"next_due_at,omitempty"`
 }
 
-func (b *sourceBody) apply(f *source.Fields) {
+func (b *SourceBody) apply(f *source.Fields) {
 	set(&f.Name, b.Name)
 	set(&f.Path, b.Path)
 	set(&f.URL, b.URL)
@@ -72,14 +72,14 @@ func setText(to *string, given optional[string]) {
 	}
 }
 
-func (b *sourceBody) change() source.Change {
+func (b *SourceBody) change() source.Change {
 	c := source.Change{
 		Apply:       b.apply,
 		Secrets:     source.Given{Token: secretGiven(b.Token), SSHKey: secretGiven(b.SSHKey), ServiceAccount: secretGiven(b.Account)},
 		SetSchedule: b.Schedule.Set,
 	}
 	if e := b.Schedule.Value; e != nil {
-		c.Schedule = &source.Schedule{Cron: e.Cron, EverySeconds: e.EverySeconds, TimeZone: e.TimeZone, Mode: e.Mode, Enabled: e.Enabled == nil || *e.Enabled}
+		c.Schedule = &source.SourceSchedule{Cron: e.Cron, EverySeconds: e.EverySeconds, TimeZone: e.TimeZone, Mode: e.Mode, Enabled: e.Enabled == nil || *e.Enabled}
 		if c.Schedule.TimeZone == "" {
 			c.Schedule.TimeZone = "UTC"
 		}
@@ -105,7 +105,7 @@ type createSourceInput struct {
 	IdempotencyKey string `header:"Idempotency-Key"`
 	Body           struct {
 		Kind string `json:"kind" maxLength:"100" doc:"local, git or google_drive"`
-		sourceBody
+		SourceBody
 	}
 }
 
@@ -113,7 +113,7 @@ type updateSourceInput struct {
 	IDInput
 	IfMatch string `header:"If-Match"`
 	Body    struct {
-		sourceBody
+		SourceBody
 	}
 }
 
@@ -121,7 +121,7 @@ type checkSourceInput struct {
 	Body struct {
 		ID   *int64 `json:"id,omitempty" minimum:"1" doc:"A stored source; the other members are changes of it. Its secret goes along unless the change moves it elsewhere"`
 		Kind string `json:"kind,omitempty" maxLength:"100"`
-		sourceBody
+		SourceBody
 	}
 }
 

@@ -26,12 +26,16 @@ import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts
 import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
 import { Route as AppMcpServersIndexRouteImport } from './routes/_app/mcp-servers/index'
 import { Route as AppMcpServersServerIdRouteImport } from './routes/_app/mcp-servers/$serverId'
+import { Route as AppNodesIndexRouteImport } from './routes/_app/nodes/index'
+import { Route as AppNodesNodeIdRouteImport } from './routes/_app/nodes/$nodeId'
+import { Route as AppNodesNewRouteImport } from './routes/_app/nodes/new'
 import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
 import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
 import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/index'
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
 import { Route as AppSettingsIntegrationsRouteImport } from './routes/_app/settings_.integrations'
 import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
+import { Route as AppSettingsRetrievalRouteImport } from './routes/_app/settings_.retrieval'
 import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
 import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
 import { Route as AppThreadsActivityRouteImport } from './routes/_app/threads_.activity'
@@ -121,6 +125,21 @@ const AppMcpServersServerIdRoute = AppMcpServersServerIdRouteImport.update({
   path: '/mcp-servers/$serverId',
   getParentRoute: () => AppRoute,
 } as any)
+const AppNodesIndexRoute = AppNodesIndexRouteImport.update({
+  id: '/nodes/',
+  path: '/nodes/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppNodesNodeIdRoute = AppNodesNodeIdRouteImport.update({
+  id: '/nodes/$nodeId',
+  path: '/nodes/$nodeId',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppNodesNewRoute = AppNodesNewRouteImport.update({
+  id: '/nodes/new',
+  path: '/nodes/new',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppRunsIndexRoute = AppRunsIndexRouteImport.update({
   id: '/runs/',
   path: '/runs/',
@@ -149,6 +168,11 @@ const AppSettingsIntegrationsRoute = AppSettingsIntegrationsRouteImport.update({
 const AppSettingsNodeExecutorRoute = AppSettingsNodeExecutorRouteImport.update({
   id: '/settings_/node-executor',
   path: '/settings/node-executor',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSettingsRetrievalRoute = AppSettingsRetrievalRouteImport.update({
+  id: '/settings_/retrieval',
+  path: '/settings/retrieval',
   getParentRoute: () => AppRoute,
 } as any)
 const AppThreadsIndexRoute = AppThreadsIndexRouteImport.update({
@@ -181,15 +205,19 @@ export interface FileRoutesByFullPath {
   '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
+  '/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/nodes/new': typeof AppNodesNewRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/settings/retrieval': typeof AppSettingsRetrievalRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads/': typeof AppDownloadsIndexRoute
   '/flowcharts/': typeof AppFlowchartsIndexRoute
   '/mcp-servers/': typeof AppMcpServersIndexRoute
+  '/nodes/': typeof AppNodesIndexRoute
   '/runs/': typeof AppRunsIndexRoute
   '/schedules/': typeof AppSchedulesIndexRoute
   '/threads/': typeof AppThreadsIndexRoute
@@ -207,15 +235,19 @@ export interface FileRoutesByTo {
   '/downloads/new': typeof AppDownloadsNewRoute
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
+  '/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/nodes/new': typeof AppNodesNewRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/settings/retrieval': typeof AppSettingsRetrievalRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads': typeof AppDownloadsIndexRoute
   '/flowcharts': typeof AppFlowchartsIndexRoute
   '/mcp-servers': typeof AppMcpServersIndexRoute
+  '/nodes': typeof AppNodesIndexRoute
   '/runs': typeof AppRunsIndexRoute
   '/schedules': typeof AppSchedulesIndexRoute
   '/threads': typeof AppThreadsIndexRoute
@@ -236,15 +268,19 @@ export interface FileRoutesById {
   '/_app/downloads/new': typeof AppDownloadsNewRoute
   '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/_app/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
+  '/_app/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/_app/nodes/new': typeof AppNodesNewRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
   '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/_app/settings_/retrieval': typeof AppSettingsRetrievalRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/_app/threads_/activity': typeof AppThreadsActivityRoute
   '/_app/downloads/': typeof AppDownloadsIndexRoute
   '/_app/flowcharts/': typeof AppFlowchartsIndexRoute
   '/_app/mcp-servers/': typeof AppMcpServersIndexRoute
+  '/_app/nodes/': typeof AppNodesIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
   '/_app/schedules/': typeof AppSchedulesIndexRoute
   '/_app/threads/': typeof AppThreadsIndexRoute
@@ -265,15 +301,19 @@ export interface FileRouteTypes {
     | '/downloads/new'
     | '/flowcharts/$flowchartId'
     | '/mcp-servers/$serverId'
+    | '/nodes/$nodeId'
+    | '/nodes/new'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
+    | '/settings/retrieval'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads/'
     | '/flowcharts/'
     | '/mcp-servers/'
+    | '/nodes/'
     | '/runs/'
     | '/schedules/'
     | '/threads/'
@@ -291,15 +331,19 @@ export interface FileRouteTypes {
     | '/downloads/new'
     | '/flowcharts/$flowchartId'
     | '/mcp-servers/$serverId'
+    | '/nodes/$nodeId'
+    | '/nodes/new'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
+    | '/settings/retrieval'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads'
     | '/flowcharts'
     | '/mcp-servers'
+    | '/nodes'
     | '/runs'
     | '/schedules'
     | '/threads'
@@ -319,15 +363,19 @@ export interface FileRouteTypes {
     | '/_app/downloads/new'
     | '/_app/flowcharts/$flowchartId'
     | '/_app/mcp-servers/$serverId'
+    | '/_app/nodes/$nodeId'
+    | '/_app/nodes/new'
     | '/_app/runs/$runId'
     | '/_app/schedules/$scheduleId'
     | '/_app/settings_/integrations'
     | '/_app/settings_/node-executor'
+    | '/_app/settings_/retrieval'
     | '/_app/threads/$threadId'
     | '/_app/threads_/activity'
     | '/_app/downloads/'
     | '/_app/flowcharts/'
     | '/_app/mcp-servers/'
+    | '/_app/nodes/'
     | '/_app/runs/'
     | '/_app/schedules/'
     | '/_app/threads/'
@@ -460,6 +508,27 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppMcpServersServerIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/nodes/': {
+      id: '/_app/nodes/'
+      path: '/nodes'
+      fullPath: '/nodes/'
+      preLoaderRoute: typeof AppNodesIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/nodes/$nodeId': {
+      id: '/_app/nodes/$nodeId'
+      path: '/nodes/$nodeId'
+      fullPath: '/nodes/$nodeId'
+      preLoaderRoute: typeof AppNodesNodeIdRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/nodes/new': {
+      id: '/_app/nodes/new'
+      path: '/nodes/new'
+      fullPath: '/nodes/new'
+      preLoaderRoute: typeof AppNodesNewRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/runs/': {
       id: '/_app/runs/'
       path: '/runs'
@@ -500,6 +569,13 @@ declare module '@tanstack/react-router' {
       path: '/settings/node-executor'
       fullPath: '/settings/node-executor'
       preLoaderRoute: typeof AppSettingsNodeExecutorRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/settings_/retrieval': {
+      id: '/_app/settings_/retrieval'
+      path: '/settings/retrieval'
+      fullPath: '/settings/retrieval'
+      preLoaderRoute: typeof AppSettingsRetrievalRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/threads/': {
@@ -552,14 +628,18 @@ interface AppRouteChildren {
   AppDownloadsNewRoute: typeof AppDownloadsNewRoute
   AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
   AppMcpServersServerIdRoute: typeof AppMcpServersServerIdRoute
+  AppNodesNodeIdRoute: typeof AppNodesNodeIdRoute
+  AppNodesNewRoute: typeof AppNodesNewRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
   AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
   AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
+  AppSettingsRetrievalRoute: typeof AppSettingsRetrievalRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
   AppMcpServersIndexRoute: typeof AppMcpServersIndexRoute
+  AppNodesIndexRoute: typeof AppNodesIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
   AppSchedulesIndexRoute: typeof AppSchedulesIndexRoute
 }
@@ -576,14 +656,18 @@ const AppRouteChildren: AppRouteChildren = {
   AppDownloadsNewRoute: AppDownloadsNewRoute,
   AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,
   AppMcpServersServerIdRoute: AppMcpServersServerIdRoute,
+  AppNodesNodeIdRoute: AppNodesNodeIdRoute,
+  AppNodesNewRoute: AppNodesNewRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
   AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
   AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
+  AppSettingsRetrievalRoute: AppSettingsRetrievalRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
   AppMcpServersIndexRoute: AppMcpServersIndexRoute,
+  AppNodesIndexRoute: AppNodesIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
   AppSchedulesIndexRoute: AppSchedulesIndexRoute,
 }

@@ -92,6 +92,9 @@ func (s *Searcher) Search(ctx context.Context, req Request) (Response, error) {
 }
 
 func (s *Searcher) explain(ctx context.Context, err error) error {
+	if told, ok := errors.AsType[*errs.Error](err); ok {
+		return told // with the database's error as its cause, which is not to be explained again
+	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return errs.Ef(errs.Timeout, ReasonTimeout, "The search did not end within %s. Ask fewer sources, or use filters.", s.o.Timeout).With(err)
 	}

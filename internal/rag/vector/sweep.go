@@ -81,6 +81,7 @@ func (p *Pgvector) setUp(ctx context.Context) (State, error) {
 	err = p.locked(ctx, func(tx *postgres.Tx) error {
 		for _, sql := range []string{
 			`CREATE EXTENSION IF NOT EXISTS vector`,
+			`DO $$ BEGIN IF NOT EXISTS (` + bound + `) THEN DROP TABLE IF EXISTS rag_vector; END IF; END $$`,
 			`CREATE TABLE IF NOT EXISTS rag_vector (
 				rag_embedder_id bigint NOT NULL,
 				content_hash bytea NOT NULL,

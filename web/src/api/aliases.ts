@@ -26,6 +26,9 @@ export type NodeExecutor = Schemas["NodeExecutorView"];
 /** null gives a value back to the environment. */
 export type NodeExecutorChange = Schemas["UpdateNodeExecutorInputBody"];
 export type ClusterTest = Schemas["Probe"];
+export type RetrievalSettings = Schemas["RetrievalView"];
+export type RetrievalChange = Schemas["UpdateRetrievalInputBody"];
+export type EmbeddingTest = Schemas["EmbeddingTest"];
 export type Integration = Schemas["IntegrationView"];
 export type McpServerInfo = Schemas["StudioMCPOutputBody"];
 export type FlowchartTool = Schemas["ToolView"];
@@ -55,6 +58,8 @@ export type Pod = Schemas["PodView"];
 /** The document cannot say that an object of its own may be null: pod is, elsewhere than in a pod. */
 export type Attempt = Omit<Schemas["AttemptView"], "pod"> & { pod: Pod | null };
 export type NodeTask = Omit<Schemas["TaskView"], "attempts"> & { attempts: Attempt[] };
+export type ListedNode = Schemas["ListedNodeView"];
+export type QuickNode = Schemas["QuickNodeBody"];
 export type NodeDetail = Omit<Schemas["NodeOutputBody"], "task"> & { task: NodeTask };
 export type PodLogPiece = Schemas["PodLogPiece"];
 export type Artifact = Schemas["ArtifactView"];
