@@ -32,6 +32,7 @@ import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/i
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
 import { Route as AppSettingsIntegrationsRouteImport } from './routes/_app/settings_.integrations'
 import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
+import { Route as AppSettingsRetrievalRouteImport } from './routes/_app/settings_.retrieval'
 import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
 import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
 import { Route as AppThreadsActivityRouteImport } from './routes/_app/threads_.activity'
@@ -151,6 +152,11 @@ const AppSettingsNodeExecutorRoute = AppSettingsNodeExecutorRouteImport.update({
   path: '/settings/node-executor',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSettingsRetrievalRoute = AppSettingsRetrievalRouteImport.update({
+  id: '/settings_/retrieval',
+  path: '/settings/retrieval',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppThreadsIndexRoute = AppThreadsIndexRouteImport.update({
   id: '/',
   path: '/',
@@ -185,6 +191,7 @@ export interface FileRoutesByFullPath {
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/settings/retrieval': typeof AppSettingsRetrievalRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads/': typeof AppDownloadsIndexRoute
@@ -211,6 +218,7 @@ export interface FileRoutesByTo {
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/settings/retrieval': typeof AppSettingsRetrievalRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads': typeof AppDownloadsIndexRoute
@@ -240,6 +248,7 @@ export interface FileRoutesById {
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
   '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/_app/settings_/retrieval': typeof AppSettingsRetrievalRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/_app/threads_/activity': typeof AppThreadsActivityRoute
   '/_app/downloads/': typeof AppDownloadsIndexRoute
@@ -269,6 +278,7 @@ export interface FileRouteTypes {
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
+    | '/settings/retrieval'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads/'
@@ -295,6 +305,7 @@ export interface FileRouteTypes {
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
+    | '/settings/retrieval'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads'
@@ -323,6 +334,7 @@ export interface FileRouteTypes {
     | '/_app/schedules/$scheduleId'
     | '/_app/settings_/integrations'
     | '/_app/settings_/node-executor'
+    | '/_app/settings_/retrieval'
     | '/_app/threads/$threadId'
     | '/_app/threads_/activity'
     | '/_app/downloads/'
@@ -502,6 +514,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSettingsNodeExecutorRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/settings_/retrieval': {
+      id: '/_app/settings_/retrieval'
+      path: '/settings/retrieval'
+      fullPath: '/settings/retrieval'
+      preLoaderRoute: typeof AppSettingsRetrievalRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/threads/': {
       id: '/_app/threads/'
       path: '/'
@@ -556,6 +575,7 @@ interface AppRouteChildren {
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
   AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
   AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
+  AppSettingsRetrievalRoute: typeof AppSettingsRetrievalRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
@@ -580,6 +600,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
   AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
   AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
+  AppSettingsRetrievalRoute: AppSettingsRetrievalRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
