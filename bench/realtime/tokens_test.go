@@ -144,7 +144,6 @@ type piece struct{ sent, appended, came time.Duration }
 type reader struct {
 	client *client
 	pieces []piece
-	text   strings.Builder
 	fault  error
 }
 

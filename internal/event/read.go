@@ -66,20 +66,20 @@ func (p *Passed) Add(stream string, number int64) {
 	p.names, p.numbers = append(p.names, stream), append(p.numbers, number)
 }
 
-// unpassed selects what was not visible in the snapshot of $1 and $2, without what $3
+// unseen selects what was not visible in the snapshot of $1 and $2, without what $3
 // and $4 have passed: where hints bring nearly everything, there is next to nothing to
 // carry.
-const unpassed = `LEFT JOIN unnest($3::text[], $4::bigint[]) AS p (name, passed) ON p.name = stream
-		WHERE xid >= $1::text::xid8 AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AND (p.passed IS NULL OR sequence > p.passed) `
+const unseen = `LEFT JOIN unnest($3::text[], $4::bigint[]) AS p (name, upto) ON p.name = stream
+		WHERE xid >= $1::text::xid8 AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AND (p.upto IS NULL OR sequence > p.upto) `
 
-func unpassedOf(since Snapshot, p Passed) []any {
+func unseenOf(since Snapshot, p Passed) []any {
 	return []any{strconv.FormatUint(since.xmin, 10), since.String(), p.names, p.numbers}
 }
 
 // ReadNew gives the events of all rooms that were not visible in the snapshot since and
 // are not passed, by stream and number; limit+1 of them at most.
 func ReadNew(ctx context.Context, q postgres.Querier, since Snapshot, p Passed, limit int) ([]Stored, error) {
-	rows, err := q.Query(ctx, selectEvent+unpassed+`ORDER BY stream, sequence LIMIT $5`, append(unpassedOf(since, p), limit+1)...)
+	rows, err := q.Query(ctx, selectEvent+unseen+`ORDER BY stream, sequence LIMIT $5`, append(unseenOf(since, p), limit+1)...)
 	return collect(rows, err)
 }
 
@@ -93,8 +93,8 @@ type Behind struct {
 
 // ReadBehind gives the streams of what ReadNew would give without a limit.
 func ReadBehind(ctx context.Context, q postgres.Querier, since Snapshot, p Passed) ([]Behind, error) {
-	rows, err := q.Query(ctx, `SELECT stream, min(sequence) AS first, count(*) AS count FROM event `+unpassed+`GROUP BY stream ORDER BY stream`,
-		unpassedOf(since, p)...)
+	rows, err := q.Query(ctx, `SELECT stream, min(sequence) AS first, count(*) AS count FROM event `+unseen+`GROUP BY stream ORDER BY stream`,
+		unseenOf(since, p)...)
 	if err != nil {
 		return nil, fmt.Errorf("measure backlog: %w", err)
 	}
