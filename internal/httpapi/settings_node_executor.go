@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/executor/kubernetes"
@@ -27,32 +30,41 @@ type nodeExecutorOutput struct {
 type updateNodeExecutorInput struct {
 	IfMatch string `header:"If-Match"`
 	Body    struct {
-		Provider                    optional[string]   `json:"provider,omitzero" doc:"inline, process or kubernetes"`
-		DispatchTimeoutSeconds      optional[int32]    `json:"dispatch_timeout_seconds,omitzero"`
-		ExecutionTimeoutSeconds     optional[int32]    `json:"execution_timeout_seconds,omitzero"`
-		LogCollectionTimeoutSeconds optional[int32]    `json:"log_collection_timeout_seconds,omitzero"`
-		CancelGraceTimeoutSeconds   optional[int32]    `json:"cancel_grace_timeout_seconds,omitzero"`
-		CancelForceKillEnabled      optional[bool]     `json:"cancel_force_kill_enabled,omitzero"`
-		WorkspaceIdentityKey        optional[string]   `json:"workspace_identity_key,omitzero"`
-		K8sNamespace                optional[string]   `json:"k8s_namespace,omitzero"`
-		K8sFrontierImage            optional[string]   `json:"k8s_frontier_image,omitzero"`
-		K8sFrontierImageTag         optional[string]   `json:"k8s_frontier_image_tag,omitzero"`
-		K8sVLLMImage                optional[string]   `json:"k8s_vllm_image,omitzero"`
-		K8sVLLMImageTag             optional[string]   `json:"k8s_vllm_image_tag,omitzero"`
-		K8sInCluster                optional[bool]     `json:"k8s_in_cluster,omitzero"`
-		K8sKubeconfig               optional[string]   `json:"k8s_kubeconfig,omitzero" doc:"The whole text; it is stored encrypted and never given out. null or nothing removes it"`
-		K8sContext                  optional[string]   `json:"k8s_context,omitzero" doc:"Of the kubeconfig; empty: its current one"`
-		K8sServiceAccount           optional[string]   `json:"k8s_service_account,omitzero"`
-		K8sGPULimit                 optional[int32]    `json:"k8s_gpu_limit,omitzero"`
-		K8sJobTTLSeconds            optional[int32]    `json:"k8s_job_ttl_seconds,omitzero"`
-		K8sImagePullSecrets         optional[[]string] `json:"k8s_image_pull_secrets,omitzero" doc:"Names of Secrets; an empty list for none, null for what the environment says"`
-		K8sAPIURL                   optional[string]   `json:"k8s_api_url,omitzero" doc:"Where pods reach the API, with its prefix"`
-		K8sCPURequest               optional[string]   `json:"k8s_cpu_request,omitzero"`
-		K8sMemoryRequest            optional[string]   `json:"k8s_memory_request,omitzero"`
-		K8sCPULimit                 optional[string]   `json:"k8s_cpu_limit,omitzero"`
-		K8sMemoryLimit              optional[string]   `json:"k8s_memory_limit,omitzero"`
-		K8sArgoCDAppName            optional[string]   `json:"k8s_argocd_app_name,omitzero"`
+		Provider                    optional[string] `json:"provider,omitzero" doc:"inline, process or kubernetes"`
+		DispatchTimeoutSeconds      optional[int32]  `json:"dispatch_timeout_seconds,omitzero"`
+		ExecutionTimeoutSeconds     optional[int32]  `json:"execution_timeout_seconds,omitzero"`
+		LogCollectionTimeoutSeconds optional[int32]  `json:"log_collection_timeout_seconds,omitzero"`
+		CancelGraceTimeoutSeconds   optional[int32]  `json:"cancel_grace_timeout_seconds,omitzero"`
+		CancelForceKillEnabled      optional[bool]   `json:"cancel_force_kill_enabled,omitzero"`
+		WorkspaceIdentityKey        optional[string] `json:"workspace_identity_key,omitzero"`
+		K8sNamespace                optional[string] `json:"k8s_namespace,omitzero"`
+		K8sFrontierImage            optional[string] `json:"k8s_frontier_image,omitzero"`
+		K8sFrontierImageTag         optional[string] `json:"k8s_frontier_image_tag,omitzero"`
+		K8sVLLMImage                optional[string] `json:"k8s_vllm_image,omitzero"`
+		K8sVLLMImageTag             optional[string] `json:"k8s_vllm_image_tag,omitzero"`
+		K8sInCluster                optional[bool]   `json:"k8s_in_cluster,omitzero"`
+		K8sKubeconfig               optional[string] `json:"k8s_kubeconfig,omitzero" doc:"The whole text; it is stored encrypted and never given out. null or nothing removes it"`
+		K8sContext                  optional[string] `json:"k8s_context,omitzero" doc:"Of the kubeconfig; empty: its current one"`
+		K8sServiceAccount           optional[string] `json:"k8s_service_account,omitzero"`
+		K8sGPULimit                 optional[int32]  `json:"k8s_gpu_limit,omitzero"`
+		K8sJobTTLSeconds            optional[int32]  `json:"k8s_job_ttl_seconds,omitzero"`
+		K8sImagePullSecrets         optionalNames    `json:"k8s_image_pull_secrets,omitzero" doc:"Names of Secrets; an empty list for none, null for what the environment says"`
+		K8sAPIURL                   optional[string] `json:"k8s_api_url,omitzero" doc:"Where pods reach the API, with its prefix"`
+		K8sCPURequest               optional[string] `json:"k8s_cpu_request,omitzero"`
+		K8sMemoryRequest            optional[string] `json:"k8s_memory_request,omitzero"`
+		K8sCPULimit                 optional[string] `json:"k8s_cpu_limit,omitzero"`
+		K8sMemoryLimit              optional[string] `json:"k8s_memory_limit,omitzero"`
+		K8sArgoCDAppName            optional[string] `json:"k8s_argocd_app_name,omitzero"`
 	}
+}
+
+// optionalNames is optional for a list. Its schema has no null, as no list of the API
+// has; null is understood all the same.
+type optionalNames struct{ optional[[]string] }
+
+// Schema implements huma.SchemaProvider: an array.
+func (optionalNames) Schema(r huma.Registry) *huma.Schema {
+	return huma.SchemaFromType(r, reflect.TypeFor[[]string]())
 }
 
 type probeOutput struct{ Body kubernetes.Probe }

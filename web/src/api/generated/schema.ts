@@ -5411,7 +5411,7 @@ export interface components {
             /** Format: int32 */
             k8s_gpu_limit?: number | null;
             /** @description Names of Secrets; an empty list for none, null for what the environment says */
-            k8s_image_pull_secrets?: string[] | null;
+            k8s_image_pull_secrets?: string[];
             k8s_in_cluster?: boolean | null;
             /** Format: int32 */
             k8s_job_ttl_seconds?: number | null;
