@@ -3437,6 +3437,8 @@ export interface components {
             arguments: unknown;
             id: string;
             name: string;
+            /** @description What its server said last of how far it is, while it runs */
+            progress?: string;
             /** @description The MCP server that has the tool; empty: built in */
             server?: string;
             /** Format: int64 */
@@ -5204,6 +5206,7 @@ export interface components {
             context: components["schemas"]["ContextView"];
             /** Format: date-time */
             created_at: string;
+            /** @description Why it failed; of a queued one, why the attempt before did */
             error: components["schemas"]["TurnError"];
             /** @description stop, length, tool_calls, content_filter or other */
             finish_reason: string;
@@ -5228,6 +5231,11 @@ export interface components {
             reason_code: string;
             /** @enum {string} */
             response_complexity: "low" | "medium" | "high" | "extra_high";
+            /**
+             * Format: date-time
+             * @description Of a queued one whose provider was too busy: when it is tried again
+             */
+            retry_at?: string;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
