@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	beatEvery   = 2 * time.Second
-	doubtAfter  = 5 * time.Second  // a worker that was silent for longer is asked whether it lives
-	deadAfter   = 10 * time.Second // and gets no requests then, unless it answers
+	beatEvery  = 2 * time.Second
+	doubtAfter = 5 * time.Second  // a worker that was silent for longer is asked whether it lives
+	deadAfter  = 10 * time.Second // and gets no requests then, unless it answers
 	// answerHolds is how long an answer counts: until the next one is due, and then some.
 	answerHolds = 3 * beatEvery
-	listFor     = time.Minute      // but is listed, for people
+	listFor     = time.Minute // but is listed, for people
 	forgetAfter = time.Hour
 	// lookAgain is the least time between two looks at the list that requests ask for.
 	lookAgain  = 250 * time.Millisecond
@@ -55,7 +55,7 @@ type Registry struct {
 	looking atomic.Bool
 
 	mu       sync.Mutex
-	answered map[string]time.Time // silent workers that were asked and live
+	answered map[string]time.Time                        // silent workers that were asked and live
 	tied     map[string]map[*context.CancelFunc]struct{} // what ends when the worker falls silent
 }
 
