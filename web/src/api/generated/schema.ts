@@ -4038,6 +4038,8 @@ export interface components {
             next_cursor: string | null;
             /** @description Of all live workers */
             slots: components["schemas"]["SlotsView"];
+            /** @description The turns of threads, which are on no public queue */
+            threads: components["schemas"]["ThreadsQueueView"];
         };
         QueueView: {
             /**
@@ -4909,6 +4911,55 @@ export interface components {
             updated_at: string;
             /** @description Of all turns that have ended */
             usage: components["schemas"]["TurnUsage"];
+        };
+        ThreadsQueueView: {
+            /**
+             * Format: int64
+             * @description Turns that wait for an earlier one of their thread
+             */
+            behind: number;
+            /**
+             * Format: int64
+             * @description Live workers that take turns
+             */
+            consumers: number;
+            enqueued_per_minute: components["schemas"]["RateView"];
+            /** @description Attempts that ended, however */
+            finished_per_minute: components["schemas"]["RateView"];
+            history: components["schemas"]["HistoryView"];
+            /**
+             * Format: int64
+             * @description Turns that wait for a person; they hold no worker
+             */
+            needs_approval: number;
+            /** @description Turns wait and nobody takes them */
+            no_consumer: boolean;
+            /** Format: int64 */
+            running: number;
+            /**
+             * Format: int64
+             * @description Turns whose provider was too busy, until they are tried again
+             */
+            scheduled: number;
+            /** @description From begun to ended, over the last hour */
+            took: components["schemas"]["TimesView"];
+            /** @description From due to begun, over the last hour */
+            waited: components["schemas"]["TimesView"];
+            /**
+             * Format: int64
+             * @description Turns that could be worked now
+             */
+            waiting: number;
+            /**
+             * Format: double
+             * @description The same as an age, by the database's clock
+             */
+            waiting_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description Since when the oldest of them could
+             */
+            waiting_since: string | null;
         };
         ThreadView: {
             /** Format: date-time */
