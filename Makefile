@@ -94,7 +94,7 @@ bench-serving: deps-up build ## Measure serving beside Flask under Gunicorn; see
 
 .PHONY: bench-realtime
 bench-realtime: deps-up build ## Measure commit to client, and the sockets beside other servers; see bench/README.md
-	bin/llmctl db with-test --durable -- go test ./bench/realtime -run '^$$' -bench 'Commit|Peers' -benchtime 1x -v -timeout 30m
+	bin/llmctl db with-test --durable -- go test ./bench/realtime -run '^$$' -bench 'Commit|Tokens|Peers' -benchtime 1x -v -timeout 30m
 
 .PHONY: bench-queue
 bench-queue: deps-up build ## Measure the queue beside Celery on Redis; see bench/README.md

@@ -3772,6 +3772,8 @@ export interface components {
             arguments: unknown;
             id: string;
             name: string;
+            /** @description What its server said last of how far it is, while it runs */
+            progress?: string;
             /** @description The MCP server that has the tool; empty: built in */
             server?: string;
             /** Format: int64 */
@@ -4375,6 +4377,8 @@ export interface components {
             next_cursor: string | null;
             /** @description Of all live workers */
             slots: components["schemas"]["SlotsView"];
+            /** @description The turns of threads, which are on no public queue */
+            threads: components["schemas"]["ThreadsQueueView"];
         };
         QueueView: {
             /**
@@ -5539,6 +5543,55 @@ export interface components {
             /** @description Of all turns that have ended */
             usage: components["schemas"]["TurnUsage"];
         };
+        ThreadsQueueView: {
+            /**
+             * Format: int64
+             * @description Turns that wait for an earlier one of their thread
+             */
+            behind: number;
+            /**
+             * Format: int64
+             * @description Live workers that take turns
+             */
+            consumers: number;
+            enqueued_per_minute: components["schemas"]["RateView"];
+            /** @description Attempts that ended, however */
+            finished_per_minute: components["schemas"]["RateView"];
+            history: components["schemas"]["HistoryView"];
+            /**
+             * Format: int64
+             * @description Turns that wait for a person; they hold no worker
+             */
+            needs_approval: number;
+            /** @description Turns wait and nobody takes them */
+            no_consumer: boolean;
+            /** Format: int64 */
+            running: number;
+            /**
+             * Format: int64
+             * @description Turns whose provider was too busy, until they are tried again
+             */
+            scheduled: number;
+            /** @description From begun to ended, over the last hour */
+            took: components["schemas"]["TimesView"];
+            /** @description From due to begun, over the last hour */
+            waited: components["schemas"]["TimesView"];
+            /**
+             * Format: int64
+             * @description Turns that could be worked now
+             */
+            waiting: number;
+            /**
+             * Format: double
+             * @description The same as an age, by the database's clock
+             */
+            waiting_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description Since when the oldest of them could
+             */
+            waiting_since: string | null;
+        };
         ThreadView: {
             /** Format: date-time */
             archived_at: string | null;
@@ -5835,6 +5888,7 @@ export interface components {
             context: components["schemas"]["ContextView"];
             /** Format: date-time */
             created_at: string;
+            /** @description Why it failed; of a queued one, why the attempt before did */
             error: components["schemas"]["TurnError"];
             /** @description stop, length, tool_calls, content_filter or other */
             finish_reason: string;
@@ -5859,6 +5913,11 @@ export interface components {
             reason_code: string;
             /** @enum {string} */
             response_complexity: "low" | "medium" | "high" | "extra_high";
+            /**
+             * Format: date-time
+             * @description Of a queued one whose provider was too busy: when it is tried again
+             */
+            retry_at?: string;
             /** Format: date-time */
             started_at: string | null;
             /** @enum {string} */
@@ -6089,7 +6148,7 @@ export interface components {
             k8s_frontier_image_tag?: string | null;
             /** Format: int32 */
             k8s_gpu_limit?: number | null;
-            /** @description Names of Secrets; an empty list for none */
+            /** @description Names of Secrets; an empty list for none, null for what the environment says */
             k8s_image_pull_secrets?: string[];
             k8s_in_cluster?: boolean | null;
             /** Format: int32 */
