@@ -71,7 +71,7 @@ func (c *command) runWaitMCP(cmd *cobra.Command, cfg config.MCP, anyHTTP bool) e
 		}
 	}
 	if errors.Is(err, gate.ErrNotReady) {
-		return notReadyError(report, cfg.WaitTimeout)
+		return notReady(report, cfg.WaitTimeout)
 	}
 	if err != nil {
 		return errs.E(errs.Unavailable, "mcp.wait_stopped", "Stopped before every MCP endpoint was ready.", details(report.Missing())...).With(err)
@@ -79,7 +79,7 @@ func (c *command) runWaitMCP(cmd *cobra.Command, cfg config.MCP, anyHTTP bool) e
 	return nil
 }
 
-func notReadyError(report gate.Report, timeout time.Duration) error {
+func notReady(report gate.Report, timeout time.Duration) error {
 	missing := report.Missing()
 	return errs.E(errs.Timeout, "mcp.not_ready", fmt.Sprintf(
 		"%d of %s did not become ready within %s. Start them, or raise LLMCTL_STUDIO_MCP_WAIT_TIMEOUT_SECONDS; "+

@@ -189,7 +189,7 @@ func (r *realtimeSide) disconnect(s *socketio.Socket, _ string) {
 
 func (r *realtimeSide) handler() http.Handler { return r.server }
 
-func (r *realtimeSide) notReadyError() []string {
+func (r *realtimeSide) notReady() []string {
 	if ok, reason := r.hub.Health(); !ok {
 		return []string{"realtime: " + reason}
 	}

@@ -45,5 +45,5 @@ func (s *studio) ready(ctx context.Context) []string {
 	} else if err := s.db.CheckLevel(ctx); err != nil {
 		reasons = append(reasons, "the database's schema does not fit this binary")
 	}
-	return append(reasons, s.realtime.notReadyError()...)
+	return append(reasons, s.realtime.notReady()...)
 }

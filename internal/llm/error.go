@@ -115,8 +115,8 @@ func (f Failures) Transport(ctx context.Context, err error) *Error {
 		return &Error{Kind: KindTimeout, Provider: f.Provider, Message: f.Provider + " did not answer in the time that was given.", cause: context.Cause(ctx)}
 	case ctx.Err() != nil:
 		return &Error{Kind: KindCancelled, Provider: f.Provider, Message: "The request was cancelled.", cause: context.Cause(ctx)}
-	case errors.Is(err, TooLargeError):
-		return &Error{Kind: KindInvalidRequest, Provider: f.Provider, Message: f.Provider + " sent an answer larger than the limit.", cause: TooLargeError}
+	case errors.Is(err, ErrTooLarge):
+		return &Error{Kind: KindInvalidRequest, Provider: f.Provider, Message: f.Provider + " sent an answer larger than the limit.", cause: ErrTooLarge}
 	case errors.As(err, &ne) && ne.Timeout():
 		return &Error{Kind: KindTimeout, Provider: f.Provider, Message: f.Provider + " did not answer in time.", cause: errors.New(f.redact(err.Error()))}
 	}

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// ErrIdle and TooLargeError are how the client of NewClient ends an answer.
+// ErrIdle and ErrTooLarge are how the client of NewClient ends an answer.
 var (
 	ErrIdle     = errors.New("nothing was received for too long")
-	TooLargeError = errors.New("the answer is larger than the limit")
+	ErrTooLarge = errors.New("the answer is larger than the limit")
 )
 
 // ClientOptions bound the calls of one provider. Zero values mean the defaults.
@@ -117,8 +117,8 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.left -= int64(n)
 	if b.left < 0 {
-		b.cancel(TooLargeError)
-		return n, TooLargeError
+		b.cancel(ErrTooLarge)
+		return n, ErrTooLarge
 	}
 	if err != nil {
 		b.timer.Stop()

@@ -148,7 +148,7 @@ func (c *conn) sendLocked(frames ...frame) error {
 	}
 	size := frameBytes(frames)
 	if size > c.srv.opts.QueueBytes || len(frames) > c.srv.opts.QueueFrames {
-		return TooLargeError
+		return ErrTooLarge
 	}
 	if c.bytes+size > c.srv.opts.QueueBytes || c.frames+len(frames) > c.srv.opts.QueueFrames {
 		c.shutLocked(ReasonSlowConsumer, endAbort)

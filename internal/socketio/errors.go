@@ -8,8 +8,8 @@ var (
 	ErrClosed = errors.New("socketio: closed")
 	// ErrSlow means that the peer does not take what is sent to it; its session has been cut off.
 	ErrSlow = errors.New("socketio: slow consumer")
-	// TooLargeError means that a message is larger than a queue; nothing was sent and the session lives on.
-	TooLargeError = errors.New("socketio: message too large")
+	// ErrTooLarge means that a message is larger than a queue; nothing was sent and the session lives on.
+	ErrTooLarge = errors.New("socketio: message too large")
 	// ErrTooManyCalls means that [Options.MaxPendingCalls] acknowledgements are outstanding.
 	ErrTooManyCalls = errors.New("socketio: too many pending calls")
 )

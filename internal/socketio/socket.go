@@ -99,7 +99,7 @@ func (s *Socket) Context() context.Context {
 }
 
 // Emit queues an event for this socket. Arguments are encoded as JSON, except [Binary] ones. It fails with [ErrClosed],
-// [ErrSlow] (which ends the session), [TooLargeError], or when an argument cannot be encoded.
+// [ErrSlow] (which ends the session), [ErrTooLarge], or when an argument cannot be encoded.
 func (s *Socket) Emit(name string, args ...any) error {
 	return s.emit(packet{kind: packetEvent, namespace: s.namespace}, name, args)
 }
@@ -117,7 +117,7 @@ func (s *Socket) emit(head packet, name string, args []any) error {
 }
 
 // Send queues a message, which must be for this socket's namespace. It fails with [ErrClosed], [ErrSlow] (which ends
-// the session) or [TooLargeError].
+// the session) or [ErrTooLarge].
 func (s *Socket) Send(m *Message) error {
 	if m.namespace != s.namespace {
 		return fmt.Errorf("socketio: message for %q sent to a socket in %q", m.namespace, s.namespace)

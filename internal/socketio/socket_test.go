@@ -526,7 +526,7 @@ func TestSendRefusals(t *testing.T) {
 	other, err := NewMessage("/other", "x")
 	require.NoError(t, err)
 	require.ErrorContains(t, s.Send(other), "/other")
-	require.ErrorIs(t, s.Emit("x", string(make([]byte, 1000))), TooLargeError)
+	require.ErrorIs(t, s.Emit("x", string(make([]byte, 1000))), ErrTooLarge)
 	require.Error(t, s.Emit("x", func() {}))
 	require.Error(t, s.Emit("connect"))
 	require.Error(t, s.Emit("x", json.RawMessage(`{`)))

@@ -302,7 +302,7 @@ func TestOversizedAnswersEnd(t *testing.T) {
 			b := setup(t, kind, llm.ClientOptions{MaxBytes: 10_000})
 			b.server.On("", llmtest.Reply{Chunks: []string{strings.Repeat("x", 20_000)}})
 			_, err := b.p.Chat(t.Context(), ask("x"), nil)
-			require.ErrorIs(t, err, llm.TooLargeError)
+			require.ErrorIs(t, err, llm.ErrTooLarge)
 		})
 	}
 }
