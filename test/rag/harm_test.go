@@ -69,7 +69,9 @@ func (r *rig) await(id int64, what string, ok func(v *indexRun) bool) indexRun {
 
 func (r *rig) awaitEnd(id int64) indexRun {
 	r.t.Helper()
-	v := r.await(id, "over", func(v *indexRun) bool { return v.Status == "succeeded" || v.Status == "failed" || v.Status == "cancelled" })
+	v := r.await(id, "over", func(v *indexRun) bool {
+		return v.Status == "succeeded" || v.Status == "failed" || v.Status == "cancelled"
+	})
 	require.Equal(r.t, "succeeded", v.Status, "%+v", v)
 	return v
 }
