@@ -1298,6 +1298,111 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rag/local-roots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The folders that local sources may lie in */
+        get: operations["list-local-roots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/local-roots/browse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The folders in a folder, to choose one */
+        get: operations["browse-local-roots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sources, newest first */
+        get: operations["list-sources"];
+        put?: never;
+        /** Create a source; it is indexed by its schedule, or when somebody asks for it */
+        post: operations["create-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A source */
+        get: operations["get-source"];
+        put?: never;
+        post?: never;
+        /** Delete a source with its index; until undo_until it can be restored */
+        delete: operations["delete-source"];
+        options?: never;
+        head?: never;
+        /** Change a source; its next index run takes note of it */
+        patch: operations["update-source"];
+        trace?: never;
+    };
+    "/api/rag/sources/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a deletion back */
+        post: operations["restore-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Look whether a source can be read; nothing is stored */
+        post: operations["check-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ready": {
         parameters: {
             query?: never;
@@ -2263,6 +2368,10 @@ export interface components {
             /** Format: int64 */
             bytes: number;
         };
+        BrowseOutputBody: {
+            folders: components["schemas"]["Folder"][];
+            path: string;
+        };
         CalendarBucket: {
             /** Format: int64 */
             count: number;
@@ -2389,6 +2498,69 @@ export interface components {
             message: string;
             name: string;
             ok: boolean;
+        };
+        CheckSourceInputBody: {
+            /** @description Of kind git; empty: the server's default */
+            branch?: string | null;
+            /** @description Of kind google_drive; empty: Google's */
+            endpoint?: string | null;
+            exclude?: string[];
+            /** @description Of kind google_drive: the last part of the folder's address */
+            folder_id?: string;
+            /**
+             * Format: int64
+             * @description A stored source; the other members are changes of it. Its secret goes along unless the change moves it elsewhere
+             */
+            id?: number;
+            /** @description Patterns such as docs/**\/*.md or *.go; none: everything */
+            include?: string[];
+            kind?: string;
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes?: number | null;
+            name?: string;
+            /** @description Of kind local: a folder inside the allowed ones */
+            path?: string;
+            /** @description When it is indexed; null: when somebody asks for it */
+            schedule?: {
+                /** @description Either this */
+                cron?: string;
+                /** @description true if it is not given */
+                enabled?: boolean;
+                /**
+                 * Format: int32
+                 * @description or this, 60 to 31536000
+                 */
+                every_seconds?: number;
+                /** Format: int64 */
+                id?: number;
+                /**
+                 * @description fresh or delta
+                 * @default delta
+                 */
+                mode?: string;
+                /** Format: date-time */
+                next_due_at?: string;
+                /**
+                 * @description IANA name, of cron
+                 * @default UTC
+                 */
+                time_zone?: string;
+            } | null;
+            /** @description Write-only: the JSON key file of a service account; null removes it */
+            service_account?: string | null;
+            /** @description Write-only, for ssh: a private key without a passphrase; null removes it */
+            ssh_key?: string | null;
+            /** @description Of kind git; empty: everything */
+            subfolder?: string | null;
+            /** @description Of kind git; false if it is not given */
+            submodules?: boolean;
+            /** @description Write-only, for https; null removes it */
+            token?: string | null;
+            /** @description Of kind git: https, ssh, or file inside the allowed folders */
+            url?: string;
         };
         CompactionPart: {
             /** Format: int64 */
@@ -2647,9 +2819,14 @@ export interface components {
              */
             catch_up_limit?: number;
             /** @description Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly */
-            cron: string;
+            cron?: string;
             /** @description true if it is not given */
             enabled?: boolean;
+            /**
+             * Format: int32
+             * @description Instead of cron: an interval, counted from now
+             */
+            every_seconds?: number;
             /** Format: int64 */
             flowchart_id: number;
             /** @description The input of its runs, an object */
@@ -2683,6 +2860,65 @@ export interface components {
              */
             time_zone?: string;
         };
+        CreateSourceInputBody: {
+            /** @description Of kind git; empty: the server's default */
+            branch?: string | null;
+            /** @description Of kind google_drive; empty: Google's */
+            endpoint?: string | null;
+            exclude?: string[];
+            /** @description Of kind google_drive: the last part of the folder's address */
+            folder_id?: string;
+            /** @description Patterns such as docs/**\/*.md or *.go; none: everything */
+            include?: string[];
+            /** @description local, git or google_drive */
+            kind: string;
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes?: number | null;
+            name?: string;
+            /** @description Of kind local: a folder inside the allowed ones */
+            path?: string;
+            /** @description When it is indexed; null: when somebody asks for it */
+            schedule?: {
+                /** @description Either this */
+                cron?: string;
+                /** @description true if it is not given */
+                enabled?: boolean;
+                /**
+                 * Format: int32
+                 * @description or this, 60 to 31536000
+                 */
+                every_seconds?: number;
+                /** Format: int64 */
+                id?: number;
+                /**
+                 * @description fresh or delta
+                 * @default delta
+                 */
+                mode?: string;
+                /** Format: date-time */
+                next_due_at?: string;
+                /**
+                 * @description IANA name, of cron
+                 * @default UTC
+                 */
+                time_zone?: string;
+            } | null;
+            /** @description Write-only: the JSON key file of a service account; null removes it */
+            service_account?: string | null;
+            /** @description Write-only, for ssh: a private key without a passphrase; null removes it */
+            ssh_key?: string | null;
+            /** @description Of kind git; empty: everything */
+            subfolder?: string | null;
+            /** @description Of kind git; false if it is not given */
+            submodules?: boolean;
+            /** @description Write-only, for https; null removes it */
+            token?: string | null;
+            /** @description Of kind git: https, ssh, or file inside the allowed folders */
+            url?: string;
+        };
         CreateThreadInputBody: {
             mcp_server_ids?: number[];
             /**
@@ -2702,6 +2938,13 @@ export interface components {
             password: string;
             /** @enum {string} */
             role: "admin" | "editor" | "viewer";
+        };
+        Credential: {
+            fingerprint: string;
+            /** @enum {string} */
+            kind: "token" | "ssh_key" | "service_account";
+            /** Format: date-time */
+            set_at: string;
         };
         DayUsage: {
             /** Format: int64 */
@@ -2977,6 +3220,10 @@ export interface components {
             /** Format: int32 */
             version: number;
         };
+        Folder: {
+            name: string;
+            path: string;
+        };
         GetFlowchartToolOutputBody: {
             /** @description null: it is not published */
             tool: components["schemas"]["ToolView"];
@@ -3113,6 +3360,30 @@ export interface components {
              */
             stopped_at: string | null;
             version: string;
+        };
+        IndexEmbedder: {
+            /** Format: int32 */
+            dimensions: number;
+            model: string;
+        };
+        IndexError: {
+            /** Format: date-time */
+            at?: string;
+            code: string;
+            message: string;
+        };
+        IndexSchedule: {
+            cron: string | null;
+            enabled: boolean;
+            /** Format: int32 */
+            every_seconds: number | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: date-time */
+            next_due_at: string | null;
+            time_zone: string;
         };
         IntegrationsOutputBody: {
             items: components["schemas"]["IntegrationView"][];
@@ -3803,6 +4074,10 @@ export interface components {
         };
         PageScheduleFiringView: {
             items: components["schemas"]["ScheduleFiringView"][];
+            next_cursor: string | null;
+        };
+        PageSourceView: {
+            items: components["schemas"]["SourceView"][];
             next_cursor: string | null;
         };
         PageThreadView: {
@@ -4634,6 +4909,48 @@ export interface components {
              */
             version?: number;
         };
+        Root: {
+            exists: boolean;
+            path: string;
+        };
+        RootsOutputBody: {
+            /** @description Folders that local sources may lie in; none: an administrator sets LLMCTL_STUDIO_RAG_LOCAL_ROOTS */
+            roots: components["schemas"]["Root"][];
+        };
+        RunCounts: {
+            /** Format: int32 */
+            added: number;
+            /** Format: int64 */
+            binary: number;
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            cached: number;
+            /** Format: int32 */
+            changed: number;
+            /** Format: int32 */
+            chunks: number;
+            /** Format: int32 */
+            done: number;
+            /** Format: int32 */
+            embedded: number;
+            /** Format: int64 */
+            excluded: number;
+            /** Format: int32 */
+            failed: number;
+            /** Format: int32 */
+            found: number;
+            /** Format: int32 */
+            kept: number;
+            /** Format: int32 */
+            removed: number;
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int64 */
+            too_large: number;
+            /** Format: int64 */
+            unreadable: number;
+        };
         RunDetailOutputBody: {
             as_of: components["schemas"]["AsOf"];
             flowchart_run: components["schemas"]["View"];
@@ -4641,6 +4958,39 @@ export interface components {
         };
         RunOutputBody: {
             flowchart_run: components["schemas"]["View"];
+        };
+        RunSummary: {
+            /** Format: date-time */
+            applied_at: string | null;
+            counts: components["schemas"]["RunCounts"];
+            /** Format: date-time */
+            created_at: string;
+            embedder: components["schemas"]["IndexEmbedder"];
+            error: components["schemas"]["IndexError"];
+            /** @enum {string} */
+            execution_mode: "indexing" | "delta_indexing";
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: int64 */
+            node_id: number;
+            /** Format: int64 */
+            only_failed_of: number | null;
+            pause_requested: boolean;
+            plan_first: boolean;
+            /** Format: date-time */
+            planned_at: string | null;
+            remote_revision: string;
+            /** Format: int64 */
+            source_id: number;
+            source_name: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
         };
         Runtime: {
             api_failure_category: string | null;
@@ -4674,6 +5024,13 @@ export interface components {
              * @description Of outcome missed: how many times, due_at being the last of them
              */
             missed: number;
+            /**
+             * Format: int64
+             * @description The node of the index run that was started
+             */
+            node_run_id: number | null;
+            /** @description Of that node */
+            node_status?: string;
             /** @enum {string} */
             origin: "due" | "catch_up" | "manual";
             /** @enum {string} */
@@ -4711,14 +5068,23 @@ export interface components {
             catch_up_limit: number;
             /** Format: date-time */
             created_at: string;
+            /** @description Empty: every_seconds says when */
             cron: string;
             /** Format: date-time */
             deleted_at: string | null;
-            /** @description The expression in words */
+            /** @description When, in words */
             description: string;
             enabled: boolean;
+            /**
+             * Format: int32
+             * @description Counted from its creation
+             */
+            every_seconds: number | null;
             flowchart_deleted: boolean;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description 0: it indexes a source
+             */
             flowchart_id: number;
             flowchart_name: string;
             /** Format: int64 */
@@ -4727,10 +5093,10 @@ export interface components {
             /** Format: int32 */
             jitter_seconds: number;
             /**
-             * @description What it starts
+             * @description What it starts: a run of a flowchart, or an index run of a source
              * @enum {string}
              */
-            kind: "flowchart";
+            kind: "flowchart" | "rag_source";
             last_firing: {
                 /**
                  * Format: date-time
@@ -4749,6 +5115,13 @@ export interface components {
                  * @description Of outcome missed: how many times, due_at being the last of them
                  */
                 missed: number;
+                /**
+                 * Format: int64
+                 * @description The node of the index run that was started
+                 */
+                node_run_id: number | null;
+                /** @description Of that node */
+                node_status?: string;
                 /** @enum {string} */
                 origin: "due" | "catch_up" | "manual";
                 /** @enum {string} */
@@ -4765,11 +5138,19 @@ export interface components {
             } | null;
             /** @enum {string} */
             missed_policy: "skip" | "catch_up";
+            /**
+             * @description How the source is indexed
+             * @enum {string}
+             */
+            mode?: "fresh" | "delta";
             name: string;
             /** @description The next ones, jitter included */
             next_firings: string[];
             /** @enum {string} */
             overlap_policy: "allow" | "skip";
+            /** Format: int64 */
+            rag_source_id: number | null;
+            rag_source_name?: string;
             time_zone: string;
             /** Format: date-time */
             updated_at: string;
@@ -4858,6 +5239,66 @@ export interface components {
             /** @description It is what was looked for */
             hit: boolean;
             text: string;
+        };
+        SourceCheck: {
+            /** @description A stable word, when it cannot be read */
+            code?: string;
+            /** @description What is wrong with which member */
+            errors?: components["schemas"]["Detail"][];
+            /**
+             * Format: int64
+             * @description 0: not counted
+             */
+            files?: number;
+            message: string;
+            ok: boolean;
+            /** @description The commit that the branch is at */
+            revision?: string;
+        };
+        SourceView: {
+            active_run: components["schemas"]["RunSummary"];
+            /** @description Empty: the server's default */
+            branch?: string;
+            /** Format: date-time */
+            created_at: string;
+            credential: components["schemas"]["Credential"];
+            /** @description It can be restored until undo_until */
+            deleted?: boolean;
+            /** @description Empty: Google's */
+            endpoint?: string;
+            /** @description Of the last index run; the index before it still serves */
+            error: components["schemas"]["IndexError"];
+            exclude: string[];
+            folder_id?: string;
+            /** Format: int64 */
+            id: number;
+            /** @description Patterns; none: everything */
+            include: string[];
+            /** @description What searches see; null: nothing yet */
+            index: components["schemas"]["VisibleIndex"];
+            /** @enum {string} */
+            kind: "local" | "git" | "google_drive";
+            /** @description That ended */
+            last_run: components["schemas"]["RunSummary"];
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes: number | null;
+            name: string;
+            path?: string;
+            /** Format: int64 */
+            revision: number;
+            schedule: components["schemas"]["IndexSchedule"];
+            /** @enum {string} */
+            status: "not_indexed" | "queued" | "indexing" | "waiting" | "indexed" | "error";
+            subfolder?: string;
+            submodules?: boolean;
+            /** Format: date-time */
+            undo_until?: string;
+            /** Format: date-time */
+            updated_at: string;
+            url?: string;
         };
         StageView: {
             /** Format: date-time */
@@ -5529,6 +5970,54 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        UpdatedSourceOutputBody: {
+            active_run: components["schemas"]["RunSummary"];
+            /** @description Empty: the server's default */
+            branch?: string;
+            /** Format: date-time */
+            created_at: string;
+            credential: components["schemas"]["Credential"];
+            /** @description It can be restored until undo_until */
+            deleted?: boolean;
+            /** @description Empty: Google's */
+            endpoint?: string;
+            /** @description Of the last index run; the index before it still serves */
+            error: components["schemas"]["IndexError"];
+            exclude: string[];
+            folder_id?: string;
+            /** Format: int64 */
+            id: number;
+            /** @description Patterns; none: everything */
+            include: string[];
+            /** @description What searches see; null: nothing yet */
+            index: components["schemas"]["VisibleIndex"];
+            /** @enum {string} */
+            kind: "local" | "git" | "google_drive";
+            /** @description That ended */
+            last_run: components["schemas"]["RunSummary"];
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes: number | null;
+            name: string;
+            notice?: string;
+            path?: string;
+            /** Format: int64 */
+            revision: number;
+            schedule: components["schemas"]["IndexSchedule"];
+            /** @description The source is elsewhere now, so the secret that was entered for the former place was removed */
+            secret_removed?: boolean;
+            /** @enum {string} */
+            status: "not_indexed" | "queued" | "indexing" | "waiting" | "indexed" | "error";
+            subfolder?: string;
+            submodules?: boolean;
+            /** Format: date-time */
+            undo_until?: string;
+            /** Format: date-time */
+            updated_at: string;
+            url?: string;
+        };
         UpdateFlowchartInputBody: {
             description?: string;
             /** Format: int32 */
@@ -5670,8 +6159,14 @@ export interface components {
         UpdateScheduleInputBody: {
             /** Format: int32 */
             catch_up_limit?: number;
+            /** @description Takes the place of an interval */
             cron?: string;
             enabled?: boolean;
+            /**
+             * Format: int32
+             * @description Takes the place of an expression
+             */
+            every_seconds?: number;
             /** Format: int64 */
             flowchart_id?: number;
             input?: unknown;
@@ -5683,6 +6178,63 @@ export interface components {
             /** @enum {string} */
             overlap_policy?: "allow" | "skip";
             time_zone?: string;
+        };
+        UpdateSourceInputBody: {
+            /** @description Of kind git; empty: the server's default */
+            branch?: string | null;
+            /** @description Of kind google_drive; empty: Google's */
+            endpoint?: string | null;
+            exclude?: string[];
+            /** @description Of kind google_drive: the last part of the folder's address */
+            folder_id?: string;
+            /** @description Patterns such as docs/**\/*.md or *.go; none: everything */
+            include?: string[];
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes?: number | null;
+            name?: string;
+            /** @description Of kind local: a folder inside the allowed ones */
+            path?: string;
+            /** @description When it is indexed; null: when somebody asks for it */
+            schedule?: {
+                /** @description Either this */
+                cron?: string;
+                /** @description true if it is not given */
+                enabled?: boolean;
+                /**
+                 * Format: int32
+                 * @description or this, 60 to 31536000
+                 */
+                every_seconds?: number;
+                /** Format: int64 */
+                id?: number;
+                /**
+                 * @description fresh or delta
+                 * @default delta
+                 */
+                mode?: string;
+                /** Format: date-time */
+                next_due_at?: string;
+                /**
+                 * @description IANA name, of cron
+                 * @default UTC
+                 */
+                time_zone?: string;
+            } | null;
+            /** @description Write-only: the JSON key file of a service account; null removes it */
+            service_account?: string | null;
+            /** @description Write-only, for ssh: a private key without a passphrase; null removes it */
+            ssh_key?: string | null;
+            /** @description Of kind git; empty: everything */
+            subfolder?: string | null;
+            /** @description Of kind git; false if it is not given */
+            submodules?: boolean;
+            /** @description Write-only, for https; null removes it */
+            token?: string | null;
+            /** @description Of kind git: https, ssh, or file inside the allowed folders */
+            url?: string;
         };
         UpdateThreadInputBody: {
             mcp_server_ids?: number[];
@@ -5814,6 +6366,22 @@ export interface components {
             usage?: components["schemas"]["Usage"];
             /** Format: int32 */
             version: number;
+        };
+        VisibleIndex: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            chunks: number;
+            /** @description null: it has no vectors */
+            embedder: components["schemas"]["IndexEmbedder"];
+            /** Format: int32 */
+            files: number;
+            /** Format: date-time */
+            indexed_at: string | null;
+            /** @description A commit */
+            remote_revision: string;
+            /** Format: int64 */
+            revision: number;
         };
         WorkersOutputBody: {
             /**
@@ -11500,6 +12068,552 @@ export interface operations {
             };
         };
     };
+    "list-local-roots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RootsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "browse-local-roots": {
+        parameters: {
+            query: {
+                path: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BrowseOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-sources": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                kind?: "local" | "git" | "google_drive";
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Part of the name */
+                q?: string;
+                status?: "not_indexed" | "queued" | "indexing" | "waiting" | "indexed" | "error";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageSourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSourceInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateSourceInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdatedSourceOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "restore-source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "check-source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckSourceInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceCheck"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-ready": {
         parameters: {
             query?: never;
@@ -11789,6 +12903,8 @@ export interface operations {
                 flowchart_id?: number;
                 /** @description How many items at most */
                 limit?: number;
+                /** @description Only that of this source */
+                rag_source_id?: number;
             };
             header?: never;
             path?: never;

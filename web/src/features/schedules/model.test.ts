@@ -40,6 +40,7 @@ const firing = (more: Partial<ScheduleFiring>): ScheduleFiring => ({
   message: "",
   flowchart_run_id: 7,
   run_status: "running",
+  node_run_id: null,
   ...more,
 });
 

@@ -102,14 +102,18 @@ function Row({
           {s.name}
         </Link>
         <div className={table.sub}>
-          {s.flowchart_name}
+          {s.kind === "rag_source" ? `Index of ${s.rag_source_name}` : s.flowchart_name}
           {s.flowchart_deleted ? " (deleted)" : ""}
         </div>
       </td>
       <td className={table.clip} style={{ width: "30%" }}>
         {s.description}
         <div className={table.sub}>
-          <span className={classes.cron}>{s.cron}</span> · {s.time_zone}
+          {s.cron && (
+            <>
+              <span className={classes.cron}>{s.cron}</span> · {s.time_zone}
+            </>
+          )}
         </div>
       </td>
       <td className={table.muted}>
@@ -120,15 +124,17 @@ function Row({
       </td>
       <td>
         <div className={table.actions}>
-          <Tooltip label="Run now">
-            <ActionIcon
-              aria-label={`Run ${s.name} now`}
-              onClick={() => actions.fire.mutate(s)}
-              disabled={actions.fire.isPending}
-            >
-              <IconPlayerPlay size={16} />
-            </ActionIcon>
-          </Tooltip>
+          {s.kind === "flowchart" && (
+            <Tooltip label="Run now">
+              <ActionIcon
+                aria-label={`Run ${s.name} now`}
+                onClick={() => actions.fire.mutate(s)}
+                disabled={actions.fire.isPending}
+              >
+                <IconPlayerPlay size={16} />
+              </ActionIcon>
+            </Tooltip>
+          )}
           <Tooltip label="Delete">
             <ActionIcon aria-label={`Delete ${s.name}`} onClick={() => actions.remove.mutate(s)}>
               <IconTrash size={16} />

@@ -22,19 +22,37 @@ export const Route = createFileRoute("/_app/schedules/$scheduleId")({
   component: SchedulePage,
 });
 
+function Target({ schedule: s }: { schedule: LoadedSchedule }) {
+  if (s.kind === "rag_source") {
+    const how = s.mode === "fresh" ? "an index from scratch" : "an index of what changed";
+    return `${how} of the source ${s.rag_source_name}`;
+  }
+  return (
+    <>
+      <Link to="/flowcharts/$flowchartId" params={{ flowchartId: String(s.flowchart_id) }}>
+        {s.flowchart_name}
+      </Link>
+      {s.flowchart_deleted ? ", which is deleted" : ", its newest version that runs"}
+    </>
+  );
+}
+
 function Facts({ schedule: s }: { schedule: LoadedSchedule }) {
   return (
     <dl className={classes.facts}>
       <dt>Starts</dt>
       <dd>
-        <Link to="/flowcharts/$flowchartId" params={{ flowchartId: String(s.flowchart_id) }}>
-          {s.flowchart_name}
-        </Link>
-        {s.flowchart_deleted ? ", which is deleted" : ", its newest version that runs"}
+        <Target schedule={s} />
       </dd>
       <dt>When</dt>
       <dd>
-        {s.description} (<span className={classes.cron}>{s.cron}</span>, {s.time_zone})
+        {s.description}
+        {s.cron && (
+          <>
+            {" "}
+            (<span className={classes.cron}>{s.cron}</span>, {s.time_zone})
+          </>
+        )}
         {s.jitter_seconds > 0 && `, spread over ${duration(s.jitter_seconds * 1_000)}`}
       </dd>
       <dt>Next</dt>
@@ -76,16 +94,22 @@ function SchedulePage() {
               disabled={actions.toggle.isPending}
               onChange={() => actions.toggle.mutate(s)}
             />
-            <Button variant="default" leftSection={<IconPencil size={15} />} onClick={dialog.open}>
-              Change
-            </Button>
-            <Button
-              leftSection={<IconPlayerPlayFilled size={13} />}
-              loading={actions.fire.isPending}
-              onClick={() => actions.fire.mutate(s)}
-            >
-              Run now
-            </Button>
+            {s.kind === "flowchart" && (
+              <>
+                {s.every_seconds === null && (
+                  <Button variant="default" leftSection={<IconPencil size={15} />} onClick={dialog.open}>
+                    Change
+                  </Button>
+                )}
+                <Button
+                  leftSection={<IconPlayerPlayFilled size={13} />}
+                  loading={actions.fire.isPending}
+                  onClick={() => actions.fire.mutate(s)}
+                >
+                  Run now
+                </Button>
+              </>
+            )}
           </>
         )
       }
