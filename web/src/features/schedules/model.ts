@@ -168,6 +168,7 @@ const tasks: Record<string, { label: string; purpose: string }> = {
   expired: { label: "Expired entries", purpose: "Removes old sessions, idempotency keys and log-in counts" },
   blobs: { label: "Unused blobs", purpose: "Removes stored outputs that nothing refers to" },
   finished_jobs: { label: "Finished jobs", purpose: "Removes jobs that ended long ago" },
+  removed_sources: { label: "Removed sources", purpose: "Removes deleted sources and their indexes" },
   recovery_sweep: {
     label: "Recovery sweep",
     purpose: "Takes up the work of dead workers; every worker does it",
