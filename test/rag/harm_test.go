@@ -107,7 +107,7 @@ func (r *rig) number(sql string, args ...any) int {
 	return n
 }
 
-//nolint:paralleltest // it restarts the database that it works on
+// It harms what it works on, and takes its time: nothing runs beside it.
 func TestAnIndexOutlivesItsWorkerItsDatabaseAndItsProvider(t *testing.T) {
 	rounds, files := 3, 100
 	if os.Getenv("LLMCTL_TEST_RAG") == "full" {

@@ -1298,6 +1298,159 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rag/files/{id}/chunks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The chunks that an indexed file was cut into, in their order */
+        get: operations["list-file-chunks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Index runs, newest first */
+        get: operations["list-index-runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An index run with its counts */
+        get: operations["get-index-run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let an index run go on whose plan waits */
+        post: operations["apply-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask the node of an index run to stop; what searches see stays as it is */
+        post: operations["cancel-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why files of an index run failed, the most frequent reason first */
+        get: operations["list-index-run-errors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What an index run does about each file that it adds, changes or removes, by path */
+        get: operations["list-index-run-files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask an index run to pause; it keeps what it has and holds no worker */
+        post: operations["pause-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a paused index run go on where it stopped */
+        post: operations["resume-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rag/local-roots": {
         parameters: {
             query?: never;
@@ -1367,6 +1520,40 @@ export interface paths {
         head?: never;
         /** Change a source; its next index run takes note of it */
         patch: operations["update-source"];
+        trace?: never;
+    };
+    "/api/rag/sources/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The files of a source that searches see, by path */
+        get: operations["list-source-files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources/{id}/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Index a source: a node on the queue of its kind; 409 with the node that does so already */
+        post: operations["index-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/rag/sources/{id}/restore": {
@@ -2562,6 +2749,15 @@ export interface components {
             /** @description Of kind git: https, ssh, or file inside the allowed folders */
             url?: string;
         };
+        ChunkPosition: {
+            heading: string[];
+            /** Format: int32 */
+            line_end: number;
+            /** Format: int32 */
+            line_start: number;
+            /** Format: int32 */
+            page: number;
+        };
         CompactionPart: {
             /** Format: int64 */
             id: number;
@@ -3163,6 +3359,15 @@ export interface components {
             sequence: number;
             sequence_stream: string;
         };
+        ErrorGroup: {
+            code: string;
+            /** Format: int32 */
+            count: number;
+            /** @description Of one of them */
+            message: string;
+            /** @description Some of them, at most 5 */
+            paths: string[];
+        };
         EventsOutputBody: {
             items: components["schemas"]["Envelope"][];
             /**
@@ -3361,6 +3566,20 @@ export interface components {
             stopped_at: string | null;
             version: string;
         };
+        IndexedFile: {
+            /** Format: int32 */
+            chunks: number;
+            /** Format: int64 */
+            id: number;
+            kind: string;
+            language: string;
+            /** Format: date-time */
+            modified_at: string | null;
+            path: string;
+            /** Format: int64 */
+            size: number;
+            title: string;
+        };
         IndexEmbedder: {
             /** Format: int32 */
             dimensions: number;
@@ -3371,6 +3590,12 @@ export interface components {
             at?: string;
             code: string;
             message: string;
+        };
+        IndexErrorsOutputBody: {
+            items: components["schemas"]["ErrorGroup"][];
+        };
+        IndexRunOrderOutputBody: {
+            index_run: components["schemas"]["RunDetail"];
         };
         IndexSchedule: {
             cron: string | null;
@@ -3506,6 +3731,26 @@ export interface components {
             token_set: boolean;
             /** @description Host of the worker that holds it; empty: nobody does */
             worker: string;
+        };
+        JournalLine: {
+            /** @enum {string} */
+            action: "add" | "change" | "remove";
+            /** Format: int32 */
+            chunks: number;
+            error: components["schemas"]["RunProblem"];
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int32 */
+            millis: number;
+            path: string;
+            /** Format: int64 */
+            size: number;
+            /** @enum {string} */
+            status: "pending" | "done" | "failed";
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int32 */
+            tries: number;
         };
         KubeconfigInfo: {
             contexts: string[];
@@ -3942,6 +4187,8 @@ export interface components {
         };
         NodeOutputBody: {
             as_of: components["schemas"]["AsOf"];
+            /** @description Of a node that indexes: one for each source */
+            index_run_ids?: number[];
             stages: components["schemas"]["StageView"][];
             task: components["schemas"]["TaskView"];
         };
@@ -4028,8 +4275,16 @@ export interface components {
             items: components["schemas"]["FlowchartView"][];
             next_cursor: string | null;
         };
+        PageIndexedFile: {
+            items: components["schemas"]["IndexedFile"][];
+            next_cursor: string | null;
+        };
         PageJobView: {
             items: components["schemas"]["JobView"][];
+            next_cursor: string | null;
+        };
+        PageJournalLine: {
+            items: components["schemas"]["JournalLine"][];
             next_cursor: string | null;
         };
         PageListedNodeView: {
@@ -4072,12 +4327,20 @@ export interface components {
             items: components["schemas"]["QueueJobView"][];
             next_cursor: string | null;
         };
+        PageRunDetail: {
+            items: components["schemas"]["RunDetail"][];
+            next_cursor: string | null;
+        };
         PageScheduleFiringView: {
             items: components["schemas"]["ScheduleFiringView"][];
             next_cursor: string | null;
         };
         PageSourceView: {
             items: components["schemas"]["SourceView"][];
+            next_cursor: string | null;
+        };
+        PageStoredChunk: {
+            items: components["schemas"]["StoredChunk"][];
             next_cursor: string | null;
         };
         PageThreadView: {
@@ -4951,13 +5214,58 @@ export interface components {
             /** Format: int64 */
             unreadable: number;
         };
+        RunDetail: {
+            /** Format: date-time */
+            applied_at: string | null;
+            counts: components["schemas"]["RunTotals"];
+            /** Format: date-time */
+            created_at: string;
+            embedder: components["schemas"]["RunEmbedder"];
+            /** @description While it works: what it waits for */
+            error: components["schemas"]["RunProblem"];
+            /** @enum {string} */
+            execution_mode: "indexing" | "delta_indexing";
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: int64 */
+            node_id: number;
+            /** Format: int64 */
+            only_failed_of: number | null;
+            pause_requested: boolean;
+            plan_first: boolean;
+            /** Format: date-time */
+            planned_at: string | null;
+            remote_revision: string;
+            /** Format: int64 */
+            source_id: number;
+            source_name: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
+            /** @description Some of what could not be read, and why */
+            unread?: string[];
+        };
         RunDetailOutputBody: {
             as_of: components["schemas"]["AsOf"];
             flowchart_run: components["schemas"]["View"];
             node_runs: components["schemas"]["NodeRunView"][];
         };
+        RunEmbedder: {
+            /** Format: int32 */
+            dimensions: number;
+            model: string;
+        };
         RunOutputBody: {
             flowchart_run: components["schemas"]["View"];
+        };
+        RunProblem: {
+            code: string;
+            message: string;
         };
         RunSummary: {
             /** Format: date-time */
@@ -5005,6 +5313,61 @@ export interface components {
             provider_dispatch_id: string | null;
             selected_provider: string;
             workspace_identity: string | null;
+        };
+        RunTotals: {
+            /**
+             * Format: int32
+             * @description Planned, as changed, removed and kept
+             */
+            added: number;
+            /**
+             * Format: int64
+             * @description Left out because nothing here reads them
+             */
+            binary: number;
+            /** Format: int64 */
+            bytes: number;
+            /**
+             * Format: int32
+             * @description Of the embedded ones, whose vectors were known
+             */
+            cached: number;
+            /** Format: int32 */
+            changed: number;
+            /**
+             * Format: int32
+             * @description Made of the files that are done
+             */
+            chunks: number;
+            /**
+             * Format: int32
+             * @description Files whose action is finished
+             */
+            done: number;
+            /** Format: int32 */
+            embedded: number;
+            /**
+             * Format: int64
+             * @description Left out by patterns or because their folder is never read
+             */
+            excluded: number;
+            /** Format: int32 */
+            failed: number;
+            /**
+             * Format: int32
+             * @description Files that the source has and that are meant
+             */
+            found: number;
+            /** Format: int32 */
+            kept: number;
+            /** Format: int32 */
+            removed: number;
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int64 */
+            too_large: number;
+            /** Format: int64 */
+            unreadable: number;
         };
         ScheduleFiringView: {
             /**
@@ -5311,6 +5674,24 @@ export interface components {
             started_at: string | null;
             status: string;
         };
+        StartIndexBody: {
+            /**
+             * @description fresh reads every file anew, delta what was added or changed since
+             * @enum {string}
+             */
+            mode: "fresh" | "delta";
+            /**
+             * Format: int64
+             * @description Try only the files again that failed in this index run; with mode delta
+             */
+            only_failed_of?: number;
+            /** @description The run waits with its plan until somebody applies it */
+            plan_first?: boolean;
+        };
+        StartIndexOutputBody: {
+            index_run: components["schemas"]["RunDetail"];
+            task: components["schemas"]["ListedNodeView"];
+        };
         StartOAuthOutputBody: {
             /** @description Open it in the browser; it leads back here */
             authorization_url: string;
@@ -5320,6 +5701,19 @@ export interface components {
             input?: unknown;
             /** @description Begin at this node instead of the start node */
             start_node_id?: string;
+        };
+        StoredChunk: {
+            context: string;
+            has_vector: boolean;
+            /** Format: int64 */
+            id: number;
+            key: string;
+            /** Format: int32 */
+            ordinal: number;
+            position: components["schemas"]["ChunkPosition"];
+            text: string;
+            /** Format: int32 */
+            tokens: number;
         };
         StreamPosition: {
             /** Format: int64 */
@@ -12068,6 +12462,548 @@ export interface operations {
             };
         };
     };
+    "list-file-chunks": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageStoredChunk"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-runs": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Of one source; 0: of all */
+                source_id?: number;
+                status?: ("queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageRunDetail"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunDetail"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "apply-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-run-errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexErrorsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-run-files": {
+        parameters: {
+            query?: {
+                action?: "add" | "change" | "remove";
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description A part of the path */
+                q?: string;
+                status?: "pending" | "done" | "failed";
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJournalLine"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pause-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-local-roots": {
         parameters: {
             query?: never;
@@ -12455,6 +13391,138 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UpdatedSourceOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-source-files": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description Absent: all that are read; binary: those that nothing reads */
+                kind?: string;
+                language?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description A part of the path */
+                q?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageIndexedFile"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "index-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartIndexBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartIndexOutputBody"];
                 };
             };
             /** @description Unauthorized */
