@@ -113,6 +113,10 @@ func (p *Pgvector) check(ctx context.Context, key cacheKey) error {
 // vectors that may be others by now.
 const bound = `SELECT FROM pg_constraint WHERE conrelid = to_regclass('rag_vector') AND contype = 'f'`
 
+// findExtension lets a transaction find the names of the extension, wherever it was installed.
+const findExtension = `SELECT set_config('search_path', current_setting('search_path') || ', ' || quote_ident(n.nspname), true)
+	FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'`
+
 // lacks says what is missing for a search of a revision; nothing: it is empty.
 func (p *Pgvector) lacks(ctx context.Context, key cacheKey) (string, error) {
 	var missing string
@@ -210,9 +214,15 @@ func (s *pgvectorSearch) visibleVectors(args *scope.Args, filter scope.Filter) s
 func (s *pgvectorSearch) measureAll(ctx context.Context, q postgres.Querier, query Query) ([]Hit, error) {
 	var args scope.Args
 	question := args.Add(text(query.Vector)) + "::text::vector"
-	rows, err := q.Query(ctx, `WITH found AS MATERIALIZED (SELECT c.id, v.vector`+s.visibleVectors(&args, query.Filter)+`)
-		SELECT id, `+similarity("vector", question)+` AS score FROM found ORDER BY score DESC, id LIMIT `+args.Add(query.K), args...)
-	return collect(rows, err, query.K)
+	sql := `WITH found AS MATERIALIZED (SELECT c.id, v.vector` + s.visibleVectors(&args, query.Filter) + `)
+		SELECT id, ` + similarity("vector", question) + ` AS score FROM found ORDER BY score DESC, id LIMIT ` + args.Add(query.K)
+	var hits []Hit
+	err := settings(ctx, q, nil, func(tx postgres.Querier) error {
+		rows, err := tx.Query(ctx, sql, args...)
+		hits, err = collect(rows, err, query.K)
+		return err
+	})
+	return hits, err
 }
 
 // walk lets the index bring vectors, nearest first, until enough of them may be found.
@@ -260,6 +270,9 @@ func settings(ctx context.Context, q postgres.Querier, list []string, f func(tx 
 		defer cancel()
 		_ = tx.Rollback(end) // nothing was written; this takes the settings back
 	}()
+	if _, err := tx.Exec(ctx, findExtension); err != nil {
+		return fmt.Errorf("look for pgvector: %w", err)
+	}
 	for _, s := range list {
 		if _, err := tx.Exec(ctx, "SET LOCAL "+s); err != nil {
 			return fmt.Errorf("set %s: %w", s, err)
