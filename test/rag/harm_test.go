@@ -107,7 +107,9 @@ func (r *rig) number(sql string, args ...any) int {
 	return n
 }
 
-// It harms what it works on, and takes its time: nothing runs beside it.
+// Each harm is done in the middle of an index run.
+//
+//nolint:paralleltest // it restarts the database that it works on
 func TestAnIndexOutlivesItsWorkerItsDatabaseAndItsProvider(t *testing.T) {
 	rounds, files := 3, 100
 	if os.Getenv("LLMCTL_TEST_RAG") == "full" {
