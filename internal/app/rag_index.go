@@ -48,7 +48,7 @@ func indexQueue(ctx context.Context, q postgres.Querier, svc *index.Service, con
 		SourceIDs []int64 `json:"source_ids"`
 	}
 	if json.Unmarshal(config, &c) != nil || c.Mode == "query" {
-		return "", nil // the handler says what is wrong with a config
+		return "", nil //nolint:nilerr // the handler says what is wrong with a config
 	}
 	return svc.QueueOfSources(ctx, q, c.SourceIDs)
 }
@@ -104,7 +104,7 @@ func (s *studio) indexEmbedder(ctx context.Context, e *models.Embedder, tell fun
 	if out.who, known, err = s.indexing.Embedder(ctx, s.db, e.Key()); err != nil || known {
 		return out, err
 	}
-	dimensions, err := out.Embedder.Dimensions(ctx)
+	dimensions, err := out.Dimensions(ctx)
 	if err != nil {
 		return out, err
 	}

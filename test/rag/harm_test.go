@@ -107,6 +107,8 @@ func (r *rig) number(sql string, args ...any) int {
 	return n
 }
 
+// Each harm is done in the middle of an index run.
+//
 //nolint:paralleltest // it restarts the database that it works on
 func TestAnIndexOutlivesItsWorkerItsDatabaseAndItsProvider(t *testing.T) {
 	rounds, files := 3, 100
