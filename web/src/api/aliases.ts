@@ -127,3 +127,29 @@ export type McpServer = Schemas["MCPServerView"];
 export type McpTest = Schemas["MCPTest"];
 export type McpTool = Schemas["MCPTool"];
 export type ToolCall = Schemas["ToolCallView"];
+
+export type {
+  Chunk,
+  Collection,
+  IndexCounts,
+  IndexErrorGroup,
+  IndexFile,
+  IndexMode,
+  IndexRun,
+  LocalFolders,
+  LocalRoots,
+  Passage,
+  Position,
+  RetrievalHealth,
+  RetrievalMode,
+  RetrievalQuery,
+  RetrievalStats,
+  Retrieved,
+  Source,
+  SourceChange,
+  SourceCheck,
+  SourceDraft,
+  SourceFile,
+  SourceKind,
+  SourceSchedule,
+} from "./rag-contract";

@@ -19,6 +19,7 @@ import { modelKeys } from "../features/models/api";
 import { fetchLogs, runKeys } from "../features/runs/api";
 import { logItemOf, mergeLogs, mergeRun, reduceRun, runOf } from "../features/runs/model";
 import { scheduleKeys } from "../features/schedules/keys";
+import { sourceKeys } from "../features/sources/keys";
 import { threadKeys } from "../features/threads/api";
 import { toolKeys } from "../features/tools/api";
 import { ThreadPatcher } from "./thread-patches";
@@ -62,6 +63,7 @@ export class CachePatcher {
     if (e.sequence_stream.startsWith("node_log:")) this.queueLog(e);
     else if (e.sequence_stream.startsWith("flowchart_run:")) this.applyRunEvent(e);
     else if (e.sequence_stream.startsWith("download_job:")) this.applyDownloadEvent(e);
+    else if (e.sequence_stream.startsWith("rag_source:")) this.applySourceEvent(e);
     else if (e.event_type === "flowchart:graph:updated") this.flowchartChanged(e);
     else if (e.event_type.startsWith("config:provider:")) this.refresh(modelKeys.providers, modelKeys.models);
     else if (e.event_type.startsWith("config:model:")) this.refresh(modelKeys.models);
@@ -78,6 +80,8 @@ export class CachePatcher {
       this.refresh(flowchartKeys.detail(id), runKeys.lists);
     } else if (room.startsWith("download_job:")) {
       this.refresh(downloadKeys.detail(id), downloadKeys.lists);
+    } else if (room.startsWith("rag_source:")) {
+      this.refresh(sourceKeys.all);
     } else if (room.startsWith("thread:")) {
       this.threads.resync(id);
     } else if (room === "studio") {
@@ -91,6 +95,7 @@ export class CachePatcher {
         modelKeys.providers,
         modelKeys.models,
         scheduleKeys.all,
+        sourceKeys.all,
       );
     }
   }
@@ -183,6 +188,13 @@ export class CachePatcher {
       return { ...list, pages };
     });
     if (!found || job.finished_at !== null || job.deleted) this.refresh(downloadKeys.lists);
+  }
+
+  // What arrives while it loads is applied after it, in order.
+  private applySourceEvent(e: Envelope): void {
+    void import("../features/sources/live").then(({ applySourceEvent }) =>
+      applySourceEvent(this.cache, e, (...keys) => this.refresh(...keys)),
+    );
   }
 
   private flowchartChanged(e: Envelope): void {
