@@ -97,6 +97,8 @@ export const leftOutWords = (c: IndexCounts): string[] =>
 
 export const files = (n: number): string => `${count(n)} ${n === 1 ? "file" : "files"}`;
 
+export const chunks = (n: number): string => `${count(n)} ${n === 1 ? "chunk" : "chunks"}`;
+
 export const modeLabels: Record<IndexRun["mode"], string> = { fresh: "Fresh", delta: "Delta" };
 
 /** One line that says what a run does now, or how it ended. */
@@ -162,7 +164,7 @@ export function headline(source: Source): string {
   const vectors = source.index.embedder
     ? `vectors of ${source.index.embedder.model}`
     : "found by words, without vectors";
-  return `${files(source.index.files)} in ${count(source.index.chunks)} chunks, ${vectors}.`;
+  return `${files(source.index.files)} in ${chunks(source.index.chunks)}, ${vectors}.`;
 }
 
 export interface Step {

@@ -43,10 +43,10 @@ export function CollectionTable({ items }: { items: Collection[] }) {
           <th>Collection</th>
           <th className={table.number}>Files</th>
           <th className={table.number}>Chunks</th>
-          <th className={table.number}>Size</th>
+          <th className={`${table.number} ${classes.wide}`}>Size</th>
           <th>Languages</th>
           <th>Vectors</th>
-          <th>Indexed</th>
+          <th className={classes.wide}>Indexed</th>
         </tr>
       </thead>
       <tbody>
@@ -66,14 +66,14 @@ export function CollectionTable({ items }: { items: Collection[] }) {
             </td>
             <td className={table.number}>{count(c.files)}</td>
             <td className={table.number}>{count(c.chunks)}</td>
-            <td className={table.number}>{bytes(c.bytes)}</td>
+            <td className={`${table.number} ${classes.wide}`}>{bytes(c.bytes)}</td>
             <td className={classes.sharesCell}>
               <Languages collection={c} />
             </td>
             <td className={table.muted}>
               {c.embedder ? `${c.embedder.model}, ${c.embedder.dimensions}` : "None"}
             </td>
-            <td className={table.muted}>
+            <td className={`${table.muted} ${classes.wide}`}>
               <Ago at={c.indexed_at} />
             </td>
           </tr>

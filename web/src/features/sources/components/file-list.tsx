@@ -3,10 +3,11 @@ import { IconFiles } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import type { SourceFile } from "../../../api/aliases";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
-import { bytes, count } from "../../../ui/format";
+import { bytes } from "../../../ui/format";
 import { Select } from "../../../ui/inputs";
 import table from "../../../ui/table.module.css";
 import { type FileFilter, sourceFilesQuery } from "../api";
+import { chunks } from "../model";
 import classes from "../sources.module.css";
 import { SearchField } from "./search-field";
 
@@ -57,9 +58,7 @@ function Item({ file, open, onOpen }: { file: SourceFile; open: boolean; onOpen:
     <li>
       <button type="button" className={classes.fileItem} aria-current={open || undefined} onClick={onOpen}>
         <span title={file.path}>{file.path}</span>
-        <small>
-          {[file.language || file.kind, `${count(file.chunks)} chunks`, bytes(file.size)].join(" · ")}
-        </small>
+        <small>{[file.language || file.kind, chunks(file.chunks), bytes(file.size)].join(" · ")}</small>
       </button>
     </li>
   );

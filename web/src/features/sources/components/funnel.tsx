@@ -63,7 +63,7 @@ function Throughput({ run, samples }: { run: IndexRun; samples: Sample[] }) {
   return (
     <dl className={classes.pace}>
       <div>
-        <dt>Took</dt>
+        <dt>{isFinal(run) ? "Took" : "So far"}</dt>
         <dd>
           <Elapsed from={run.started_at ?? run.created_at} to={run.finished_at} />
         </dd>

@@ -18,11 +18,11 @@ import { Funnel } from "./funnel";
 import { JournalTable } from "./journal-table";
 import { RunState } from "./marks";
 
-function Facts({ run }: { run: IndexRun }) {
+function Facts({ run, own }: { run: IndexRun; own: boolean }) {
   const out = leftOutWords(run.counts);
   return (
     <div className={classes.runFacts}>
-      <RunState run={run} />
+      {!own && <RunState run={run} />}
       <span>
         {modeLabels[run.mode]} run #{run.id}, begun <Ago at={run.started_at ?? run.created_at} />
       </span>
@@ -108,12 +108,12 @@ function Journal({ run, filter, onFilter }: Omit<Props, "source" | "actions">) {
 
 /** One index run: how far it is, what it does to which file, and what failed. */
 export function RunPanel({ source, run, filter, actions, onFilter }: Props) {
+  // What happens now is said in the head of the page.
+  const own = source.active_run?.id === run.id;
   return (
     <>
-      <Facts run={run} />
-      <p className={classes.runLine} aria-live="polite">
-        {headlineOfRun(run)}
-      </p>
+      <Facts run={run} own={own} />
+      {!own && <p className={classes.runLine}>{headlineOfRun(run)}</p>}
       <Trouble run={run} />
       <Funnel run={run} />
       <ErrorGroups

@@ -65,7 +65,9 @@ function Head({ source }: { source: LoadedSource }) {
         <div className={classes.headLine}>
           <KindIcon kind={source.kind} />
           <SourceState source={source} />
-          <span className={classes.headline}>{headline(source)}</span>
+          <span className={classes.headline} aria-live="polite">
+            {headline(source)}
+          </span>
         </div>
         <div className={classes.place} title={`${kindLabels[source.kind]}: ${placeOf(source)}`}>
           {placeOf(source)}

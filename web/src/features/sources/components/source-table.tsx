@@ -121,11 +121,11 @@ function Row({ source, actions }: { source: Source; actions: SourceActions | nul
         <SourceState source={source} />
       </td>
       <td className={table.number}>{source.index ? count(source.index.files) : "–"}</td>
-      <td className={table.number}>{source.index ? count(source.index.chunks) : "–"}</td>
+      <td className={`${table.number} ${classes.wide}`}>{source.index ? count(source.index.chunks) : "–"}</td>
       <td className={classes.progressCell}>
         <Last source={source} />
       </td>
-      <td className={table.muted}>
+      <td className={`${table.muted} ${classes.wide}`}>
         <NextRun source={source} />
       </td>
       <td>{actions && <RowActions source={source} actions={actions} />}</td>
@@ -152,9 +152,9 @@ export function SourceTable({ items, writes }: { items: Source[]; writes: boolea
             <th>Name</th>
             <th>Status</th>
             <th className={table.number}>Files</th>
-            <th className={table.number}>Chunks</th>
+            <th className={`${table.number} ${classes.wide}`}>Chunks</th>
             <th>Last run</th>
-            <th>Next</th>
+            <th className={classes.wide}>Next</th>
             <th aria-label="Actions" />
           </tr>
         </thead>

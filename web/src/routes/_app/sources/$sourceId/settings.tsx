@@ -46,15 +46,13 @@ function SettingsPage() {
   const writes = user.role !== "viewer";
   return (
     <SourceFrame id={id} writes={writes}>
-      {(source) => (
-        <div className={classes.narrow}>
-          {writes ? (
-            <Form key={source.revision} source={source} />
-          ) : (
-            <p className={classes.quiet}>Editors and administrators change this.</p>
-          )}
-        </div>
-      )}
+      {(source) =>
+        writes ? (
+          <Form key={source.revision} source={source} />
+        ) : (
+          <p className={classes.quiet}>Editors and administrators change this.</p>
+        )
+      }
     </SourceFrame>
   );
 }
