@@ -10,6 +10,7 @@ import {
   type NodeDetail,
   type NodeRun,
   type NodeTask,
+  type Stage,
 } from "../../../api/aliases";
 import { ErrorNotice, Id, Lines } from "../../../ui/feedback";
 import { count, duration } from "../../../ui/format";
@@ -95,7 +96,18 @@ function Output({ run, flowchartId, logs, note }: OutputProps) {
   );
 }
 
-function Logs({ run, from, logs }: { run: NodeRun; from: string | null; logs: LogItem[] }) {
+function Logs({
+  run,
+  from,
+  logs,
+  stages,
+}: {
+  run: NodeRun;
+  from: string | null;
+  logs: LogItem[];
+  stages: Stage[];
+}) {
+  const labels = new Map(stages.map((s) => [s.key, s.label]));
   const lines = logs.filter((item) => item.type === "log");
   const start = Date.parse(from ?? run.created_at);
   return (
@@ -107,7 +119,7 @@ function Logs({ run, from, logs }: { run: NodeRun; from: string | null; logs: Lo
         {lines.map((line) => (
           <div key={line.sequence}>
             <time title={line.emitted_at}>+{duration(Date.parse(line.emitted_at) - start)}</time>
-            <i>{line.stage}</i>
+            <i>{labels.get(line.stage) ?? line.stage}</i>
             <span>{line.text.replace(/\n$/, "")}</span>
           </div>
         ))}
@@ -280,7 +292,13 @@ export function NodePanel({ flowchartRun, runs, run, tab, control, onTab, onRun 
             </Follow>
           </Tabs.Panel>
           <Tabs.Panel value="logs">
-            <Logs key={run.id} run={run} from={flowchartRun.started_at} logs={items} />
+            <Logs
+              key={run.id}
+              run={run}
+              from={flowchartRun.started_at}
+              logs={items}
+              stages={detail.data?.stages ?? []}
+            />
           </Tabs.Panel>
           <Tabs.Panel value="events">
             <Events key={run.id} flowchartRun={flowchartRun} run={run} />
