@@ -63,7 +63,6 @@ export class CachePatcher {
     if (e.sequence_stream.startsWith("node_log:")) this.queueLog(e);
     else if (e.sequence_stream.startsWith("flowchart_run:")) this.applyRunEvent(e);
     else if (e.sequence_stream.startsWith("download_job:")) this.applyDownloadEvent(e);
-    else if (e.sequence_stream.startsWith("task:")) this.refresh(runKeys.node(idIn(e.sequence_stream)));
     else if (e.sequence_stream.startsWith("rag_source:")) this.applySourceEvent(e);
     else if (e.event_type === "flowchart:graph:updated") this.flowchartChanged(e);
     else if (e.event_type.startsWith("config:provider:")) this.refresh(modelKeys.providers, modelKeys.models);
@@ -81,8 +80,6 @@ export class CachePatcher {
       this.refresh(flowchartKeys.detail(id), runKeys.lists);
     } else if (room.startsWith("download_job:")) {
       this.refresh(downloadKeys.detail(id), downloadKeys.lists);
-    } else if (room.startsWith("task:")) {
-      this.refresh(runKeys.node(id), runKeys.logs(id));
     } else if (room.startsWith("rag_source:")) {
       this.refresh(sourceKeys.all);
     } else if (room.startsWith("thread:")) {

@@ -10,7 +10,6 @@ import {
   type NodeDetail,
   type NodeRun,
   type NodeTask,
-  type Stage,
 } from "../../../api/aliases";
 import { ErrorNotice, Id, Lines } from "../../../ui/feedback";
 import { count, duration } from "../../../ui/format";
@@ -96,18 +95,7 @@ function Output({ run, flowchartId, logs, note }: OutputProps) {
   );
 }
 
-function Logs({
-  run,
-  from,
-  logs,
-  stages,
-}: {
-  run: NodeRun;
-  from: string | null;
-  logs: LogItem[];
-  stages: Stage[];
-}) {
-  const labels = new Map(stages.map((s) => [s.key, s.label]));
+function Logs({ run, from, logs }: { run: NodeRun; from: string | null; logs: LogItem[] }) {
   const lines = logs.filter((item) => item.type === "log");
   const start = Date.parse(from ?? run.created_at);
   return (
@@ -119,7 +107,7 @@ function Logs({
         {lines.map((line) => (
           <div key={line.sequence}>
             <time title={line.emitted_at}>+{duration(Date.parse(line.emitted_at) - start)}</time>
-            <i>{labels.get(line.stage) ?? line.stage}</i>
+            <i>{line.stage}</i>
             <span>{line.text.replace(/\n$/, "")}</span>
           </div>
         ))}
@@ -292,13 +280,7 @@ export function NodePanel({ flowchartRun, runs, run, tab, control, onTab, onRun 
             </Follow>
           </Tabs.Panel>
           <Tabs.Panel value="logs">
-            <Logs
-              key={run.id}
-              run={run}
-              from={flowchartRun.started_at}
-              logs={items}
-              stages={detail.data?.stages ?? []}
-            />
+            <Logs key={run.id} run={run} from={flowchartRun.started_at} logs={items} />
           </Tabs.Panel>
           <Tabs.Panel value="events">
             <Events key={run.id} flowchartRun={flowchartRun} run={run} />
