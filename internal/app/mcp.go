@@ -181,7 +181,7 @@ func (n nodeCalls) Announce(ctx context.Context, tx *postgres.Tx, c *calls.Row) 
 	}
 	return n.m.s.events.Append(tx, event.Draft{
 		Stream: run.StreamOfNode(&node), Type: "node:task:tool", EntityKind: "tool_call", EntityID: strconv.FormatInt(c.ID, 10), Rooms: rooms,
-		RequestID: node.RequestID, CorrelationID: node.CorrelationID,
+		RequestID: node.RequestID, CorrelationID: node.CorrelationID, Runtime: run.RuntimeOf(&node, nil, "inline"), // where the tools are
 		Payload: toolPayload{
 			TaskID: node.ID, ToolCallID: c.ID, Attempt: c.Attempt, Cycle: c.Cycle, Position: c.Position, Name: c.Name, ServerKey: c.ServerKey,
 			Tool: c.Tool, Status: c.Status, Error: c.Error, ResultBytes: c.ResultBytes,
@@ -193,12 +193,12 @@ func (n nodeCalls) Announce(ctx context.Context, tx *postgres.Tx, c *calls.Row) 
 // of these and the record of their calls are there.
 func inWorker(k string, config json.RawMessage) bool { return k == kind.Task && task.UsesTools(config) }
 
-// waits implements run.Options.Waits.
+// waits tells of a node whose tool calls wait for a decision.
 func (m *mcpSide) waits(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error) {
 	return m.calls.Waits(ctx, q, calls.Owner{Kind: calls.NodeRun, ID: n.ID})
 }
 
-// ended implements run.Options.Ended.
+// ended closes the tool calls of a node that ended.
 func (m *mcpSide) ended(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error {
 	return m.calls.Close(ctx, tx, calls.Owner{Kind: calls.NodeRun, ID: n.ID}, nodeCalls{m}.Announce)
 }

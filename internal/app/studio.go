@@ -71,6 +71,7 @@ type studio struct {
 	console      *riverConsole // nil: this process serves nothing
 	worker       *workSide     // nil: this process works nothing
 	nodeSettings *nodeSettings
+	hooks        nodeHooks
 	schedules    *schedule.Store
 	beat         *beatSide     // nil: this process schedules nothing
 	realtime     *realtimeSide // nil: this process serves nothing
@@ -89,7 +90,7 @@ const revokedTopic = "revoked"
 
 // newStudio connects everything; nothing runs yet.
 func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
-	s := &studio{studioOptions: o, metrics: telemetry.New(buildVersion())}
+	s := &studio{studioOptions: o, metrics: telemetry.New(buildVersion()), hooks: newNodeHooks()}
 	var err error
 	if s.tracer, err = newTracer(ctx, o.cfg, o.sides.role(), o.log); err != nil {
 		return nil, err
@@ -125,7 +126,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s.nodeSettings = newNodeSettings(s)
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: s.nodeSettings.executorFor,
-		InWorker: inWorker, Waits: s.mcp.waits, Ended: s.mcp.ended,
+		InWorker: inWorker, Waits: s.waits, Ended: s.ended, QueueFor: s.queueFor, ModeFor: modeFor,
 		Timeout: s.nodeSettings.timeout, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.meter = queue.NewMeter(s.db, s.log, s.now)

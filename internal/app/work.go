@@ -46,7 +46,7 @@ func newWorkSide(s *studio, client *http.Client) (*workSide, error) {
 		w.cleanup = s.workspaceCleanup(proc.RemoveAbandoned)
 	}
 	runner := node.NewRunner(node.RunnerOptions{
-		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker,
+		Engine: s.engine, Models: s.providers, Recorder: w.recorder, Executors: executors, Worker: worker, Queues: s.cfg.Worker.Queues,
 		Fresh: func() bool { return w.registry.Fresh() }, Tracer: s.tracer, Now: s.now, Logger: s.log, Meter: s.meter,
 		Chain:     func() bool { return !s.queue.Draining() },
 		Contended: func(queue string) bool { return s.queue.Contended(queue) },

@@ -46,8 +46,10 @@ type attemptView struct {
 type taskView struct {
 	NodeRunView
 	FlowchartID    *int64          `json:"flowchart_id"`
-	FlowchartRunID *int64          `json:"flowchart_run_id"`
-	ExecutionMode  *string         `json:"execution_mode"`
+	FlowchartRunID *int64          `json:"flowchart_run_id" doc:"null: a quick node, which belongs to no run"`
+	ExecutionMode  *string         `json:"execution_mode" enum:"query,indexing,delta_indexing" doc:"Of a node of retrieval; null: none"`
+	Queue          string          `json:"queue"`
+	RetryOf        *int64          `json:"retry_of" doc:"The quick node that this one runs again"`
 	Attempts       []attemptView   `json:"attempts"`
 	Failures       int32           `json:"failures" doc:"Attempts that ended in an error of their own"`
 	MaxAttempts    int32           `json:"max_attempts"`
@@ -88,12 +90,16 @@ type listNodesInput struct {
 	Status         []string `query:"status" enum:"pending,queued,running,waiting,cancelling,succeeded,degraded,failed,cancelled,skipped"`
 	Kind           []string `query:"kind"`
 	FlowchartRunID int64    `query:"flowchart_run_id" minimum:"0"`
+	Quick          string   `query:"quick" enum:"true,false" doc:"Only node runs that belong to no flowchart run, or only others"`
 }
 
 type listedNodeView struct {
 	NodeRunView
-	FlowchartID    *int64 `json:"flowchart_id"`
-	FlowchartRunID *int64 `json:"flowchart_run_id"`
+	FlowchartID    *int64  `json:"flowchart_id"`
+	FlowchartRunID *int64  `json:"flowchart_run_id" doc:"null: a quick node, which belongs to no run"`
+	ExecutionMode  *string `json:"execution_mode"`
+	Queue          string  `json:"queue"`
+	RetryOf        *int64  `json:"retry_of" doc:"The quick node that this one runs again"`
 }
 
 type logsInput struct {
@@ -125,12 +131,15 @@ func (s *server) registerNodes() {
 		if in.FlowchartRunID != 0 {
 			f.RunID = &in.FlowchartRunID
 		}
+		if in.Quick != "" {
+			f.Quick = new(in.Quick == "true")
+		}
 		rows, err := s.deps.Engine.ListNodes(ctx, f)
 		if err != nil {
 			return nil, err
 		}
 		return paged(rows, in.Limit, func(n run.NodeRun) int64 { return n.ID }, func(n run.NodeRun) listedNodeView {
-			v := listedNodeView{NodeRunView: viewNodeRun(n), FlowchartID: n.FlowchartID, FlowchartRunID: n.FlowchartRunID}
+			v := viewListedNode(n)
 			v.OutputState = nil
 			return v
 		}), nil
@@ -146,6 +155,7 @@ func (s *server) registerNodes() {
 		summary: "Stage logs and streamed text, in order",
 	}, s.getNodeLogs)
 	s.registerPodLog()
+	s.registerQuickNodes()
 }
 
 func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) {
@@ -159,7 +169,7 @@ func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) 
 	}
 	attempts := make([]attemptView, len(d.Attempts))
 	for i, a := range d.Attempts {
-		stages, err := node.ViewStages(a.Stages, n.ExecutionMode, a.FinishedAt != nil)
+		stages, err := node.ViewStages(a.Stages, n.Kind, n.ExecutionMode, a.FinishedAt != nil)
 		if err != nil {
 			return nil, err
 		}
@@ -171,6 +181,7 @@ func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) 
 	}
 	out.Body.Task = taskView{
 		NodeRunView: viewNodeRun(*n), FlowchartID: n.FlowchartID, FlowchartRunID: n.FlowchartRunID, ExecutionMode: n.ExecutionMode,
+		Queue: n.Queue, RetryOf: n.RetryOf,
 		Attempts: attempts, InputContext: n.InputContext, RoutingState: n.RoutingState, Runtime: runtimeOf(d),
 		Failures: n.Failures, MaxAttempts: n.MaxAttempts, Lost: n.Lost, MaxLost: run.MaxLost, RunAfter: n.RunAfter,
 		ReusedRunID: d.WorkOf, Cancellation: d.Receipt,
@@ -207,9 +218,9 @@ func lastAttempt(d run.NodeDetail) *run.Attempt {
 func stagesOf(d run.NodeDetail) ([]node.StageView, error) {
 	a := lastAttempt(d)
 	if a == nil {
-		return node.ViewStages(nil, d.NodeRun.ExecutionMode, d.NodeRun.FinishedAt != nil)
+		return node.ViewStages(nil, d.NodeRun.Kind, d.NodeRun.ExecutionMode, d.NodeRun.FinishedAt != nil)
 	}
-	return node.ViewStages(a.Stages, d.NodeRun.ExecutionMode, a.FinishedAt != nil)
+	return node.ViewStages(a.Stages, d.NodeRun.Kind, d.NodeRun.ExecutionMode, a.FinishedAt != nil)
 }
 
 func runtimeOf(d run.NodeDetail) run.Runtime { return run.RuntimeOf(&d.NodeRun, lastAttempt(d), "") }

@@ -57,6 +57,8 @@ type deadView struct {
 	EndedAt   time.Time   `json:"ended_at"`
 	Target    *targetView `json:"target"`
 	RetriedBy *int64      `json:"retried_by" doc:"The newest run that is a retry of its run"`
+
+	RetriedByNode *int64 `json:"retried_by_node_run" doc:"Of a quick node: the newest node run that is a retry of it"`
 }
 
 type listDeadInput struct {
@@ -115,7 +117,7 @@ func (s *server) listJobs(ctx context.Context, in *listJobsInput) (*pageOutput[q
 func viewDead(d *queue.DeadLetter) deadView {
 	return deadView{
 		ID: d.String(), Kind: d.Kind, Code: d.Code, Message: d.Message, Attempts: d.Attempts, Failures: d.Failures, Lost: d.Lost,
-		EndedAt: d.EndedAt, Target: viewTarget(d.Target), RetriedBy: d.RetriedBy,
+		EndedAt: d.EndedAt, Target: viewTarget(d.Target), RetriedBy: d.RetriedBy, RetriedByNode: d.RetriedByNode,
 	}
 }
 

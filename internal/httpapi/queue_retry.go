@@ -34,6 +34,7 @@ type retriedView struct {
 	ID             string `json:"id"`
 	Outcome        string `json:"outcome" enum:"retried,already_retried,refused"`
 	FlowchartRunID *int64 `json:"flowchart_run_id" doc:"The new run, or the one that was there already"`
+	NodeRunID      *int64 `json:"node_run_id" doc:"Of a quick node, which has no run: likewise the node run"`
 	Reason         string `json:"reason" doc:"Of a refusal, a stable dotted word"`
 	Message        string `json:"message" doc:"Of a refusal"`
 }
@@ -119,38 +120,61 @@ func (o *retryDeadOutput) add(v retriedView) {
 	}
 }
 
-// retryOne goes through the domain: the run of a node run is retried from there.
+// retryOne goes through the domain: the run of a node run is retried from there, and a
+// quick node by itself.
 func (s *server) retryOne(ctx context.Context, d *queue.DeadLetter) retriedView {
-	v := retriedView{ID: d.String(), Outcome: retried}
+	var v retriedView
 	err := s.deps.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-		v.Outcome, v.FlowchartRunID = retried, nil
-		if d.Kind == queue.DeadJob {
+		v = retriedView{Outcome: retried}
+		switch {
+		case d.Kind == queue.DeadJob:
 			return s.deps.Queues.RetryJob(ctx, tx, d)
+		case d.Target.FlowchartRunID == nil:
+			return s.retryDeadQuick(ctx, tx, d.ID, &v)
 		}
-		if d.Target.FlowchartRunID == nil {
-			return errs.Ef(errs.Conflict, "queue.no_run", "Node %d belongs to no flowchart run; start it anew where it was started.", d.ID)
-		}
-		by, err := s.deps.Queues.RetriedBy(ctx, tx, *d.Target.FlowchartRunID)
-		if err != nil {
-			return err
-		}
-		if by != nil {
-			v.Outcome, v.FlowchartRunID = alreadyRetried, by
-			return nil
-		}
-		r, err := s.deps.Engine.RetryNode(ctx, tx, d.ID, run.RetryRequest{StartRequest: s.startRequest(ctx, run.StartRequest{})})
-		if err != nil {
-			return err
-		}
-		v.FlowchartRunID = &r.ID
-		return s.audit(ctx, tx, "run.retried", "flowchart_run", r.ID)
+		return s.retryDeadRun(ctx, tx, d, &v)
 	})
 	if err != nil {
 		e := errs.As(err)
-		v.Outcome, v.FlowchartRunID, v.Reason, v.Message = refused, nil, e.Reason, e.Message
+		v = retriedView{Outcome: refused, Reason: e.Reason, Message: e.Message}
 		if e.Code == errs.Internal {
 			noteError(ctx, err)
 		}
 	}
+	v.ID = d.String()
 	return v
+}
+
+func (s *server) retryDeadRun(ctx context.Context, tx *postgres.Tx, d *queue.DeadLetter, v *retriedView) error {
+	by, err := s.deps.Queues.RetriedBy(ctx, tx, *d.Target.FlowchartRunID)
+	if err != nil {
+		return err
+	}
+	if by != nil {
+		v.Outcome, v.FlowchartRunID = alreadyRetried, by
+		return nil
+	}
+	did, err := s.deps.Engine.RetryNode(ctx, tx, d.ID, run.RetryRequest{StartRequest: s.startRequest(ctx, run.StartRequest{})})
+	if err != nil {
+		return err
+	}
+	v.FlowchartRunID = &did.Run.ID
+	return s.audit(ctx, tx, "run.retried", "flowchart_run", did.Run.ID)
+}
+
+func (s *server) retryDeadQuick(ctx context.Context, tx *postgres.Tx, nodeRunID int64, v *retriedView) error {
+	by, err := s.deps.Queues.NodeRetriedBy(ctx, tx, nodeRunID)
+	if err != nil {
+		return err
+	}
+	if by != nil {
+		v.Outcome, v.NodeRunID = alreadyRetried, by
+		return nil
+	}
+	did, err := s.deps.Engine.RetryNode(ctx, tx, nodeRunID, run.RetryRequest{StartRequest: s.startRequest(ctx, run.StartRequest{})})
+	if err != nil {
+		return err
+	}
+	v.NodeRunID = &did.NodeRun.ID
+	return s.audit(ctx, tx, "node.retried", "task", did.NodeRun.ID)
 }

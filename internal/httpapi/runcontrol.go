@@ -30,6 +30,14 @@ type retryNodeBody struct {
 	Version int32 `json:"version,omitempty" minimum:"1" doc:"The run's own version (the default) or a newer one"`
 }
 
+// retriedNodeOutput has the run, or of a quick node the task.
+type retriedNodeOutput struct {
+	Body struct {
+		FlowchartRun *run.View       `json:"flowchart_run,omitempty" doc:"The new run; absent: it was a quick node"`
+		Task         *listedNodeView `json:"task,omitempty" doc:"The new node run of a quick node"`
+	}
+}
+
 type nodeControlOutput struct {
 	Body struct {
 		Task         listedNodeView `json:"task"`
@@ -56,11 +64,11 @@ func (s *server) registerRunControl() {
 	}, s.retryRun)
 	handle(s, route{
 		method: http.MethodPost, path: "/nodes/{id}/cancel", id: "cancel-node", tag: "nodes", permission: auth.Write, audit: true,
-		summary: "Ask one node run to stop; its run goes on without it, as if none of its edges had been taken", status: http.StatusAccepted,
+		summary: "Ask one node run to stop; its run, if it has one, goes on without it, as if none of its edges had been taken", status: http.StatusAccepted,
 	}, s.cancelNode)
 	handle(s, route{
 		method: http.MethodPost, path: "/nodes/{id}/retry", id: "retry-node", tag: "nodes", permission: auth.Write,
-		audit: true, idempotent: true, summary: "Run the node run's run again from it: a new run that reuses what was before", status: http.StatusAccepted,
+		audit: true, idempotent: true, summary: "Run the node run's run again from it: a new run that reuses what was before; of a quick node: that node once more", status: http.StatusAccepted,
 	}, s.retryNode)
 }
 
@@ -98,19 +106,25 @@ func (s *server) retryRun(ctx context.Context, in *retryInput) (*runOutput, erro
 	})
 }
 
-func (s *server) retryNode(ctx context.Context, in *retryNodeInput) (*runOutput, error) {
+func (s *server) retryNode(ctx context.Context, in *retryNodeInput) (*retriedNodeOutput, error) {
 	var want retryNodeBody
 	if in.Body != nil {
 		want = *in.Body
 	}
-	return idempotent(ctx, s, "retry-node", in.IdempotencyKey, []any{in.ID, want}, func(ctx context.Context, tx *postgres.Tx) (*runOutput, error) {
-		r, err := s.deps.Engine.RetryNode(ctx, tx, in.ID, run.RetryRequest{
+	return idempotent(ctx, s, "retry-node", in.IdempotencyKey, []any{in.ID, want}, func(ctx context.Context, tx *postgres.Tx) (*retriedNodeOutput, error) {
+		did, err := s.deps.Engine.RetryNode(ctx, tx, in.ID, run.RetryRequest{
 			Version: want.Version, StartRequest: s.startRequest(ctx, run.StartRequest{}),
 		})
 		if err != nil {
 			return nil, err
 		}
-		return runOut(r), s.audit(ctx, tx, "run.retried", "flowchart_run", r.ID)
+		out := &retriedNodeOutput{}
+		if did.Run == nil {
+			out.Body.Task = new(viewListedNode(*did.NodeRun))
+			return out, s.audit(ctx, tx, "node.retried", "task", did.NodeRun.ID)
+		}
+		out.Body.FlowchartRun = new(run.ViewOf(did.Run))
+		return out, s.audit(ctx, tx, "run.retried", "flowchart_run", did.Run.ID)
 	})
 }
 
@@ -121,7 +135,7 @@ func (s *server) cancelNode(ctx context.Context, in *IDInput) (*nodeControlOutpu
 			return nil, err
 		}
 		out := &nodeControlOutput{}
-		out.Body.Task = listedNodeView{NodeRunView: viewNodeRun(n), FlowchartID: n.FlowchartID, FlowchartRunID: n.FlowchartRunID}
+		out.Body.Task = viewListedNode(n)
 		out.Body.Cancellation, err = s.deps.Engine.Receipt(ctx, tx, &n)
 		return out, err
 	})

@@ -13,7 +13,7 @@ type retentionView struct {
 	EventDays  *int32 `json:"event_days" doc:"Events of ended runs and downloads, which their pages replay; null: for ever"`
 	TextDays   *int32 `json:"text_days" doc:"Streamed words and logs of ended node runs; outputs stay with the run"`
 	FiringDays *int32 `json:"firing_days" doc:"What became of schedules' times"`
-	RunDays    *int32 `json:"run_days" doc:"Ended runs with everything that belongs to them; null, the default: for ever"`
+	RunDays    *int32 `json:"run_days" doc:"Ended runs and quick nodes with everything that belongs to them; null, the default: for ever"`
 }
 
 type retentionOutput struct {

@@ -50,9 +50,9 @@ func TestOnlyTheLabelOfLLMQueryDependsOnTheMode(t *testing.T) {
 	t.Parallel()
 	label := func(key, mode string) string {
 		if mode == "" {
-			return Label(key, nil)
+			return Label(key, "rag", nil)
 		}
-		return Label(key, &mode)
+		return Label(key, "rag", &mode)
 	}
 	require.Equal(t, "LLM Query", label("llm_query", ""))
 	require.Equal(t, "LLM Query", label("llm_query", "query"))
@@ -60,6 +60,9 @@ func TestOnlyTheLabelOfLLMQueryDependsOnTheMode(t *testing.T) {
 	require.Equal(t, "RAG Indexing", label("llm_query", "indexing"))
 	require.Equal(t, "RAG Delta Indexing", label("llm_query", "delta_indexing"))
 	require.Equal(t, "Post Run", label("post_run", "indexing"))
+	indexing := run.ModeIndexing
+	require.Equal(t, "RAG Indexing", Label("llm_query", "rag_index", &indexing))
+	require.Equal(t, "LLM Query", Label("llm_query", "task", &indexing), "only nodes of retrieval")
 }
 
 func TestStagesThatWereNotReachedAreSkippedAtTheEnd(t *testing.T) {
@@ -67,7 +70,7 @@ func TestStagesThatWereNotReachedAreSkippedAtTheEnd(t *testing.T) {
 	at := time.Now()
 	raw, err := json.Marshal(closeStages([]Stage{{Key: "init", Status: run.Running, StartedAt: &at}}, run.Failed, at))
 	require.NoError(t, err)
-	views, err := ViewStages(raw, nil, true)
+	views, err := ViewStages(raw, "task", nil, true)
 	require.NoError(t, err)
 	require.Len(t, views, 6)
 	require.Equal(t, "skipped", views[0].Status)

@@ -39,6 +39,7 @@ type RunnerOptions struct {
 	Recorder  *Recorder
 	Executors map[string]executor.Executor // by name
 	Worker    uuid.UUID
+	Queues    []string    // that this worker consumes: it goes on with nothing of another; nil: with anything
 	Fresh     func() bool // whether this worker may start side effects
 	// Contended reports whether work of another queue waits for this worker; nil: never.
 	Contended func(queue string) bool
@@ -256,7 +257,7 @@ func (r *Runner) finish(ctx context.Context, a *attempt, res run.Result, chain b
 		return r.o.Recorder.finish(tx, t)
 	}}
 	if chain {
-		o.Next = &r.o.Worker
+		o.Next, o.NextQueues = &r.o.Worker, r.o.Queues
 	}
 	return r.commit(ctx, a, res, o)
 }

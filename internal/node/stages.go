@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/executor"
+	"github.com/llmctl/studio/internal/run"
 )
 
 // Stage is one stage of an attempt as stored.
@@ -33,9 +34,15 @@ func StageKeys() []string {
 	return []string{executor.StageIntegration, executor.StagePreInit, executor.StageInit, executor.StagePostInit, executor.StageLLMQuery, executor.StagePostRun}
 }
 
+// The kinds of nodes whose llm_query stage is named by their execution mode.
+const (
+	kindRAG      = "rag"
+	kindRAGIndex = "rag_index"
+)
+
 // Label names a stage; only the label of llm_query depends on the execution
-// mode, and only for retrieval runs.
-func Label(key string, mode *string) string {
+// mode, and only for nodes of retrieval.
+func Label(key, kind string, mode *string) string {
 	switch key {
 	case executor.StageIntegration:
 		return "Integration"
@@ -48,20 +55,20 @@ func Label(key string, mode *string) string {
 	case executor.StagePostRun:
 		return "Post Run"
 	}
-	if mode != nil {
+	if mode != nil && (kind == kindRAG || kind == kindRAGIndex) {
 		switch *mode {
-		case "indexing":
+		case run.ModeIndexing:
 			return "RAG Indexing"
-		case "delta_indexing":
+		case run.ModeDeltaIndexing:
 			return "RAG Delta Indexing"
 		}
 	}
 	return "LLM Query"
 }
 
-// ViewStages shows the stages of an attempt. Those it did not come to are
+// ViewStages shows the stages of an attempt of a node of this kind. Those it did not come to are
 // pending while it runs and skipped afterwards.
-func ViewStages(raw json.RawMessage, mode *string, finished bool) ([]StageView, error) {
+func ViewStages(raw json.RawMessage, kind string, mode *string, finished bool) ([]StageView, error) {
 	var stages []Stage
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &stages); err != nil {
@@ -74,7 +81,7 @@ func ViewStages(raw json.RawMessage, mode *string, finished bool) ([]StageView, 
 	}
 	out := make([]StageView, 0, len(StageKeys()))
 	for _, key := range StageKeys() {
-		v := StageView{Key: key, Label: Label(key, mode), Status: rest}
+		v := StageView{Key: key, Label: Label(key, kind, mode), Status: rest}
 		for _, s := range stages {
 			if s.Key == key {
 				v.Status, v.StartedAt, v.FinishedAt, v.LogLines = s.Status, s.StartedAt, s.FinishedAt, s.LogLines

@@ -51,6 +51,8 @@ type DeadLetter struct {
 	EndedAt   time.Time
 	Target    *Target
 	RetriedBy *int64 // the newest run that is a retry of its run
+
+	RetriedByNode *int64 // of a quick node: the newest node run that is a retry of it
 }
 
 // DeadQuery selects dead items.
@@ -67,11 +69,12 @@ type DeadQuery struct {
 
 const deadNodesSQL = `
 SELECT n.id, coalesce(n.error->>'code', ''), coalesce(n.error->>'message', ''), n.attempt, n.failures, n.lost, n.finished_at, ` + nodeColumns + `,
-       r.id
+       r.id, q.id
 FROM node_run n LEFT JOIN flowchart f ON f.id = n.flowchart_id
 LEFT JOIN LATERAL (SELECT max(id) id FROM flowchart_run WHERE retry_of = n.flowchart_run_id) r ON true
+LEFT JOIN LATERAL (SELECT max(id) id FROM node_run WHERE n.flowchart_run_id IS NULL AND retry_of = n.id) q ON true
 WHERE n.queue = $1 AND n.error IS NOT NULL AND n.status = 'failed' AND ($2::bigint = 0 OR n.id < $2) AND ($3::text = '' OR n.error->>'code' = $3)
-  AND (NOT $4::boolean OR r.id IS NULL) AND ($5::bigint[] IS NULL OR n.id = ANY ($5))
+  AND (NOT $4::boolean OR (r.id IS NULL AND q.id IS NULL)) AND ($5::bigint[] IS NULL OR n.id = ANY ($5))
 ORDER BY n.id DESC LIMIT $6`
 
 const deadJobsSQL = `
@@ -145,7 +148,7 @@ func idsOf(only []DeadID, kind string) []int64 {
 func scanDeadNode(row pgx.CollectableRow) (DeadLetter, error) {
 	d, t := DeadLetter{DeadID: DeadID{Kind: DeadNode}}, Target{}
 	err := row.Scan(&d.ID, &d.Code, &d.Message, &d.Attempts, &d.Failures, &d.Lost, &d.EndedAt,
-		&t.Kind, &t.ID, &t.FlowchartRunID, &t.FlowchartID, &t.FlowchartName, &t.NodeKind, &t.Title, &t.Status, &d.RetriedBy)
+		&t.Kind, &t.ID, &t.FlowchartRunID, &t.FlowchartID, &t.FlowchartName, &t.NodeKind, &t.Title, &t.Status, &d.RetriedBy, &d.RetriedByNode)
 	d.Target = &t
 	return d, err
 }
@@ -197,6 +200,18 @@ func (b *Board) RetriedBy(ctx context.Context, tx *postgres.Tx, runID int64) (*i
 	}
 	if err := tx.QueryRow(ctx, `SELECT max(id) FROM flowchart_run WHERE retry_of = $1`, runID).Scan(&by); err != nil {
 		return nil, fmt.Errorf("look for retries of run %d: %w", runID, err)
+	}
+	return by, nil
+}
+
+// NodeRetriedBy is RetriedBy for a quick node: the newest node run that is a retry of it.
+func (b *Board) NodeRetriedBy(ctx context.Context, tx *postgres.Tx, nodeRunID int64) (*int64, error) {
+	var by *int64
+	if _, err := tx.Exec(ctx, `SELECT FROM node_run WHERE id = $1 FOR UPDATE`, nodeRunID); err != nil {
+		return nil, fmt.Errorf("lock node run %d: %w", nodeRunID, err)
+	}
+	if err := tx.QueryRow(ctx, `SELECT max(id) FROM node_run WHERE retry_of = $1`, nodeRunID).Scan(&by); err != nil {
+		return nil, fmt.Errorf("look for retries of node run %d: %w", nodeRunID, err)
 	}
 	return by, nil
 }

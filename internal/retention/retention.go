@@ -42,7 +42,7 @@ type Report struct {
 	Events  int64 `json:"events"`  // of runs and downloads
 	Text    int64 `json:"text"`    // pieces of streamed text
 	Firings int64 `json:"firings"` // of schedules
-	Runs    int64 `json:"runs"`
+	Runs    int64 `json:"runs"`    // and quick nodes
 	Calls   int64 `json:"calls"`   // rounds of tool calls, of turns that are gone
 	Workers int64 `json:"workers"` // that ended and that nothing refers to
 	Done    bool  `json:"done"`    // false: time was up, the next round goes on
@@ -61,6 +61,7 @@ func (c *Cleaner) Clean(ctx context.Context) (Report, error) {
 		to   *int64
 	}{
 		{s.RunDays, c.runs, &rep.Runs},
+		{s.RunDays, c.quickNodes, &rep.Runs},
 		{s.EventDays, c.streams("run_events", runEvents), &rep.Events},
 		{s.EventDays, c.streams("quick_events", quickEvents), &rep.Events},
 		{s.EventDays, c.streams("download_events", downloadEvents), &rep.Events},

@@ -175,6 +175,34 @@ func TestRunsGoOnlyWhenThatIsAskedFor(t *testing.T) {
 	require.EqualValues(t, 1, n, "nobody refers to it any more")
 }
 
+func TestQuickNodesGoWithTheRuns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.ran(t, 1, 1, 1)
+	quick := func(days int) (id int64) {
+		t.Helper()
+		require.NoError(t, b.db.QueryRow(t.Context(), `INSERT INTO node_run (flowchart_node_id, kind, status, timeout_seconds, execution_index, finished_at)
+			VALUES ('quick', 'task', 'failed', 1, 1, $1) RETURNING id`, time.Now().AddDate(0, 0, -days)).Scan(&id))
+		b.append(t, fmt.Sprintf("task:%d", id), 2, "studio")
+		b.append(t, fmt.Sprintf("node_log:%d", id), 3, "studio")
+		return id
+	}
+	old, young := quick(40), quick(1)
+	b.exec(t, `UPDATE node_run SET retry_of = $1 WHERE id = $2`, old, young)
+	b.exec(t, `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues) VALUES (gen_random_uuid(), 't', 'h', 1, 'v', 1, '{}')`)
+	b.exec(t, `INSERT INTO node_attempt (node_run_id, number, worker_process_id, status, queued_at, deadline_at, finished_at)
+		SELECT $1, 1, id, 'failed', now(), now(), now() FROM worker_process`, old)
+	require.Equal(t, Report{Done: true}, b.clean(t), "they stay until somebody wants them gone")
+	b.set(t, func(s *Settings) { s.RunDays = new(int32(30)) })
+	require.Equal(t, Report{Runs: 1, Done: true}, b.clean(t))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM node_run WHERE id = $1`, old))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM event_stream WHERE name IN ('task:' || $1::bigint, 'node_log:' || $1::bigint)`, old))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM node_run WHERE id = $1 AND retry_of IS NULL`, young))
+	_, left := b.stream(t, fmt.Sprintf("task:%d", young))
+	require.Equal(t, 2, left)
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM flowchart_run`))
+}
+
 func TestLastFiringOfAScheduleStays(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

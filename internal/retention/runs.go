@@ -57,9 +57,23 @@ func streamsOf(ctx context.Context, tx *postgres.Tx, ids []int64) ([]string, err
 
 // deleteRuns removes the rows, those that refer to others first.
 func deleteRuns(ctx context.Context, tx *postgres.Tx, ids []int64, streams []string) error {
-	const nodes = `(SELECT id FROM node_run WHERE flowchart_run_id = ANY ($1))`
+	if _, err := tx.Exec(ctx, `UPDATE flowchart_run SET retry_of = NULL, retry_from = NULL WHERE retry_of = ANY ($1)`, ids); err != nil {
+		return err
+	}
+	if err := deleteNodeRuns(ctx, tx, `flowchart_run_id = ANY ($1)`, ids); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM flowchart_run WHERE id = ANY ($1)`, ids); err != nil {
+		return err
+	}
+	return deleteStreams(ctx, tx, streams)
+}
+
+// deleteNodeRuns removes node runs that a condition over ids ($1) names, with what
+// belongs to them.
+func deleteNodeRuns(ctx context.Context, tx *postgres.Tx, which string, ids []int64) error {
+	nodes := `(SELECT id FROM node_run WHERE ` + which + `)`
 	for _, sql := range []string{
-		`UPDATE flowchart_run SET retry_of = NULL, retry_from = NULL WHERE retry_of = ANY ($1)`,
 		`UPDATE node_run SET retry_of = NULL WHERE retry_of IN ` + nodes,
 		`UPDATE node_run SET reused_from = NULL WHERE reused_from IN ` + nodes,
 		`DELETE FROM artifact WHERE node_run_id IN ` + nodes,
@@ -67,14 +81,56 @@ func deleteRuns(ctx context.Context, tx *postgres.Tx, ids []int64, streams []str
 		`DELETE FROM attempt_pod_log WHERE node_run_id IN ` + nodes,
 		`DELETE FROM tool_cycle WHERE owner_kind = 'node_run' AND owner_id IN ` + nodes, // with its calls
 		`DELETE FROM node_attempt WHERE node_run_id IN ` + nodes,
-		`DELETE FROM node_run WHERE flowchart_run_id = ANY ($1)`,
-		`DELETE FROM flowchart_run WHERE id = ANY ($1)`,
+		`DELETE FROM node_run WHERE ` + which,
 	} {
 		if _, err := tx.Exec(ctx, sql, ids); err != nil {
 			return err
 		}
 	}
-	// Ids are never used again, so nobody can take a new stream for an old one.
-	_, err := tx.Exec(ctx, `DELETE FROM event_stream WHERE name = ANY ($1)`, streams)
+	return nil
+}
+
+// deleteStreams removes streams without events. Ids are never used again, so nobody can
+// take a new stream for an old one.
+func deleteStreams(ctx context.Context, tx *postgres.Tx, names []string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM event_stream WHERE name = ANY ($1)`, names)
 	return err
+}
+
+// quickNodes removes quick nodes as runs does runs.
+func (c *Cleaner) quickNodes(ctx context.Context, age time.Duration) (removed int64, more bool, err error) {
+	err = c.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		removed, more = 0, false
+		ids, err := oldQuickNodes(ctx, tx, age, c.batch)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		more = true
+		names := make([]string, 0, 2*len(ids))
+		for _, id := range ids {
+			names = append(names, fmt.Sprintf("task:%d", id), fmt.Sprintf("node_log:%d", id))
+		}
+		events, err := c.removeEvents(ctx, tx, names)
+		if err != nil || events == int64(c.events) {
+			return err // the node runs go when their events are gone
+		}
+		removed = int64(len(ids))
+		if err := deleteNodeRuns(ctx, tx, `id = ANY ($1)`, ids); err != nil {
+			return err
+		}
+		return deleteStreams(ctx, tx, names)
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("remove quick nodes: %w", err)
+	}
+	return removed, more, nil
+}
+
+func oldQuickNodes(ctx context.Context, tx *postgres.Tx, age time.Duration, limit int) ([]int64, error) {
+	rows, err := tx.Query(ctx, `SELECT id FROM node_run WHERE flowchart_run_id IS NULL AND finished_at < now() - make_interval(secs => $1)
+		ORDER BY finished_at, id LIMIT $2 FOR UPDATE SKIP LOCKED`, age.Seconds(), limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }

@@ -86,9 +86,10 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 		ProjectID: c.run.ProjectID, FlowchartRunID: &c.run.ID, FlowchartID: &c.run.FlowchartID,
 		FlowchartNodeID: node.ID, Kind: string(node.Kind), Title: node.Title, Status: status,
 		MaxAttempts: int32(max(policy.Retry.MaxAttempts, 1)), BackoffSeconds: policy.Retry.BackoffSeconds, TimeoutSeconds: timeout,
-		ExecutionIndex: c.marking.Executions[node.ID], Queue: "llmctl_studio", Triggers: raw, RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID,
-		Traceparent: tracing.RunSpan(c.run.Traceparent, c.run.ID),
-		InWorker:    c.e.InWorker != nil && c.e.InWorker(string(node.Kind), node.Config),
+		ExecutionIndex: c.marking.Executions[node.ID], Queue: c.e.queueOf(string(node.Kind), node.Config), Triggers: raw, RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID,
+		Traceparent:   tracing.RunSpan(c.run.Traceparent, c.run.ID),
+		InWorker:      c.e.InWorker != nil && c.e.InWorker(string(node.Kind), node.Config),
+		ExecutionMode: c.e.modeOf(string(node.Kind), node.Config),
 	}, nil
 }
 

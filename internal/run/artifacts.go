@@ -59,7 +59,7 @@ func (e *Engine) storeArtifacts(ctx context.Context, in []NewArtifact) ([]stored
 }
 
 // keepArtifacts refers to the stored content as part of the attempt's end.
-func (c *change) keepArtifacts(ctx context.Context, n *NodeRun, artifacts []storedArtifact) error {
+func (c *nodeTx) keepArtifacts(ctx context.Context, n *NodeRun, artifacts []storedArtifact) error {
 	for _, s := range artifacts {
 		a, err := c.e.q.InsertArtifact(ctx, c.tx, dbsqlc.InsertArtifactParams{
 			ProjectID: n.ProjectID, FlowchartRunID: n.FlowchartRunID, NodeRunID: n.ID, Attempt: n.Attempt,

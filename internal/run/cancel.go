@@ -31,8 +31,8 @@ func (e *Engine) CancelTx(ctx context.Context, tx *postgres.Tx, runID int64) (Ru
 	})
 }
 
-// CancelNodeTx asks one node run to stop; its run goes on without it (see
-// nodeCancelled). One that is stopping already is left alone. Errors: not_found;
+// CancelNodeTx asks one node run to stop; its run, if it has one, goes on without it
+// (see nodeCancelled). One that is stopping already is left alone. Errors: not_found;
 // conflict (node.finished, run.old_worker).
 func (e *Engine) CancelNodeTx(ctx context.Context, tx *postgres.Tx, nodeRunID int64) (NodeRun, error) {
 	seen, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
@@ -43,14 +43,10 @@ func (e *Engine) CancelNodeTx(ctx context.Context, tx *postgres.Tx, nodeRunID in
 		return seen, fmt.Errorf("load node run %d: %w", nodeRunID, err)
 	}
 	if seen.FlowchartRunID == nil {
-		return seen, errs.Ef(errs.Conflict, "node.no_run", "Node run %d does not belong to a run.", nodeRunID)
+		err = e.onQuick(ctx, tx, nodeRunID, func(ctx context.Context, c *quick, n *NodeRun) error { return c.cancel(ctx, n) })
+	} else {
+		err = e.cancelNodeOfRun(ctx, tx, &seen)
 	}
-	if err := e.refuseOldWorkers(ctx, tx, "A single node cannot be cancelled"); err != nil {
-		return seen, err
-	}
-	err = e.onRun(ctx, tx, *seen.FlowchartRunID, newOutputs(), func(ctx context.Context, c *change) error {
-		return c.cancelNode(ctx, nodeRunID)
-	})
 	if err != nil {
 		return seen, err
 	}
@@ -59,6 +55,15 @@ func (e *Engine) CancelNodeTx(ctx context.Context, tx *postgres.Tx, nodeRunID in
 		return out, fmt.Errorf("load node run %d: %w", nodeRunID, err)
 	}
 	return out, nil
+}
+
+func (e *Engine) cancelNodeOfRun(ctx context.Context, tx *postgres.Tx, n *NodeRun) error {
+	if err := e.refuseOldWorkers(ctx, tx, controlLevel, "A single node cannot be cancelled"); err != nil {
+		return err
+	}
+	return e.onRun(ctx, tx, *n.FlowchartRunID, newOutputs(), func(ctx context.Context, c *change) error {
+		return c.cancelNode(ctx, n.ID)
+	})
 }
 
 func (c *change) cancelNode(ctx context.Context, id int64) error {

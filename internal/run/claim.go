@@ -72,7 +72,7 @@ func (e *Engine) startRun(ctx context.Context, tx *postgres.Tx, n *NodeRun) erro
 	if err != nil {
 		return fmt.Errorf("load run %d: %w", *n.FlowchartRunID, err)
 	}
-	return (&change{e: e, tx: tx, run: row}).announceRun(ctx, Queued)
+	return (&change{nodeTx: nodeTx{e: e, tx: tx}, run: row}).announceRun(ctx, Queued)
 }
 
 // claimTx is the compare-and-set of a claim.

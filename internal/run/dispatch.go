@@ -305,7 +305,7 @@ func (e *Engine) held(ctx context.Context, r Ref, f func(ctx context.Context, tx
 
 // endDispatch forgets what only an open attempt in a pod needs, and hints its holder
 // at the end.
-func (c *change) endDispatch(ctx context.Context, n *NodeRun) error {
+func (c *nodeTx) endDispatch(ctx context.Context, n *NodeRun) error {
 	err := c.e.q.DeleteUploads(ctx, c.tx, dbsqlc.DeleteUploadsParams{NodeRunID: n.ID, Number: n.Attempt})
 	if err != nil {
 		return fmt.Errorf("remove uploads of node run %d: %w", n.ID, err)

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/run/dbsqlc"
@@ -39,6 +40,9 @@ func (e *Engine) prepareEnd(ctx context.Context, n *dbsqlc.GetNodeRunToEndRow, r
 		return nil, err
 	}
 	end.outputs.refs[n.ID] = end.output
+	if n.FlowchartRunID == nil {
+		return end, nil
+	}
 	return end, e.prepareDecisions(ctx, end, n)
 }
 
@@ -52,11 +56,14 @@ func (end *ending) fail(f Failure) {
 }
 
 func (e *Engine) prepareDecisions(ctx context.Context, end *ending, n *dbsqlc.GetNodeRunToEndRow) error {
-	graph, err := e.compiled(ctx, e.DB, n.FlowchartVersionID)
+	if n.FlowchartVersionID == nil {
+		return fmt.Errorf("run %d has no version", *n.FlowchartRunID)
+	}
+	graph, err := e.compiled(ctx, e.DB, *n.FlowchartVersionID)
 	if err != nil {
 		return err
 	}
-	wanted, err := e.foresee(ctx, end.outputs, n.FlowchartRunID, graph, n.FlowchartNodeID)
+	wanted, err := e.foresee(ctx, end.outputs, *n.FlowchartRunID, graph, n.FlowchartNodeID)
 	if err != nil || !wanted || end.output.Blob == nil {
 		return err
 	}

@@ -52,8 +52,13 @@ type Options struct {
 	Now    func() time.Time
 	Logger *slog.Logger
 	// InWorker tells by its config that a node works in the worker itself, whatever
-	// the executor of its kind; nil: none does. Of such a node the two below are asked.
+	// the executor of its kind; nil: none does. Of such a node the last two are asked.
 	InWorker func(kind string, config json.RawMessage) bool
+	// QueueFor names by its kind and config, as the flowchart or the request has it, the
+	// queue that a node is worked from; nil or "": llmctl_studio. ModeFor likewise gives
+	// its execution mode; nil or "": none.
+	QueueFor func(kind string, config json.RawMessage) string
+	ModeFor  func(kind string, config json.RawMessage) string
 	// Waits reports whether a node that asks to be suspended has to wait for a person.
 	Waits func(ctx context.Context, q postgres.Querier, n *NodeRun) (bool, error)
 	// Ended is told in the transaction that ends a node run.
@@ -96,16 +101,14 @@ func (m *marking) active() int { return m.Live - len(m.Pending) - len(m.Waiting)
 
 // change is everything that one transaction does to one run.
 type change struct {
-	e        *Engine
-	tx       *postgres.Tx
+	nodeTx
+
 	run      Run
 	graph    *flowchart.Compiled
 	marking  marking
-	outputs  *outputs // loaded before the lock
-	control  int      // control nodes evaluated so far
-	jobs     []Job
+	outputs  *outputs  // loaded before the lock
+	control  int       // control nodes evaluated so far
 	fresh    []NodeRun // queued in this transaction
-	signals  []int64
 	previous Status
 }
 
@@ -120,7 +123,7 @@ func (e *Engine) onRun(ctx context.Context, tx *postgres.Tx, id int64, o *output
 	if err != nil {
 		return err
 	}
-	c := &change{e: e, tx: tx, run: lockedRun(row), graph: graph, outputs: o, previous: row.Status}
+	c := &change{nodeTx: nodeTx{e: e, tx: tx}, run: lockedRun(row), graph: graph, outputs: o, previous: row.Status}
 	if err := json.Unmarshal(row.Marking, &c.marking); err != nil {
 		return fmt.Errorf("read marking of run %d: %w", id, err)
 	}
@@ -163,14 +166,8 @@ func (c *change) save(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("save run %d: %w", r.ID, err)
 	}
-	if len(c.jobs) > 0 {
-		if err := c.e.Jobs.InsertNodes(ctx, c.tx, c.jobs); err != nil {
-			return fmt.Errorf("enqueue nodes of run %d: %w", r.ID, err)
-		}
-	}
-	if len(c.signals) > 0 && c.e.Signaller != nil {
-		ids := c.signals
-		c.tx.AfterCommit(func() { c.e.Signaller.SignalCancel(ids) })
+	if err := c.flush(ctx); err != nil {
+		return err
 	}
 	c.observeRun()
 	if r.Status != c.previous {
@@ -242,46 +239,23 @@ func (c *change) stop(ctx context.Context) error {
 }
 
 func (c *change) stopNode(ctx context.Context, n *NodeRun) error {
+	switch n.Status {
+	case Running:
+		return c.orderStop(ctx, n)
+	case Cancelling:
+		return nil
+	}
 	now := c.e.Now()
 	if n.CancelRequestedAt == nil {
 		n.CancelRequestedAt = &now
 	}
-	switch n.Status {
-	case Running:
-		if err := move(n, Cancelling); err != nil {
-			return err
-		}
-		if err := c.e.q.RequestCancel(ctx, c.tx, n.ID); err != nil {
-			return fmt.Errorf("request cancel of node run %d: %w", n.ID, err)
-		}
-		c.signals = append(c.signals, n.ID)
-	case Cancelling:
-		return nil
-	default:
-		if err := move(n, Cancelled); err != nil {
-			return err
-		}
-		n.FinishedAt = &now
-		c.marking.Live--
+	if err := move(n, Cancelled); err != nil {
+		return err
 	}
+	n.FinishedAt = &now
+	c.marking.Live--
 	if err := c.saveNode(ctx, n); err != nil {
 		return err
 	}
 	return c.announceStop(ctx, n, "cancel_requested")
-}
-
-func (c *change) saveNode(ctx context.Context, n *NodeRun) error {
-	err := c.e.q.SaveNodeRun(ctx, c.tx, dbsqlc.SaveNodeRunParams{
-		ID: n.ID, Status: n.Status, Failures: n.Failures, Lost: n.Lost, InputContext: n.InputContext,
-		OutputState: n.OutputState, OutputBlob: n.OutputBlob, OutputBytes: n.OutputBytes, RoutingState: n.RoutingState, CurrentStage: n.CurrentStage, Error: n.Error,
-		Usage: n.Usage, RunAfter: n.RunAfter, QueuedAt: n.QueuedAt, FinishedAt: n.FinishedAt,
-		FinishOrder: n.FinishOrder, CancelRequestedAt: n.CancelRequestedAt,
-	})
-	if err != nil {
-		return fmt.Errorf("save node run %d: %w", n.ID, err)
-	}
-	if n.FinishedAt != nil && n.InWorker && c.e.Ended != nil {
-		return c.e.Ended(ctx, c.tx, n)
-	}
-	return nil
 }

@@ -162,12 +162,12 @@ func RuntimeOf(n *NodeRun, a *Attempt, executor string) Runtime {
 	return r
 }
 
-func (c *change) announceNode(n *NodeRun, transition string) error {
+func (c *nodeTx) announceNode(n *NodeRun, transition string) error {
 	return c.e.announceNode(c.tx, n, nil, transition)
 }
 
 // announceNode appends that a node run's status changed; an end is a
-// node:task:completed.
+// node:task:completed. Lists hear of a quick node by itself, of others by their run.
 func (e *Engine) announceNode(tx *postgres.Tx, n *NodeRun, a *Attempt, transition string) error {
 	return e.announce(tx, n, a, PayloadOf(n, transition))
 }
@@ -177,9 +177,13 @@ func (e *Engine) announce(tx *postgres.Tx, n *NodeRun, a *Attempt, payload NodeP
 	if n.FinishedAt != nil {
 		kind = "node:task:completed"
 	}
+	rooms := RoomsOfNode(n)
+	if n.FlowchartRunID == nil {
+		rooms = append(rooms, "studio")
+	}
 	err := e.Log.Append(tx, event.Draft{
 		Stream: StreamOfNode(n), Type: kind, EntityKind: "task", EntityID: strconv.FormatInt(n.ID, 10),
-		Rooms: RoomsOfNode(n), RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: RuntimeOf(n, a, e.executorOf(n)), Payload: payload,
+		Rooms: rooms, RequestID: n.RequestID, CorrelationID: n.CorrelationID, Runtime: RuntimeOf(n, a, e.executorOf(n)), Payload: payload,
 	})
 	if err != nil {
 		return fmt.Errorf("announce node run %d: %w", n.ID, err)

@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/postgres"
-	"github.com/llmctl/studio/internal/run/dbsqlc"
 )
 
 // FinishOptions go with the end of an attempt.
@@ -21,6 +20,9 @@ type FinishOptions struct {
 	// follow; it is claimed in the same transaction, which saves a round trip
 	// through the queue.
 	Next *uuid.UUID
+	// NextQueues are the queues that Next consumes; what follows in others gets a job
+	// there. nil: all queues.
+	NextQueues []string
 	// Before runs inside the transaction, after the fence has held; the caller
 	// appends what it still has buffered for the attempt.
 	Before func(ctx context.Context, tx *postgres.Tx) error
@@ -30,6 +32,11 @@ type FinishOptions struct {
 	// Under runs inside the transaction, under the locks of the run, the node run and the
 	// attempt, before that ends. It may refuse the end, or fill in how the attempt went.
 	Under func(ctx context.Context, tx *postgres.Tx, n *NodeRun, a *Attempt, res *Result) error
+}
+
+// goesOnWith reports whether the worker would go on with a node run.
+func (o *FinishOptions) goesOnWith(n NodeRun) bool {
+	return o.Next != nil && !isControl(flowchart.Kind(n.Kind)) && (o.NextQueues == nil || slices.Contains(o.NextQueues, n.Queue))
 }
 
 // Finish commits how an attempt ended and everything that follows from it: node
@@ -64,18 +71,18 @@ func (e *Engine) finishOnce(ctx context.Context, nodeRunID int64, attempt int32,
 	if err != nil {
 		return nil, err
 	}
+	if seen.FlowchartRunID == nil {
+		return nil, e.finishQuick(ctx, nodeRunID, attempt, *end, o)
+	}
 	var next *Claim
 	err = e.withOutputs(ctx, end.outputs, func() error {
 		return e.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
 			next = nil
-			return e.onRun(ctx, tx, seen.FlowchartRunID, end.outputs, func(ctx context.Context, c *change) error {
+			return e.onRun(ctx, tx, *seen.FlowchartRunID, end.outputs, func(ctx context.Context, c *change) error {
 				if err := c.finish(ctx, nodeRunID, attempt, *end, o); err != nil {
 					return err
 				}
-				if o.Next == nil || len(c.fresh) == 0 || isControl(flowchart.Kind(c.fresh[0].Kind)) {
-					return nil
-				}
-				next, err = c.claimNext(ctx, *o.Next)
+				next, err = c.claimNext(ctx, &o)
 				return err
 			})
 		})
@@ -83,16 +90,20 @@ func (e *Engine) finishOnce(ctx context.Context, nodeRunID int64, attempt int32,
 	return next, err
 }
 
-// claimNext claims the first node run that this transaction queued. Its job is
-// not inserted: the claim is the stronger pointer, and the sweep finds it if the
-// worker dies.
-func (c *change) claimNext(ctx context.Context, worker uuid.UUID) (*Claim, error) {
-	id := c.fresh[0].ID
+// claimNext claims one of the node runs that this transaction queued, if the worker
+// would go on with one. Its job is not inserted: the claim is the stronger pointer, and
+// the sweep finds it if the worker dies.
+func (c *change) claimNext(ctx context.Context, o *FinishOptions) (*Claim, error) {
+	i := slices.IndexFunc(c.fresh, o.goesOnWith)
+	if i < 0 {
+		return nil, nil //nolint:nilnil // nothing to go on with
+	}
+	id := c.fresh[i].ID
 	if c.run.Status == Queued {
 		now := c.e.Now()
 		c.run.Status, c.run.StartedAt = Running, &now
 	}
-	claim, err := c.e.claimTx(ctx, c.tx, id, worker)
+	claim, err := c.e.claimTx(ctx, c.tx, id, *o.Next)
 	if errors.Is(err, errNotClaimable) {
 		return nil, nil //nolint:nilnil // nothing to go on with: the job is there for another worker
 	}
@@ -114,98 +125,15 @@ func (c *change) finish(ctx context.Context, nodeRunID int64, attempt int32, end
 	if err != nil {
 		return fmt.Errorf("lock node run %d: %w", nodeRunID, err)
 	}
-	if n.Attempt != attempt || n.FinishedAt != nil {
-		return ErrSuperseded
-	}
-	if o.Under != nil {
-		a, err := c.e.q.LockAttempt(ctx, c.tx, dbsqlc.LockAttemptParams{NodeRunID: n.ID, Number: attempt})
-		if err != nil {
-			return fmt.Errorf("lock attempt %d of node run %d: %w", attempt, n.ID, err)
-		}
-		if err := o.Under(ctx, c.tx, &n, &a, &end.res); err != nil {
-			return err
-		}
-	}
-	res := end.res
-	if err := c.endAttempt(ctx, &n, res, o.Holder); err != nil {
+	if err := c.closeAttempt(ctx, &n, attempt, &end, o); err != nil {
 		return err
 	}
-	if o.Before != nil {
-		if err := o.Before(ctx, c.tx); err != nil {
-			return err
-		}
-	}
-	if err := c.keepArtifacts(ctx, &n, end.artifacts); err != nil {
-		return err
-	}
-	n.CurrentStage = res.CurrentStage
-	if res.InputContext != nil {
-		n.InputContext = res.InputContext
-	}
-	n.Usage = res.Usage
-	return c.settleNode(ctx, &n, &end)
+	return settleNode(ctx, c, &n, &end)
 }
 
-func (c *change) endAttempt(ctx context.Context, n *NodeRun, res Result, holder *uuid.UUID) error {
-	failure, err := encodeFailure(res.Error)
-	if err != nil {
-		return err
-	}
-	stages := res.Stages
-	if stages == nil {
-		stages = json.RawMessage("[]")
-	}
-	dispatch := res.DispatchStatus
-	if dispatch == "" {
-		dispatch = "dispatch_confirmed"
-	}
-	ended, err := c.e.q.FinishAttempt(ctx, c.tx, dbsqlc.FinishAttemptParams{
-		NodeRunID: n.ID, Number: n.Attempt, Status: res.Status, Error: failure, Usage: res.Usage, Stages: stages,
-		StartedAt: res.StartedAt, FirstTokenAt: res.FirstTokenAt, DispatchStatus: dispatch, ProviderDispatchID: res.ProviderDispatchID, Holder: holder,
-	})
-	if postgres.NotFound(err) {
-		return ErrSuperseded
-	}
-	if err != nil {
-		return fmt.Errorf("finish attempt %d of node run %d: %w", n.Attempt, n.ID, err)
-	}
-	if ended.Executor == InPod {
-		if err := c.endDispatch(ctx, n); err != nil {
-			return err
-		}
-	}
-	c.observeAttempt(n, EndedAttempt{
-		Number: n.Attempt, Status: res.Status, Error: res.Error, Usage: res.Usage, Worker: ended.WorkerProcessID, Executor: ended.Executor,
-		QueuedAt: ended.QueuedAt, ClaimedAt: ended.ClaimedAt, StartedAt: ended.StartedAt, FirstTokenAt: ended.FirstTokenAt,
-	})
-	return nil
-}
-
-// settleNode decides what an ended attempt means for its node run and its run.
-func (c *change) settleNode(ctx context.Context, n *NodeRun, end *ending) error {
-	res := end.res
-	stopping := c.run.Status == Cancelling || n.Status == Cancelling
-	switch {
-	case res.Status == Succeeded || res.Status == Degraded:
-		return c.nodeSucceeded(ctx, n, end)
-	case stopping || res.Status == Cancelled:
-		return c.nodeCancelled(ctx, n)
-	case res.Status == Suspended:
-		return c.suspend(ctx, n)
-	case res.Status == Lost && res.Error != nil && res.Error.Code == CodeHandedOver:
-		return c.requeue(ctx, n, 0, "handed_over")
-	case res.Status == Lost:
-		n.Lost++
-		if n.Lost < MaxLost {
-			return c.requeue(ctx, n, 0, "lost")
-		}
-	default:
-		n.Failures++
-		if res.Error != nil && res.Error.Retryable && n.Failures < n.MaxAttempts {
-			return c.requeue(ctx, n, backoff(n), "retrying")
-		}
-	}
-	return c.nodeFailed(ctx, n, res)
+// stopping implements settler.
+func (c *change) stopping(n *NodeRun) bool {
+	return c.run.Status == Cancelling || n.Status == Cancelling
 }
 
 func (c *change) nodeSucceeded(ctx context.Context, n *NodeRun, end *ending) error {
@@ -224,17 +152,7 @@ func (c *change) nodeSucceeded(ctx context.Context, n *NodeRun, end *ending) err
 	return c.follow(ctx, step)
 }
 
-func (c *change) nodeFailed(ctx context.Context, n *NodeRun, res Result) error {
-	f := Failure{Code: "unknown", Message: "The node failed without saying why."}
-	if res.Error != nil {
-		f = *res.Error
-	}
-	if res.Status == Lost {
-		f = Failure{
-			Code:    "lost",
-			Message: fmt.Sprintf("The worker died %d times while it ran this node; it is not tried again. Last: %s", n.Lost, f.Message),
-		}
-	}
+func (c *change) nodeFailed(ctx context.Context, n *NodeRun, f Failure) error {
 	if err := c.endNode(ctx, n, Failed, &f, "failed"); err != nil {
 		return err
 	}
@@ -242,61 +160,21 @@ func (c *change) nodeFailed(ctx context.Context, n *NodeRun, res Result) error {
 	return c.fail(ctx, f)
 }
 
+// endNode is nodeTx.endNode for a node run of this run: one less is live.
 func (c *change) endNode(ctx context.Context, n *NodeRun, status Status, f *Failure, transition string) error {
-	var err error
-	if n.Error, err = encodeFailure(f); err != nil {
-		return err
-	}
-	now := c.e.Now()
-	if err := move(n, status); err != nil {
-		return err
-	}
-	n.FinishedAt, n.FinishOrder = &now, c.ended()
 	c.marking.Live--
-	if err := c.saveNode(ctx, n); err != nil {
-		return err
-	}
-	return c.announceStop(ctx, n, transition)
+	return c.nodeTx.endNode(ctx, n, status, f, c.ended(), transition)
 }
 
 // requeue gives a node run another attempt after a while. While the run is held
 // it becomes one of those that wait for the end of the pause.
 func (c *change) requeue(ctx context.Context, n *NodeRun, after time.Duration, transition string) error {
-	now, status := c.e.Now(), Queued
+	status := Queued
 	if c.held() {
 		status = Pending
-	}
-	if err := move(n, status); err != nil {
-		return err
-	}
-	n.QueuedAt, n.CurrentStage = &now, nil
-	n.RunAfter = now.Add(after)
-	if err := c.saveNode(ctx, n); err != nil {
-		return err
-	}
-	if status == Pending {
 		c.marking.Pending = append(c.marking.Pending, n.ID)
-	} else {
-		c.jobs = append(c.jobs, Job{NodeRunID: n.ID, Queue: n.Queue, At: n.RunAfter})
 	}
-	return c.announceNode(n, transition)
-}
-
-// backoff doubles with each failure and is at most an hour.
-func backoff(n *NodeRun) time.Duration {
-	seconds := n.BackoffSeconds * math.Pow(2, float64(n.Failures-1))
-	return time.Duration(min(seconds, 3600) * float64(time.Second))
-}
-
-func encodeFailure(f *Failure) (json.RawMessage, error) {
-	if f == nil {
-		return nil, nil
-	}
-	raw, err := json.Marshal(f)
-	if err != nil {
-		return nil, fmt.Errorf("encode failure: %w", err)
-	}
-	return raw, nil
+	return c.queueAgain(ctx, n, status, after, transition)
 }
 
 // finishControl evaluates a control node run that had been queued.

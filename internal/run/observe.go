@@ -52,7 +52,7 @@ func (e *Engine) starting(ctx context.Context) string {
 
 // observeAttempt has the observer told of an attempt's end once that is committed. n
 // is read then: what follows for the node run is decided later in the transaction.
-func (c *change) observeAttempt(n *NodeRun, a EndedAttempt) {
+func (c *nodeTx) observeAttempt(n *NodeRun, a EndedAttempt) {
 	if c.e.Observer == nil {
 		return
 	}

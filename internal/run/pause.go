@@ -45,7 +45,7 @@ func (e *Engine) PauseTx(ctx context.Context, tx *postgres.Tx, runID int64) (Run
 		if err := c.mayHold("paused"); err != nil || c.held() {
 			return err
 		}
-		if err := e.refuseOldWorkers(ctx, tx, "A run cannot be paused"); err != nil {
+		if err := e.refuseOldWorkers(ctx, tx, controlLevel, "A run cannot be paused"); err != nil {
 			return err
 		}
 		c.run.Status = Pausing
@@ -101,8 +101,8 @@ func (c *change) mayHold(verb string) error {
 	return nil
 }
 
-func (e *Engine) refuseOldWorkers(ctx context.Context, tx *postgres.Tx, what string) error {
-	old, err := e.q.HasOldWorker(ctx, tx, controlLevel)
+func (e *Engine) refuseOldWorkers(ctx context.Context, tx *postgres.Tx, level int32, what string) error {
+	old, err := e.q.HasOldWorker(ctx, tx, level)
 	if err != nil {
 		return fmt.Errorf("look for workers of an older release: %w", err)
 	}

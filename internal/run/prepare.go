@@ -17,18 +17,28 @@ type Work struct {
 
 // inputContext is stored with the node run and shown as its input.
 type inputContext struct {
-	Flowchart map[string]any             `json:"flowchart"`
+	Flowchart map[string]any             `json:"flowchart"` // null: a quick node
 	Node      map[string]any             `json:"node"`
 	Triggers  []Trigger                  `json:"trigger_sources"`
 	Upstream  json.RawMessage            `json:"latest_upstream"`
 	Context   map[string]json.RawMessage `json:"context_only_upstream_nodes,omitempty"`
 	Config    json.RawMessage            `json:"config"`
+
+	RequestedBy *requester `json:"requested_by,omitempty"` // of a quick node
+}
+
+// requester is who asked for a quick node.
+type requester struct {
+	UserID int64 `json:"user_id"`
 }
 
 // Prepare loads what a claimed node run works with and renders its templates.
 // A *Failure as error is the node's own (a template that cannot be rendered).
 func (e *Engine) Prepare(ctx context.Context, claim *Claim) (Work, *Failure, error) {
 	n := &claim.NodeRun
+	if n.FlowchartRunID == nil {
+		return prepareQuick(n), nil, nil
+	}
 	r, err := e.q.GetRun(ctx, e.DB, *n.FlowchartRunID)
 	if err != nil {
 		return Work{}, nil, fmt.Errorf("load run %d: %w", *n.FlowchartRunID, err)

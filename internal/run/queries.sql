@@ -21,8 +21,8 @@ SELECT input FROM flowchart_run WHERE id = $1;
 
 -- What the end of an attempt is prepared with.
 -- name: GetNodeRunToEnd :one
-SELECT n.id, n.attempt, n.finished_at, n.flowchart_node_id, r.id AS flowchart_run_id, r.flowchart_version_id
-FROM node_run n JOIN flowchart_run r ON r.id = n.flowchart_run_id WHERE n.id = $1;
+SELECT n.id, n.attempt, n.finished_at, n.flowchart_node_id, n.flowchart_run_id, r.flowchart_version_id
+FROM node_run n LEFT JOIN flowchart_run r ON r.id = n.flowchart_run_id WHERE n.id = $1;
 
 -- name: GetRun :one
 SELECT * FROM flowchart_run WHERE id = $1;
@@ -62,10 +62,12 @@ WHERE f.id = $1;
 -- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
-                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent, in_worker)
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent, in_worker,
+                      execution_mode, config, input_context, retry_of)
 VALUES (@project_id, @flowchart_run_id, @flowchart_id, @flowchart_node_id, @kind, @title, @status, @max_attempts,
         @backoff_seconds, @timeout_seconds, @execution_index, @queue, @triggers, @output_state, @output_blob, @output_bytes,
-        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at, @finish_order, @traceparent, @in_worker)
+        @routing_state, @error, @request_id, @correlation_id, @queued_at, @started_at, @finished_at, @finish_order, @traceparent, @in_worker,
+        @execution_mode, @config, @input_context, @retry_of)
 RETURNING *;
 
 -- name: GetNodeRun :one
@@ -203,6 +205,7 @@ WHERE project_id = @project_id
   AND (sqlc.narg('flowchart_run_id')::bigint IS NULL OR flowchart_run_id = sqlc.narg('flowchart_run_id'))
   AND (sqlc.narg('statuses')::text[] IS NULL OR status = ANY (sqlc.narg('statuses')::text[]))
   AND (sqlc.narg('kinds')::text[] IS NULL OR kind = ANY (sqlc.narg('kinds')::text[]))
+  AND (sqlc.narg('quick')::boolean IS NULL OR (flowchart_run_id IS NULL) = sqlc.narg('quick'))
   AND (@before_id::bigint = 0 OR id < @before_id)
 ORDER BY id DESC
 LIMIT @max_rows;
@@ -217,8 +220,18 @@ FROM node_run n
 LEFT JOIN node_attempt a ON a.node_run_id = n.id AND a.cancel_requested_at IS NOT NULL
 LEFT JOIN worker_process w ON w.id = a.worker_process_id
 WHERE n.flowchart_run_id = @flowchart_run_id AND (n.cancel_requested_at IS NOT NULL OR a.cancel_requested_at IS NOT NULL)
-  AND (sqlc.narg('node_run_id')::bigint IS NULL OR n.id = sqlc.narg('node_run_id'))
 ORDER BY n.id, a.number LIMIT @max_rows;
+
+-- The newest of one node run, whether or not it belongs to a run. The columns are those of ListCancellations.
+-- name: GetCancellation :one
+SELECT n.id AS node_run_id, n.flowchart_node_id, n.title, n.status AS node_status, n.cancel_requested_at AS node_asked_at, n.finished_at AS node_finished_at,
+       a.number, a.status, a.executor, a.error, a.cancel_requested_at, a.finished_at, w.id AS worker_id, w.hostname, w.pid,
+       1::int AS asked, (CASE WHEN a.id IS NULL OR a.finished_at IS NOT NULL THEN 1 ELSE 0 END)::int AS confirmed
+FROM node_run n
+LEFT JOIN node_attempt a ON a.node_run_id = n.id AND a.cancel_requested_at IS NOT NULL
+LEFT JOIN worker_process w ON w.id = a.worker_process_id
+WHERE n.id = @node_run_id AND (n.cancel_requested_at IS NOT NULL OR a.cancel_requested_at IS NOT NULL)
+ORDER BY a.number DESC LIMIT 1;
 
 -- name: ListRetriesOf :many
 SELECT id FROM flowchart_run WHERE retry_of = $1 ORDER BY id DESC LIMIT 20;
@@ -250,7 +263,7 @@ FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@sources::bigint[]) AS source,
              unnest(@execution_indexes::int[]) AS execution_index, unnest(@triggers::jsonb[]) AS triggers, unnest(@finish_orders::int[]) AS finish_order) u
 JOIN node_run o ON o.id = u.source
 ORDER BY u.id
-RETURNING id, reused_from, output_state IS NOT NULL OR output_blob IS NOT NULL AS has_output;
+RETURNING id, reused_from, execution_mode, output_state IS NOT NULL OR output_blob IS NOT NULL AS has_output;
 
 -- name: CopyArtifacts :exec
 INSERT INTO artifact (project_id, flowchart_run_id, node_run_id, attempt, name, kind, media_type, size, blob)

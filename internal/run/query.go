@@ -208,6 +208,7 @@ func (e *Engine) GetNode(ctx context.Context, id int64) (NodeDetail, error) {
 // NodeFilter selects node runs for a list, newest first.
 type NodeFilter struct {
 	RunID           *int64
+	Quick           *bool // only those that belong to no run, or only others
 	Statuses, Kinds []string
 	BeforeID        int64
 	Limit           int32
@@ -216,7 +217,7 @@ type NodeFilter struct {
 // ListNodes gives the node runs that fit the filter.
 func (e *Engine) ListNodes(ctx context.Context, f NodeFilter) ([]NodeRun, error) {
 	rows, err := e.q.ListNodeRuns(ctx, e.DB, dbsqlc.ListNodeRunsParams{
-		ProjectID: 1, FlowchartRunID: f.RunID, Statuses: f.Statuses, Kinds: f.Kinds, BeforeID: f.BeforeID, MaxRows: f.Limit,
+		ProjectID: 1, FlowchartRunID: f.RunID, Quick: f.Quick, Statuses: f.Statuses, Kinds: f.Kinds, BeforeID: f.BeforeID, MaxRows: f.Limit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list node runs: %w", err)

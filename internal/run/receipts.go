@@ -70,14 +70,14 @@ func (e *Engine) Cancellation(ctx context.Context, q postgres.Querier, r *Run) (
 
 // Receipt gives the newest receipt of a node run; nil if it was not asked.
 func (e *Engine) Receipt(ctx context.Context, q postgres.Querier, n *NodeRun) (*Receipt, error) {
-	rows, err := e.q.ListCancellations(ctx, q, dbsqlc.ListCancellationsParams{FlowchartRunID: n.FlowchartRunID, NodeRunID: &n.ID, MaxRows: maxReceipts})
+	row, err := e.q.GetCancellation(ctx, q, n.ID)
+	if postgres.NotFound(err) {
+		return nil, nil //nolint:nilnil // it was not asked
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the cancellation of node run %d: %w", n.ID, err)
 	}
-	if len(rows) == 0 {
-		return nil, nil //nolint:nilnil // it was not asked
-	}
-	r := receiptOf(&rows[len(rows)-1])
+	r := receiptOf(new(dbsqlc.ListCancellationsRow(row)))
 	return &r, nil
 }
 
@@ -130,7 +130,7 @@ func codeOf(raw json.RawMessage) string {
 
 // announceStop is announceNode for a change that an order to stop may have
 // caused; the event then has the receipt.
-func (c *change) announceStop(ctx context.Context, n *NodeRun, transition string) error {
+func (c *nodeTx) announceStop(ctx context.Context, n *NodeRun, transition string) error {
 	p := PayloadOf(n, transition)
 	if n.CancelRequestedAt != nil {
 		var err error

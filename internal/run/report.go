@@ -30,7 +30,7 @@ const (
 type Reporter struct {
 	NodeRunID int64
 	Attempt   int32
-	RunID     int64
+	RunID     int64 // 0: of a quick node
 	PodUID    string
 	tokenHash []byte
 }

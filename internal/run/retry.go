@@ -48,20 +48,23 @@ func (e *Engine) Retry(ctx context.Context, tx *postgres.Tx, runID int64, req Re
 	return e.retryFrom(ctx, tx, &old, start)
 }
 
-// RetryNode is Retry of a node run's run from that node run.
-func (e *Engine) RetryNode(ctx context.Context, tx *postgres.Tx, nodeRunID int64, req RetryRequest) (Run, error) {
+// RetryNode is Retry of a node run's run from that node run; of a quick node it is that
+// node run once more (see retryQuick).
+func (e *Engine) RetryNode(ctx context.Context, tx *postgres.Tx, nodeRunID int64, req RetryRequest) (Retried, error) {
 	n, err := e.q.GetNodeRun(ctx, tx, nodeRunID)
 	if postgres.NotFound(err) {
-		return Run{}, errs.Ef(errs.NotFound, "node.not_found", "There is no node run %d.", nodeRunID)
+		return Retried{}, errs.Ef(errs.NotFound, "node.not_found", "There is no node run %d.", nodeRunID)
 	}
 	if err != nil {
-		return Run{}, fmt.Errorf("load node run %d: %w", nodeRunID, err)
+		return Retried{}, fmt.Errorf("load node run %d: %w", nodeRunID, err)
 	}
 	if n.FlowchartRunID == nil {
-		return Run{}, errs.Ef(errs.Conflict, "node.no_run", "Node run %d does not belong to a run.", nodeRunID)
+		again, err := e.retryQuick(ctx, tx, &n, req)
+		return Retried{NodeRun: &again}, err
 	}
 	req.From = nodeRunID
-	return e.Retry(ctx, tx, *n.FlowchartRunID, req)
+	r, err := e.Retry(ctx, tx, *n.FlowchartRunID, req)
+	return Retried{Run: &r}, err
 }
 
 func (e *Engine) versionToRetry(ctx context.Context, tx *postgres.Tx, old *Run, number int32) (int64, error) {

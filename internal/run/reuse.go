@@ -94,7 +94,7 @@ func (c *change) copyRows(ctx context.Context, h *history, p dbsqlc.CopyNodeRuns
 		}
 		n := NodeRun{
 			ID: id, ProjectID: c.run.ProjectID, FlowchartRunID: &c.run.ID, FlowchartID: &c.run.FlowchartID, FlowchartNodeID: row.FlowchartNodeID,
-			Kind: row.Kind, Title: p.Titles[i], Status: row.Status, ExecutionIndex: p.ExecutionIndexes[i], ReusedFrom: to.ReusedFrom,
+			Kind: row.Kind, Title: p.Titles[i], Status: row.Status, ExecutionIndex: p.ExecutionIndexes[i], ReusedFrom: to.ReusedFrom, ExecutionMode: to.ExecutionMode,
 			RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID, CreatedAt: now, StartedAt: &now, FinishedAt: &now,
 		}
 		payload := PayloadOf(&n, "reused")

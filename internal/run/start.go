@@ -102,7 +102,7 @@ func (e *Engine) begin(ctx context.Context, tx *postgres.Tx, req *StartRequest) 
 	if err != nil {
 		return nil, fmt.Errorf("insert run of flowchart %d: %w", req.FlowchartID, err)
 	}
-	c := &change{e: e, tx: tx, run: row, graph: graph, outputs: o, previous: row.Status}
+	c := &change{nodeTx: nodeTx{e: e, tx: tx}, run: row, graph: graph, outputs: o, previous: row.Status}
 	return c, c.announceRun(ctx, "")
 }
 

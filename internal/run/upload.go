@@ -85,11 +85,15 @@ func (e *Engine) Uploads(ctx context.Context, who Reporter) (map[string]Upload, 
 	return out, nil
 }
 
-// OpenArtifactOf begins to read an artifact of the reporter's own run. Error:
-// not_found, also for one of another run.
+// OpenArtifactOf begins to read an artifact of the reporter's own run, or of the quick
+// node itself. Error: not_found, also for one of another.
 func (e *Engine) OpenArtifactOf(ctx context.Context, who Reporter, id int64) (Artifact, *blob.Content, error) {
 	a, err := e.q.GetArtifact(ctx, e.DB, id)
-	if err == nil && (a.FlowchartRunID == nil || *a.FlowchartRunID != who.RunID) || postgres.NotFound(err) {
+	own := a.NodeRunID == who.NodeRunID
+	if a.FlowchartRunID != nil {
+		own = *a.FlowchartRunID == who.RunID
+	}
+	if err == nil && !own || postgres.NotFound(err) {
 		return a, nil, errs.Ef(errs.NotFound, "artifact.not_found", "The run has no artifact %d.", id)
 	}
 	if err != nil {

@@ -362,3 +362,34 @@ func TestAServerThatIsAwayIsAWarningAndATimeOutAnErrorForTheModel(t *testing.T) 
 	require.Contains(t, llm.Requests()[1].Results[0].Content, "did not answer within 500ms")
 	require.Equal(t, "timeout", s.calls(ask)[0]["error"])
 }
+
+func TestAQuickNodeWaitsForAPersonAndGoesOn(t *testing.T) {
+	t.Parallel()
+	web, path := startServer(t, "http", 0), note(t)
+	llm := llmtest.New(t)
+	llm.On("", llmtest.Reply{ToolCalls: []llmtest.ToolCall{{ID: "a", Name: "web__record", Arguments: fmt.Sprintf(`{"path":%q,"line":"first"}`, path)}}},
+		llmtest.Reply{Text: "Written."})
+	s := newStudio(t, "openai", llm)
+	server := s.mcpServer("web", object{"url": web.spec().URL}, object{"approval": "writes"})
+	started, _ := s.do(http.StatusAccepted, "POST", "/api/nodes", object{
+		"prompt": "Write.", "model_id": s.model, "mcp_server_ids": []int64{server}, "title": "Alone",
+	})["task"].(object)
+	until := func(status string) (task object) {
+		require.Eventually(t, func() bool {
+			task, _ = s.do(http.StatusOK, "GET", fmt.Sprintf("/api/nodes/%d", id(started)), nil)["task"].(object)
+			return task["status"] == status
+		}, patience, 20*time.Millisecond, "%v", task["error"])
+		return task
+	}
+	until("waiting")
+	open := items(s.do(http.StatusOK, "GET", "/api/approvals", nil))
+	require.Len(t, open, 1)
+	require.Equal(t, "Alone", open[0]["owner_title"])
+	require.Nil(t, open[0]["flowchart_run_id"])
+	s.kill()
+	s.start()
+	s.do(http.StatusOK, "POST", fmt.Sprintf("/api/tool-calls/%d/approve", id(open[0])), nil)
+	out, _ := until("succeeded")["output_state"].(object)
+	require.Equal(t, "Written.", out["text"])
+	require.Equal(t, 1, lines(t, path))
+}

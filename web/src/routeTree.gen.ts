@@ -15,7 +15,6 @@ import { Route as SignInRouteImport } from './routes/sign-in'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppApprovalsRouteImport } from './routes/_app/approvals'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
-import { Route as AppPlaygroundRouteImport } from './routes/_app/playground'
 import { Route as AppQueuesRouteImport } from './routes/_app/queues'
 import { Route as AppRealtimeRouteImport } from './routes/_app/realtime'
 import { Route as AppSettingsRouteImport } from './routes/_app/settings'
@@ -27,23 +26,18 @@ import { Route as AppFlowchartsIndexRouteImport } from './routes/_app/flowcharts
 import { Route as AppFlowchartsFlowchartIdRouteImport } from './routes/_app/flowcharts/$flowchartId'
 import { Route as AppMcpServersIndexRouteImport } from './routes/_app/mcp-servers/index'
 import { Route as AppMcpServersServerIdRouteImport } from './routes/_app/mcp-servers/$serverId'
+import { Route as AppNodesIndexRouteImport } from './routes/_app/nodes/index'
 import { Route as AppNodesNodeIdRouteImport } from './routes/_app/nodes/$nodeId'
+import { Route as AppNodesNewRouteImport } from './routes/_app/nodes/new'
 import { Route as AppRunsIndexRouteImport } from './routes/_app/runs/index'
 import { Route as AppRunsRunIdRouteImport } from './routes/_app/runs/$runId'
 import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/index'
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
 import { Route as AppSettingsIntegrationsRouteImport } from './routes/_app/settings_.integrations'
 import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
-import { Route as AppSourcesIndexRouteImport } from './routes/_app/sources/index'
-import { Route as AppSourcesCollectionsRouteImport } from './routes/_app/sources/collections'
-import { Route as AppSourcesNewRouteImport } from './routes/_app/sources/new'
 import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
 import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
 import { Route as AppThreadsActivityRouteImport } from './routes/_app/threads_.activity'
-import { Route as AppSourcesSourceIdIndexRouteImport } from './routes/_app/sources/$sourceId/index'
-import { Route as AppSourcesSourceIdFilesRouteImport } from './routes/_app/sources/$sourceId/files'
-import { Route as AppSourcesSourceIdHistoryRouteImport } from './routes/_app/sources/$sourceId/history'
-import { Route as AppSourcesSourceIdSettingsRouteImport } from './routes/_app/sources/$sourceId/settings'
 
 const AppRoute = AppRouteImport.update({
   id: '/_app',
@@ -72,11 +66,6 @@ const AppApprovalsRoute = AppApprovalsRouteImport.update({
 const AppModelsRoute = AppModelsRouteImport.update({
   id: '/models',
   path: '/models',
-  getParentRoute: () => AppRoute,
-} as any)
-const AppPlaygroundRoute = AppPlaygroundRouteImport.update({
-  id: '/playground',
-  path: '/playground',
   getParentRoute: () => AppRoute,
 } as any)
 const AppQueuesRoute = AppQueuesRouteImport.update({
@@ -135,9 +124,19 @@ const AppMcpServersServerIdRoute = AppMcpServersServerIdRouteImport.update({
   path: '/mcp-servers/$serverId',
   getParentRoute: () => AppRoute,
 } as any)
+const AppNodesIndexRoute = AppNodesIndexRouteImport.update({
+  id: '/nodes/',
+  path: '/nodes/',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppNodesNodeIdRoute = AppNodesNodeIdRouteImport.update({
   id: '/nodes/$nodeId',
   path: '/nodes/$nodeId',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppNodesNewRoute = AppNodesNewRouteImport.update({
+  id: '/nodes/new',
+  path: '/nodes/new',
   getParentRoute: () => AppRoute,
 } as any)
 const AppRunsIndexRoute = AppRunsIndexRouteImport.update({
@@ -170,21 +169,6 @@ const AppSettingsNodeExecutorRoute = AppSettingsNodeExecutorRouteImport.update({
   path: '/settings/node-executor',
   getParentRoute: () => AppRoute,
 } as any)
-const AppSourcesIndexRoute = AppSourcesIndexRouteImport.update({
-  id: '/sources/',
-  path: '/sources/',
-  getParentRoute: () => AppRoute,
-} as any)
-const AppSourcesCollectionsRoute = AppSourcesCollectionsRouteImport.update({
-  id: '/sources/collections',
-  path: '/sources/collections',
-  getParentRoute: () => AppRoute,
-} as any)
-const AppSourcesNewRoute = AppSourcesNewRouteImport.update({
-  id: '/sources/new',
-  path: '/sources/new',
-  getParentRoute: () => AppRoute,
-} as any)
 const AppThreadsIndexRoute = AppThreadsIndexRouteImport.update({
   id: '/',
   path: '/',
@@ -200,28 +184,6 @@ const AppThreadsActivityRoute = AppThreadsActivityRouteImport.update({
   path: '/threads/activity',
   getParentRoute: () => AppRoute,
 } as any)
-const AppSourcesSourceIdIndexRoute = AppSourcesSourceIdIndexRouteImport.update({
-  id: '/sources/$sourceId/',
-  path: '/sources/$sourceId/',
-  getParentRoute: () => AppRoute,
-} as any)
-const AppSourcesSourceIdFilesRoute = AppSourcesSourceIdFilesRouteImport.update({
-  id: '/sources/$sourceId/files',
-  path: '/sources/$sourceId/files',
-  getParentRoute: () => AppRoute,
-} as any)
-const AppSourcesSourceIdHistoryRoute =
-  AppSourcesSourceIdHistoryRouteImport.update({
-    id: '/sources/$sourceId/history',
-    path: '/sources/$sourceId/history',
-    getParentRoute: () => AppRoute,
-  } as any)
-const AppSourcesSourceIdSettingsRoute =
-  AppSourcesSourceIdSettingsRouteImport.update({
-    id: '/sources/$sourceId/settings',
-    path: '/sources/$sourceId/settings',
-    getParentRoute: () => AppRoute,
-  } as any)
 
 export interface FileRoutesByFullPath {
   '/': typeof AppIndexRoute
@@ -229,7 +191,6 @@ export interface FileRoutesByFullPath {
   '/sign-in': typeof SignInRoute
   '/approvals': typeof AppApprovalsRoute
   '/models': typeof AppModelsRoute
-  '/playground': typeof AppPlaygroundRoute
   '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
@@ -239,32 +200,26 @@ export interface FileRoutesByFullPath {
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/nodes/new': typeof AppNodesNewRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
-  '/sources/collections': typeof AppSourcesCollectionsRoute
-  '/sources/new': typeof AppSourcesNewRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads/': typeof AppDownloadsIndexRoute
   '/flowcharts/': typeof AppFlowchartsIndexRoute
   '/mcp-servers/': typeof AppMcpServersIndexRoute
+  '/nodes/': typeof AppNodesIndexRoute
   '/runs/': typeof AppRunsIndexRoute
   '/schedules/': typeof AppSchedulesIndexRoute
-  '/sources/': typeof AppSourcesIndexRoute
   '/threads/': typeof AppThreadsIndexRoute
-  '/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
-  '/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
-  '/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
-  '/sources/$sourceId/': typeof AppSourcesSourceIdIndexRoute
 }
 export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
   '/approvals': typeof AppApprovalsRoute
   '/models': typeof AppModelsRoute
-  '/playground': typeof AppPlaygroundRoute
   '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
@@ -274,25 +229,20 @@ export interface FileRoutesByTo {
   '/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/nodes/new': typeof AppNodesNewRoute
   '/runs/$runId': typeof AppRunsRunIdRoute
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
-  '/sources/collections': typeof AppSourcesCollectionsRoute
-  '/sources/new': typeof AppSourcesNewRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads': typeof AppDownloadsIndexRoute
   '/flowcharts': typeof AppFlowchartsIndexRoute
   '/mcp-servers': typeof AppMcpServersIndexRoute
+  '/nodes': typeof AppNodesIndexRoute
   '/runs': typeof AppRunsIndexRoute
   '/schedules': typeof AppSchedulesIndexRoute
-  '/sources': typeof AppSourcesIndexRoute
   '/threads': typeof AppThreadsIndexRoute
-  '/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
-  '/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
-  '/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
-  '/sources/$sourceId': typeof AppSourcesSourceIdIndexRoute
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport
@@ -301,7 +251,6 @@ export interface FileRoutesById {
   '/sign-in': typeof SignInRoute
   '/_app/approvals': typeof AppApprovalsRoute
   '/_app/models': typeof AppModelsRoute
-  '/_app/playground': typeof AppPlaygroundRoute
   '/_app/queues': typeof AppQueuesRoute
   '/_app/realtime': typeof AppRealtimeRoute
   '/_app/settings': typeof AppSettingsRoute
@@ -312,25 +261,20 @@ export interface FileRoutesById {
   '/_app/flowcharts/$flowchartId': typeof AppFlowchartsFlowchartIdRoute
   '/_app/mcp-servers/$serverId': typeof AppMcpServersServerIdRoute
   '/_app/nodes/$nodeId': typeof AppNodesNodeIdRoute
+  '/_app/nodes/new': typeof AppNodesNewRoute
   '/_app/runs/$runId': typeof AppRunsRunIdRoute
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
   '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
-  '/_app/sources/collections': typeof AppSourcesCollectionsRoute
-  '/_app/sources/new': typeof AppSourcesNewRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/_app/threads_/activity': typeof AppThreadsActivityRoute
   '/_app/downloads/': typeof AppDownloadsIndexRoute
   '/_app/flowcharts/': typeof AppFlowchartsIndexRoute
   '/_app/mcp-servers/': typeof AppMcpServersIndexRoute
+  '/_app/nodes/': typeof AppNodesIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
   '/_app/schedules/': typeof AppSchedulesIndexRoute
-  '/_app/sources/': typeof AppSourcesIndexRoute
   '/_app/threads/': typeof AppThreadsIndexRoute
-  '/_app/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
-  '/_app/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
-  '/_app/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
-  '/_app/sources/$sourceId/': typeof AppSourcesSourceIdIndexRoute
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath
@@ -340,7 +284,6 @@ export interface FileRouteTypes {
     | '/sign-in'
     | '/approvals'
     | '/models'
-    | '/playground'
     | '/queues'
     | '/realtime'
     | '/settings'
@@ -350,32 +293,26 @@ export interface FileRouteTypes {
     | '/flowcharts/$flowchartId'
     | '/mcp-servers/$serverId'
     | '/nodes/$nodeId'
+    | '/nodes/new'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
-    | '/sources/collections'
-    | '/sources/new'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads/'
     | '/flowcharts/'
     | '/mcp-servers/'
+    | '/nodes/'
     | '/runs/'
     | '/schedules/'
-    | '/sources/'
     | '/threads/'
-    | '/sources/$sourceId/files'
-    | '/sources/$sourceId/history'
-    | '/sources/$sourceId/settings'
-    | '/sources/$sourceId/'
   fileRoutesByTo: FileRoutesByTo
   to:
     | '/setup'
     | '/sign-in'
     | '/approvals'
     | '/models'
-    | '/playground'
     | '/queues'
     | '/realtime'
     | '/settings'
@@ -385,25 +322,20 @@ export interface FileRouteTypes {
     | '/flowcharts/$flowchartId'
     | '/mcp-servers/$serverId'
     | '/nodes/$nodeId'
+    | '/nodes/new'
     | '/runs/$runId'
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
-    | '/sources/collections'
-    | '/sources/new'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads'
     | '/flowcharts'
     | '/mcp-servers'
+    | '/nodes'
     | '/runs'
     | '/schedules'
-    | '/sources'
     | '/threads'
-    | '/sources/$sourceId/files'
-    | '/sources/$sourceId/history'
-    | '/sources/$sourceId/settings'
-    | '/sources/$sourceId'
   id:
     | '__root__'
     | '/_app'
@@ -411,7 +343,6 @@ export interface FileRouteTypes {
     | '/sign-in'
     | '/_app/approvals'
     | '/_app/models'
-    | '/_app/playground'
     | '/_app/queues'
     | '/_app/realtime'
     | '/_app/settings'
@@ -422,25 +353,20 @@ export interface FileRouteTypes {
     | '/_app/flowcharts/$flowchartId'
     | '/_app/mcp-servers/$serverId'
     | '/_app/nodes/$nodeId'
+    | '/_app/nodes/new'
     | '/_app/runs/$runId'
     | '/_app/schedules/$scheduleId'
     | '/_app/settings_/integrations'
     | '/_app/settings_/node-executor'
-    | '/_app/sources/collections'
-    | '/_app/sources/new'
     | '/_app/threads/$threadId'
     | '/_app/threads_/activity'
     | '/_app/downloads/'
     | '/_app/flowcharts/'
     | '/_app/mcp-servers/'
+    | '/_app/nodes/'
     | '/_app/runs/'
     | '/_app/schedules/'
-    | '/_app/sources/'
     | '/_app/threads/'
-    | '/_app/sources/$sourceId/files'
-    | '/_app/sources/$sourceId/history'
-    | '/_app/sources/$sourceId/settings'
-    | '/_app/sources/$sourceId/'
   fileRoutesById: FileRoutesById
 }
 export interface RootRouteChildren {
@@ -491,13 +417,6 @@ declare module '@tanstack/react-router' {
       path: '/models'
       fullPath: '/models'
       preLoaderRoute: typeof AppModelsRouteImport
-      parentRoute: typeof AppRoute
-    }
-    '/_app/playground': {
-      id: '/_app/playground'
-      path: '/playground'
-      fullPath: '/playground'
-      preLoaderRoute: typeof AppPlaygroundRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/queues': {
@@ -577,11 +496,25 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppMcpServersServerIdRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/nodes/': {
+      id: '/_app/nodes/'
+      path: '/nodes'
+      fullPath: '/nodes/'
+      preLoaderRoute: typeof AppNodesIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/nodes/$nodeId': {
       id: '/_app/nodes/$nodeId'
       path: '/nodes/$nodeId'
       fullPath: '/nodes/$nodeId'
       preLoaderRoute: typeof AppNodesNodeIdRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/nodes/new': {
+      id: '/_app/nodes/new'
+      path: '/nodes/new'
+      fullPath: '/nodes/new'
+      preLoaderRoute: typeof AppNodesNewRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/runs/': {
@@ -626,27 +559,6 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSettingsNodeExecutorRouteImport
       parentRoute: typeof AppRoute
     }
-    '/_app/sources/': {
-      id: '/_app/sources/'
-      path: '/sources'
-      fullPath: '/sources/'
-      preLoaderRoute: typeof AppSourcesIndexRouteImport
-      parentRoute: typeof AppRoute
-    }
-    '/_app/sources/collections': {
-      id: '/_app/sources/collections'
-      path: '/sources/collections'
-      fullPath: '/sources/collections'
-      preLoaderRoute: typeof AppSourcesCollectionsRouteImport
-      parentRoute: typeof AppRoute
-    }
-    '/_app/sources/new': {
-      id: '/_app/sources/new'
-      path: '/sources/new'
-      fullPath: '/sources/new'
-      preLoaderRoute: typeof AppSourcesNewRouteImport
-      parentRoute: typeof AppRoute
-    }
     '/_app/threads/': {
       id: '/_app/threads/'
       path: '/'
@@ -666,34 +578,6 @@ declare module '@tanstack/react-router' {
       path: '/threads/activity'
       fullPath: '/threads/activity'
       preLoaderRoute: typeof AppThreadsActivityRouteImport
-      parentRoute: typeof AppRoute
-    }
-    '/_app/sources/$sourceId/': {
-      id: '/_app/sources/$sourceId/'
-      path: '/sources/$sourceId'
-      fullPath: '/sources/$sourceId/'
-      preLoaderRoute: typeof AppSourcesSourceIdIndexRouteImport
-      parentRoute: typeof AppRoute
-    }
-    '/_app/sources/$sourceId/files': {
-      id: '/_app/sources/$sourceId/files'
-      path: '/sources/$sourceId/files'
-      fullPath: '/sources/$sourceId/files'
-      preLoaderRoute: typeof AppSourcesSourceIdFilesRouteImport
-      parentRoute: typeof AppRoute
-    }
-    '/_app/sources/$sourceId/history': {
-      id: '/_app/sources/$sourceId/history'
-      path: '/sources/$sourceId/history'
-      fullPath: '/sources/$sourceId/history'
-      preLoaderRoute: typeof AppSourcesSourceIdHistoryRouteImport
-      parentRoute: typeof AppRoute
-    }
-    '/_app/sources/$sourceId/settings': {
-      id: '/_app/sources/$sourceId/settings'
-      path: '/sources/$sourceId/settings'
-      fullPath: '/sources/$sourceId/settings'
-      preLoaderRoute: typeof AppSourcesSourceIdSettingsRouteImport
       parentRoute: typeof AppRoute
     }
   }
@@ -716,7 +600,6 @@ const AppThreadsRouteWithChildren = AppThreadsRoute._addFileChildren(
 interface AppRouteChildren {
   AppApprovalsRoute: typeof AppApprovalsRoute
   AppModelsRoute: typeof AppModelsRoute
-  AppPlaygroundRoute: typeof AppPlaygroundRoute
   AppQueuesRoute: typeof AppQueuesRoute
   AppRealtimeRoute: typeof AppRealtimeRoute
   AppSettingsRoute: typeof AppSettingsRoute
@@ -727,29 +610,23 @@ interface AppRouteChildren {
   AppFlowchartsFlowchartIdRoute: typeof AppFlowchartsFlowchartIdRoute
   AppMcpServersServerIdRoute: typeof AppMcpServersServerIdRoute
   AppNodesNodeIdRoute: typeof AppNodesNodeIdRoute
+  AppNodesNewRoute: typeof AppNodesNewRoute
   AppRunsRunIdRoute: typeof AppRunsRunIdRoute
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
   AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
   AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
-  AppSourcesCollectionsRoute: typeof AppSourcesCollectionsRoute
-  AppSourcesNewRoute: typeof AppSourcesNewRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
   AppMcpServersIndexRoute: typeof AppMcpServersIndexRoute
+  AppNodesIndexRoute: typeof AppNodesIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
   AppSchedulesIndexRoute: typeof AppSchedulesIndexRoute
-  AppSourcesIndexRoute: typeof AppSourcesIndexRoute
-  AppSourcesSourceIdFilesRoute: typeof AppSourcesSourceIdFilesRoute
-  AppSourcesSourceIdHistoryRoute: typeof AppSourcesSourceIdHistoryRoute
-  AppSourcesSourceIdSettingsRoute: typeof AppSourcesSourceIdSettingsRoute
-  AppSourcesSourceIdIndexRoute: typeof AppSourcesSourceIdIndexRoute
 }
 
 const AppRouteChildren: AppRouteChildren = {
   AppApprovalsRoute: AppApprovalsRoute,
   AppModelsRoute: AppModelsRoute,
-  AppPlaygroundRoute: AppPlaygroundRoute,
   AppQueuesRoute: AppQueuesRoute,
   AppRealtimeRoute: AppRealtimeRoute,
   AppSettingsRoute: AppSettingsRoute,
@@ -760,23 +637,18 @@ const AppRouteChildren: AppRouteChildren = {
   AppFlowchartsFlowchartIdRoute: AppFlowchartsFlowchartIdRoute,
   AppMcpServersServerIdRoute: AppMcpServersServerIdRoute,
   AppNodesNodeIdRoute: AppNodesNodeIdRoute,
+  AppNodesNewRoute: AppNodesNewRoute,
   AppRunsRunIdRoute: AppRunsRunIdRoute,
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
   AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
   AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
-  AppSourcesCollectionsRoute: AppSourcesCollectionsRoute,
-  AppSourcesNewRoute: AppSourcesNewRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
   AppMcpServersIndexRoute: AppMcpServersIndexRoute,
+  AppNodesIndexRoute: AppNodesIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
   AppSchedulesIndexRoute: AppSchedulesIndexRoute,
-  AppSourcesIndexRoute: AppSourcesIndexRoute,
-  AppSourcesSourceIdFilesRoute: AppSourcesSourceIdFilesRoute,
-  AppSourcesSourceIdHistoryRoute: AppSourcesSourceIdHistoryRoute,
-  AppSourcesSourceIdSettingsRoute: AppSourcesSourceIdSettingsRoute,
-  AppSourcesSourceIdIndexRoute: AppSourcesSourceIdIndexRoute,
 }
 
 const AppRouteWithChildren = AppRoute._addFileChildren(AppRouteChildren)

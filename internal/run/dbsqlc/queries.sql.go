@@ -310,7 +310,7 @@ FROM (SELECT unnest($5::bigint[]) AS id, unnest($6::bigint[]) AS source, unnest(
              unnest($8::int[]) AS execution_index, unnest($9::jsonb[]) AS triggers, unnest($10::int[]) AS finish_order) u
 JOIN node_run o ON o.id = u.source
 ORDER BY u.id
-RETURNING id, reused_from, output_state IS NOT NULL OR output_blob IS NOT NULL AS has_output
+RETURNING id, reused_from, execution_mode, output_state IS NOT NULL OR output_blob IS NOT NULL AS has_output
 `
 
 type CopyNodeRunsParams struct {
@@ -327,9 +327,10 @@ type CopyNodeRunsParams struct {
 }
 
 type CopyNodeRunsRow struct {
-	ID         int64
-	ReusedFrom *int64
-	HasOutput  *bool
+	ID            int64
+	ReusedFrom    *int64
+	ExecutionMode *string
+	HasOutput     *bool
 }
 
 // Copies of what was done before, as node runs of another run. The output is the same, the work is not counted again.
@@ -353,7 +354,12 @@ func (q *Queries) CopyNodeRuns(ctx context.Context, db DBTX, arg CopyNodeRunsPar
 	var items []CopyNodeRunsRow
 	for rows.Next() {
 		var i CopyNodeRunsRow
-		if err := rows.Scan(&i.ID, &i.ReusedFrom, &i.HasOutput); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.ReusedFrom,
+			&i.ExecutionMode,
+			&i.HasOutput,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -568,6 +574,63 @@ func (q *Queries) GetAttempt(ctx context.Context, db DBTX, arg GetAttemptParams)
 	return i, err
 }
 
+const getCancellation = `-- name: GetCancellation :one
+SELECT n.id AS node_run_id, n.flowchart_node_id, n.title, n.status AS node_status, n.cancel_requested_at AS node_asked_at, n.finished_at AS node_finished_at,
+       a.number, a.status, a.executor, a.error, a.cancel_requested_at, a.finished_at, w.id AS worker_id, w.hostname, w.pid,
+       1::int AS asked, (CASE WHEN a.id IS NULL OR a.finished_at IS NOT NULL THEN 1 ELSE 0 END)::int AS confirmed
+FROM node_run n
+LEFT JOIN node_attempt a ON a.node_run_id = n.id AND a.cancel_requested_at IS NOT NULL
+LEFT JOIN worker_process w ON w.id = a.worker_process_id
+WHERE n.id = $1 AND (n.cancel_requested_at IS NOT NULL OR a.cancel_requested_at IS NOT NULL)
+ORDER BY a.number DESC LIMIT 1
+`
+
+type GetCancellationRow struct {
+	NodeRunID         int64
+	FlowchartNodeID   string
+	Title             string
+	NodeStatus        string
+	NodeAskedAt       *time.Time
+	NodeFinishedAt    *time.Time
+	Number            *int32
+	Status            *string
+	Executor          *string
+	Error             json.RawMessage
+	CancelRequestedAt *time.Time
+	FinishedAt        *time.Time
+	WorkerID          *uuid.UUID
+	Hostname          *string
+	Pid               *int32
+	Asked             int32
+	Confirmed         int32
+}
+
+// The newest of one node run, whether or not it belongs to a run. The columns are those of ListCancellations.
+func (q *Queries) GetCancellation(ctx context.Context, db DBTX, nodeRunID int64) (GetCancellationRow, error) {
+	row := db.QueryRow(ctx, getCancellation, nodeRunID)
+	var i GetCancellationRow
+	err := row.Scan(
+		&i.NodeRunID,
+		&i.FlowchartNodeID,
+		&i.Title,
+		&i.NodeStatus,
+		&i.NodeAskedAt,
+		&i.NodeFinishedAt,
+		&i.Number,
+		&i.Status,
+		&i.Executor,
+		&i.Error,
+		&i.CancelRequestedAt,
+		&i.FinishedAt,
+		&i.WorkerID,
+		&i.Hostname,
+		&i.Pid,
+		&i.Asked,
+		&i.Confirmed,
+	)
+	return i, err
+}
+
 const getCurrentVersion = `-- name: GetCurrentVersion :one
 SELECT v.id, v.flowchart_id, v.number, v.graph, v.findings, v.node_count, v.app_user_id, v.created_at, f.max_node_executions, f.max_runtime_minutes, f.max_parallel_nodes, f.project_id, f.deleted_at
 FROM flowchart f JOIN flowchart_version v ON v.flowchart_id = f.id AND v.number = f.version
@@ -717,8 +780,8 @@ func (q *Queries) GetNodeRun(ctx context.Context, db DBTX, id int64) (NodeRun, e
 }
 
 const getNodeRunToEnd = `-- name: GetNodeRunToEnd :one
-SELECT n.id, n.attempt, n.finished_at, n.flowchart_node_id, r.id AS flowchart_run_id, r.flowchart_version_id
-FROM node_run n JOIN flowchart_run r ON r.id = n.flowchart_run_id WHERE n.id = $1
+SELECT n.id, n.attempt, n.finished_at, n.flowchart_node_id, n.flowchart_run_id, r.flowchart_version_id
+FROM node_run n LEFT JOIN flowchart_run r ON r.id = n.flowchart_run_id WHERE n.id = $1
 `
 
 type GetNodeRunToEndRow struct {
@@ -726,8 +789,8 @@ type GetNodeRunToEndRow struct {
 	Attempt            int32
 	FinishedAt         *time.Time
 	FlowchartNodeID    string
-	FlowchartRunID     int64
-	FlowchartVersionID int64
+	FlowchartRunID     *int64
+	FlowchartVersionID *int64
 }
 
 // What the end of an attempt is prepared with.
@@ -1038,10 +1101,12 @@ func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptP
 const insertNodeRun = `-- name: InsertNodeRun :one
 INSERT INTO node_run (project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, max_attempts,
                       backoff_seconds, timeout_seconds, execution_index, queue, triggers, output_state, output_blob, output_bytes,
-                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent, in_worker)
+                      routing_state, error, request_id, correlation_id, queued_at, started_at, finished_at, finish_order, traceparent, in_worker,
+                      execution_mode, config, input_context, retry_of)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
         $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+        $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+        $27, $28, $29, $30)
 RETURNING id, project_id, flowchart_run_id, flowchart_id, flowchart_node_id, kind, title, status, attempt, failures, lost, max_attempts, backoff_seconds, timeout_seconds, execution_index, queue, triggers, config, input_context, output_state, routing_state, execution_mode, current_stage, error, usage, retry_of, request_id, correlation_id, run_after, created_at, queued_at, started_at, finished_at, output_blob, output_bytes, cancel_requested_at, finish_order, reused_from, traceparent, in_worker
 `
 
@@ -1072,6 +1137,10 @@ type InsertNodeRunParams struct {
 	FinishOrder     *int32
 	Traceparent     string
 	InWorker        bool
+	ExecutionMode   *string
+	Config          json.RawMessage
+	InputContext    json.RawMessage
+	RetryOf         *int64
 }
 
 func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunParams) (NodeRun, error) {
@@ -1102,6 +1171,10 @@ func (q *Queries) InsertNodeRun(ctx context.Context, db DBTX, arg InsertNodeRunP
 		arg.FinishOrder,
 		arg.Traceparent,
 		arg.InWorker,
+		arg.ExecutionMode,
+		arg.Config,
+		arg.InputContext,
+		arg.RetryOf,
 	)
 	var i NodeRun
 	err := row.Scan(
@@ -1507,13 +1580,11 @@ FROM node_run n
 LEFT JOIN node_attempt a ON a.node_run_id = n.id AND a.cancel_requested_at IS NOT NULL
 LEFT JOIN worker_process w ON w.id = a.worker_process_id
 WHERE n.flowchart_run_id = $1 AND (n.cancel_requested_at IS NOT NULL OR a.cancel_requested_at IS NOT NULL)
-  AND ($2::bigint IS NULL OR n.id = $2)
-ORDER BY n.id, a.number LIMIT $3
+ORDER BY n.id, a.number LIMIT $2
 `
 
 type ListCancellationsParams struct {
 	FlowchartRunID *int64
-	NodeRunID      *int64
 	MaxRows        int32
 }
 
@@ -1540,7 +1611,7 @@ type ListCancellationsRow struct {
 // Who was asked to stop in a run, and how it ended: the attempts that got an order, and what was cancelled before it began.
 // asked and confirmed count beyond the limit.
 func (q *Queries) ListCancellations(ctx context.Context, db DBTX, arg ListCancellationsParams) ([]ListCancellationsRow, error) {
-	rows, err := db.Query(ctx, listCancellations, arg.FlowchartRunID, arg.NodeRunID, arg.MaxRows)
+	rows, err := db.Query(ctx, listCancellations, arg.FlowchartRunID, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -1676,9 +1747,10 @@ WHERE project_id = $1
   AND ($2::bigint IS NULL OR flowchart_run_id = $2)
   AND ($3::text[] IS NULL OR status = ANY ($3::text[]))
   AND ($4::text[] IS NULL OR kind = ANY ($4::text[]))
-  AND ($5::bigint = 0 OR id < $5)
+  AND ($5::boolean IS NULL OR (flowchart_run_id IS NULL) = $5)
+  AND ($6::bigint = 0 OR id < $6)
 ORDER BY id DESC
-LIMIT $6
+LIMIT $7
 `
 
 type ListNodeRunsParams struct {
@@ -1686,6 +1758,7 @@ type ListNodeRunsParams struct {
 	FlowchartRunID *int64
 	Statuses       []string
 	Kinds          []string
+	Quick          *bool
 	BeforeID       int64
 	MaxRows        int32
 }
@@ -1696,6 +1769,7 @@ func (q *Queries) ListNodeRuns(ctx context.Context, db DBTX, arg ListNodeRunsPar
 		arg.FlowchartRunID,
 		arg.Statuses,
 		arg.Kinds,
+		arg.Quick,
 		arg.BeforeID,
 		arg.MaxRows,
 	)

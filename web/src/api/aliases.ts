@@ -55,6 +55,8 @@ export type Pod = Schemas["PodView"];
 /** The document cannot say that an object of its own may be null: pod is, elsewhere than in a pod. */
 export type Attempt = Omit<Schemas["AttemptView"], "pod"> & { pod: Pod | null };
 export type NodeTask = Omit<Schemas["TaskView"], "attempts"> & { attempts: Attempt[] };
+export type ListedNode = Schemas["ListedNodeView"];
+export type QuickNode = Schemas["QuickNodeBody"];
 export type NodeDetail = Omit<Schemas["NodeOutputBody"], "task"> & { task: NodeTask };
 export type PodLogPiece = Schemas["PodLogPiece"];
 export type Artifact = Schemas["ArtifactView"];

@@ -16,6 +16,7 @@ import { downloadOf, reduceDownload } from "../features/downloads/model";
 import { flowchartKeys } from "../features/flowcharts/api";
 import { mcpKeys } from "../features/mcp/api";
 import { modelKeys } from "../features/models/api";
+import { nodeKeys } from "../features/nodes/keys";
 import { fetchLogs, runKeys } from "../features/runs/api";
 import { logItemOf, mergeLogs, mergeRun, reduceRun, runOf } from "../features/runs/model";
 import { scheduleKeys } from "../features/schedules/keys";
@@ -62,6 +63,7 @@ export class CachePatcher {
     if (this.threads.apply(e)) return;
     if (e.sequence_stream.startsWith("node_log:")) this.queueLog(e);
     else if (e.sequence_stream.startsWith("flowchart_run:")) this.applyRunEvent(e);
+    else if (e.sequence_stream.startsWith("task:")) this.applyQuickEvent(e);
     else if (e.sequence_stream.startsWith("download_job:")) this.applyDownloadEvent(e);
     else if (e.sequence_stream.startsWith("rag_source:")) this.applySourceEvent(e);
     else if (e.event_type === "flowchart:graph:updated") this.flowchartChanged(e);
@@ -78,6 +80,8 @@ export class CachePatcher {
       this.refresh(runKeys.detail(id), runKeys.timeline(id), runKeys.events(id), ["nodes"]);
     } else if (room.startsWith("flowchart:")) {
       this.refresh(flowchartKeys.detail(id), runKeys.lists);
+    } else if (room.startsWith("task:")) {
+      this.refresh(runKeys.node(id), runKeys.nodeEvents(id), runKeys.logs(id), runKeys.artifacts(id));
     } else if (room.startsWith("download_job:")) {
       this.refresh(downloadKeys.detail(id), downloadKeys.lists);
     } else if (room.startsWith("rag_source:")) {
@@ -91,6 +95,7 @@ export class CachePatcher {
         mcpKeys.servers,
         downloadKeys.lists,
         runKeys.lists,
+        nodeKeys.lists,
         flowchartKeys.lists,
         modelKeys.providers,
         modelKeys.models,
@@ -115,6 +120,17 @@ export class CachePatcher {
         this.refresh(toolKeys.approvals);
     } else if (e.event_type === "flowchart:node_artifact:persisted")
       this.refresh(runKeys.artifacts(Number(e.payload.task_id)));
+  }
+
+  // A quick node has no run; what its page shows is small and loaded again.
+  private applyQuickEvent(e: Envelope): void {
+    const id = idIn(e.sequence_stream);
+    this.refresh(runKeys.node(id), runKeys.nodeEvents(id));
+    if (e.event_type === "flowchart:node_artifact:persisted") this.refresh(runKeys.artifacts(id));
+    if (!e.room_keys.includes("studio")) return;
+    this.refresh(nodeKeys.lists);
+    if (e.payload.status === "waiting" || e.event_type === "node:task:completed")
+      this.refresh(toolKeys.approvals);
   }
 
   /** False when nobody looks at the run. */

@@ -47,6 +47,8 @@ export const task = (more: Partial<NodeTask> = {}): NodeTask => ({
   flowchart_id: 7,
   flowchart_run_id: 5,
   execution_mode: null,
+  queue: "llmctl_studio",
+  retry_of: null,
   attempts: [],
   input_context: null,
   routing_state: null,

@@ -115,5 +115,6 @@ export const dead = (more: Partial<DeadItem> = {}): DeadItem => ({
     status: "failed",
   },
   retried_by: null,
+  retried_by_node_run: null,
   ...more,
 });

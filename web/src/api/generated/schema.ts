@@ -964,7 +964,8 @@ export interface paths {
         /** Node runs, newest first */
         get: operations["list-nodes"];
         put?: never;
-        post?: never;
+        /** Run a task node on its own, outside of any flowchart */
+        post: operations["create-node"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1031,7 +1032,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ask one node run to stop; its run goes on without it, as if none of its edges had been taken */
+        /** Ask one node run to stop; its run, if it has one, goes on without it, as if none of its edges had been taken */
         post: operations["cancel-node"];
         delete?: never;
         options?: never;
@@ -1082,7 +1083,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Run the node run's run again from it: a new run that reuses what was before */
+        /** Run the node run's run again from it: a new run that reuses what was before; of a quick node: that node once more */
         post: operations["retry-node"];
         delete?: never;
         options?: never;
@@ -2719,6 +2720,11 @@ export interface components {
              * @description The newest run that is a retry of its run
              */
             retried_by: number | null;
+            /**
+             * Format: int64
+             * @description Of a quick node: the newest node run that is a retry of it
+             */
+            retried_by_node_run: number | null;
             target: components["schemas"]["TargetView"] | null;
         };
         DecideInputBody: {
@@ -3199,12 +3205,16 @@ export interface components {
             error: components["schemas"]["Failure"] | null;
             /** Format: int32 */
             execution_index: number;
+            execution_mode: string | null;
             /** Format: date-time */
             finished_at: string | null;
             /** Format: int64 */
             flowchart_id: number | null;
             flowchart_node_id: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description null: a quick node, which belongs to no run
+             */
             flowchart_run_id: number | null;
             /** Format: int64 */
             id: number;
@@ -3218,8 +3228,14 @@ export interface components {
             /** @description The output is too large for this answer; get-node-output gives it */
             output_omitted?: boolean;
             output_state: unknown;
+            queue: string;
             /** Format: date-time */
             queued_at: string | null;
+            /**
+             * Format: int64
+             * @description The quick node that this one runs again
+             */
+            retry_of: number | null;
             /**
              * Format: int64
              * @description The node run of an earlier run that did the work; this one was not executed
@@ -4102,6 +4118,31 @@ export interface components {
              */
             waiting_since: string | null;
         };
+        QuickNodeBody: {
+            /** @description Servers whose tools the model may use */
+            mcp_server_ids?: number[];
+            /** Format: int64 */
+            model_id: number;
+            /** @description JSON Schema of the answer */
+            output_schema?: unknown;
+            /** @description For the model: temperature, max_tokens, ... */
+            params?: {
+                [key: string]: unknown;
+            };
+            /** @description What the model is asked, as it is: no templates */
+            prompt: string;
+            system?: string;
+            /**
+             * Format: double
+             * @description Of an attempt; absent: the setting for nodes
+             */
+            timeout_seconds?: number;
+            /** @description Absent: the beginning of the prompt */
+            title?: string;
+        };
+        QuickNodeOutputBody: {
+            task: components["schemas"]["ListedNodeView"];
+        };
         RateView: {
             /**
              * Format: double
@@ -4393,7 +4434,7 @@ export interface components {
             firing_days: number | null;
             /**
              * Format: int32
-             * @description Ended runs with everything that belongs to them; null, the default: for ever
+             * @description Ended runs and quick nodes with everything that belongs to them; null, the default: for ever
              */
             run_days: number | null;
             /**
@@ -4401,6 +4442,12 @@ export interface components {
              * @description Streamed words and logs of ended node runs; outputs stay with the run
              */
             text_days: number | null;
+        };
+        RetriedNodeOutputBody: {
+            /** @description The new run; absent: it was a quick node */
+            flowchart_run?: components["schemas"]["View"];
+            /** @description The new node run of a quick node */
+            task?: components["schemas"]["ListedNodeView"];
         };
         RetriedView: {
             /**
@@ -4411,6 +4458,11 @@ export interface components {
             id: string;
             /** @description Of a refusal */
             message: string;
+            /**
+             * Format: int64
+             * @description Of a quick node, which has no run: likewise the node run
+             */
+            node_run_id: number | null;
             /** @enum {string} */
             outcome: "retried" | "already_retried" | "refused";
             /** @description Of a refusal, a stable dotted word */
@@ -4788,7 +4840,11 @@ export interface components {
             error: components["schemas"]["Failure"] | null;
             /** Format: int32 */
             execution_index: number;
-            execution_mode: string | null;
+            /**
+             * @description Of a node of retrieval; null: none
+             * @enum {string|null}
+             */
+            execution_mode: "query" | "indexing" | "delta_indexing" | null;
             /**
              * Format: int32
              * @description Attempts that ended in an error of their own
@@ -4799,7 +4855,10 @@ export interface components {
             /** Format: int64 */
             flowchart_id: number | null;
             flowchart_node_id: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description null: a quick node, which belongs to no run
+             */
             flowchart_run_id: number | null;
             /** Format: int64 */
             id: number;
@@ -4826,8 +4885,14 @@ export interface components {
             /** @description The output is too large for this answer; get-node-output gives it */
             output_omitted?: boolean;
             output_state: unknown;
+            queue: string;
             /** Format: date-time */
             queued_at: string | null;
+            /**
+             * Format: int64
+             * @description The quick node that this one runs again
+             */
+            retry_of: number | null;
             /**
              * Format: int64
              * @description The node run of an earlier run that did the work; this one was not executed
@@ -9834,6 +9899,8 @@ export interface operations {
                 kind?: string[];
                 /** @description How many items at most */
                 limit?: number;
+                /** @description Only node runs that belong to no flowchart run, or only others */
+                quick?: "true" | "false";
                 status?: ("pending" | "queued" | "running" | "waiting" | "cancelling" | "succeeded" | "degraded" | "failed" | "cancelled" | "skipped")[];
             };
             header?: never;
@@ -9849,6 +9916,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageListedNodeView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-node": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuickNodeBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuickNodeOutputBody"];
                 };
             };
             /** @description Unauthorized */
@@ -10271,7 +10400,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunOutputBody"];
+                    "application/json": components["schemas"]["RetriedNodeOutputBody"];
                 };
             };
             /** @description Unauthorized */

@@ -17,6 +17,7 @@ export const runKeys = {
   artifacts: (id: number) => ["nodes", "artifacts", id] as const,
   output: (id: number) => ["nodes", "output", id] as const,
   logs: (id: number) => ["nodes", "logs", id] as const,
+  nodeEvents: (id: number) => ["nodes", "events", id] as const,
   podLog: (id: number, attempt: number) => ["pod-log", id, attempt] as const,
 };
 
@@ -143,14 +144,20 @@ export const podLogQuery = (id: number, attempt: number, live: boolean) =>
 
 const eventPage = 1000;
 
-export const eventsQuery = (runId: number) =>
+const streamQuery = (queryKey: readonly unknown[], stream: string) =>
   queryOptions({
-    queryKey: runKeys.events(runId),
+    queryKey,
     queryFn: async ({ signal }) => {
-      const query = { stream: `flowchart_run:${runId}`, after: 0, limit: eventPage };
+      const query = { stream, after: 0, limit: eventPage };
       return (await result(api.GET("/events", { params: { query }, signal }))).items;
     },
   });
+
+export const eventsQuery = (runId: number) => streamQuery(runKeys.events(runId), `flowchart_run:${runId}`);
+
+/** The events of a quick node, which has a stream of its own. */
+export const quickEventsQuery = (nodeRunId: number) =>
+  streamQuery(runKeys.nodeEvents(nodeRunId), `task:${nodeRunId}`);
 
 export const cancelRun = (id: number): Promise<{ flowchart_run: FlowchartRun }> =>
   result(api.POST("/flowchart-runs/{id}/cancel", { params: { path: { id } } }));

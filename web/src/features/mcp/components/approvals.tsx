@@ -16,7 +16,15 @@ function Owner({ call }: { call: ToolCall }) {
   if (call.owner_kind === "turn")
     return <span>In a thread: {call.owner_title || `turn ${call.owner_id}`}</span>;
   const title = call.owner_title || call.flowchart_node_id || `node run ${call.owner_id}`;
-  if (call.flowchart_run_id === null) return <span>{title}</span>;
+  if (call.flowchart_run_id === null)
+    return (
+      <span>
+        Quick node:{" "}
+        <Link to="/nodes/$nodeId" params={{ nodeId: String(call.owner_id) }}>
+          {title}
+        </Link>
+      </span>
+    );
   return (
     <span>
       {title} in{" "}

@@ -37,6 +37,14 @@ function RunLink({ id, node, children }: { id: number; node?: number; children: 
   );
 }
 
+function NodeLink({ id, children }: { id: number; children: string }) {
+  return (
+    <Link to="/nodes/$nodeId" params={{ nodeId: String(id) }}>
+      {children}
+    </Link>
+  );
+}
+
 interface RowProps {
   item: DeadItem;
   chosen: boolean;
@@ -64,8 +72,10 @@ function Row({ item, chosen, onChoose }: RowProps) {
           <Link to="/downloads/$downloadId" params={{ downloadId: String(item.target.id) }}>
             {nameOf(item)}
           </Link>
-        ) : run === null ? (
+        ) : item.target === null ? (
           nameOf(item)
+        ) : run === null ? (
+          <NodeLink id={item.target.id}>{nameOf(item)}</NodeLink>
         ) : (
           <RunLink id={run} {...(item.target && { node: item.target.id })}>
             {nameOf(item)}
@@ -90,10 +100,12 @@ function Row({ item, chosen, onChoose }: RowProps) {
         <Ago at={item.ended_at} />
       </td>
       <td className={table.muted}>
-        {item.retried_by === null ? (
-          "not retried"
-        ) : (
+        {item.retried_by !== null ? (
           <RunLink id={item.retried_by}>{`retried as #${item.retried_by}`}</RunLink>
+        ) : item.retried_by_node_run !== null ? (
+          <NodeLink id={item.retried_by_node_run}>{`retried as node #${item.retried_by_node_run}`}</NodeLink>
+        ) : (
+          "not retried"
         )}
       </td>
     </tr>
@@ -133,7 +145,7 @@ function RetryDialog({ queue, items, onClose }: RetryProps) {
         <p className={classes.ask}>
           {plural(items.length, "failed item")} of {plural(runs, "run")} in {labelOf(queue)}. Each run is
           tried again from the failed node, with the same version and input, as a run of its own; the failed
-          one stays as it is. Runs that were retried already are left alone.
+          one stays as it is. A quick node is run once more by itself. What was retried already is left alone.
         </p>
       )}
       <div className={classes.foot}>
@@ -169,6 +181,12 @@ function Outcome({ answer, names }: { answer: RetriedList; names: Map<string, st
                 <>
                   {" "}
                   as <RunLink id={item.flowchart_run_id}>{`#${item.flowchart_run_id}`}</RunLink>
+                </>
+              )}
+              {item.node_run_id !== null && (
+                <>
+                  {" "}
+                  as <NodeLink id={item.node_run_id}>{`node #${item.node_run_id}`}</NodeLink>
                 </>
               )}
               {item.message && `: ${item.message}`}

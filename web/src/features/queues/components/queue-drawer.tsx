@@ -52,6 +52,10 @@ function JobRow({ job, state }: { job: QueueJob; state: JobState }) {
           >
             {name}
           </Link>
+        ) : target?.kind === "node_run" ? (
+          <Link to="/nodes/$nodeId" params={{ nodeId: String(target.id) }}>
+            {name}
+          </Link>
         ) : (
           name
         )}

@@ -8,10 +8,10 @@ import classes from "../queues.module.css";
 /** The queue that the nodes of runs go through. */
 const runsQueue = "llmctl_studio";
 
-/** Says on a run's page why its queued nodes do not begin, if it is not that others are before them. */
-export function QueueHold({ queued }: { queued: boolean }) {
+/** Says on a page why what is queued there does not begin, if it is not that others are before it. */
+export function QueueHold({ queued, name = runsQueue }: { queued: boolean; name?: string }) {
   const queues = useQuery({ ...queuesQuery, enabled: queued });
-  const queue = queues.data?.items.find((q) => q.name === runsQueue);
+  const queue = queues.data?.items.find((q) => q.name === name);
   if (!queued || !queue || !(queue.paused || queue.no_consumer)) return null;
   return (
     <Tooltip label={queue.notice} disabled={queue.notice === ""} multiline maw={360}>

@@ -207,11 +207,19 @@ describe("the dead", () => {
       [`POST ${path}/retry`]: {
         body: {
           items: [
-            { id: "node_run-55", outcome: "retried", flowchart_run_id: 20, reason: "", message: "" },
+            {
+              id: "node_run-55",
+              outcome: "retried",
+              flowchart_run_id: 20,
+              node_run_id: null,
+              reason: "",
+              message: "",
+            },
             {
               id: "node_run-56",
               outcome: "refused",
               flowchart_run_id: null,
+              node_run_id: null,
               reason: "x",
               message: "It has findings.",
             },

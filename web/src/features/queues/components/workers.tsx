@@ -31,7 +31,7 @@ function Slot({ slot, now }: { slot: WorkerSlot; now: number }) {
       {slot.kind === "download" ? (
         <Link to="/downloads/$downloadId" params={{ downloadId: String(slot.id) }} {...look} />
       ) : slot.flowchart_run_id === null ? (
-        <span role="img" {...look} />
+        <Link to="/nodes/$nodeId" params={{ nodeId: String(slot.id) }} {...look} />
       ) : (
         <Link
           to="/runs/$runId"

@@ -5,7 +5,7 @@ import { duration } from "../../../ui/format";
 import { Status } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 import { Elapsed } from "../../../ui/time";
-import { eventsQuery } from "../api";
+import { eventsQuery, quickEventsQuery } from "../api";
 import { countsOf, endOf, holder } from "../story";
 import classes from "./panel.module.css";
 import { PodStory } from "./pod-story";
@@ -22,10 +22,11 @@ function nothing(task: NodeTask): string {
 export function Attempts({ task }: { task: NodeTask }) {
   const { attempts } = task;
   const runId = task.flowchart_run_id;
+  const query = runId === null ? quickEventsQuery(task.id) : eventsQuery(runId);
   // Who took an attempt in a pod over is only in the events.
   const events = useQuery({
-    ...eventsQuery(runId ?? 0),
-    enabled: runId !== null && attempts.some((a) => a.pod !== null),
+    ...query,
+    enabled: attempts.some((a) => a.pod !== null),
   });
   if (attempts.length === 0) return <p className={classes.quiet}>{nothing(task)}</p>;
   return (

@@ -2,148 +2,24 @@ import "@mantine/core/styles/Tabs.css";
 import { Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import {
-  type FlowchartRun,
-  isObject,
-  type Json,
-  type LogItem,
-  type NodeDetail,
-  type NodeRun,
-  type NodeTask,
-} from "../../../api/aliases";
+import type { FlowchartRun, NodeDetail, NodeRun, NodeTask } from "../../../api/aliases";
 import { ErrorNotice, Id, Lines } from "../../../ui/feedback";
-import { count, duration } from "../../../ui/format";
+import { count } from "../../../ui/format";
 import { Select } from "../../../ui/inputs";
 import { JsonView } from "../../../ui/json-view";
 import { lookOf, Status } from "../../../ui/status";
 import { Elapsed } from "../../../ui/time";
-import { artifactsQuery, eventsQuery, logsQuery, nodeQuery } from "../api";
-import { isFinalNode, isHeld, type PanelTab, panelTabs, shownStatus, streamedText } from "../model";
+import { eventsQuery, logsQuery, nodeQuery } from "../api";
+import { isFinalNode, isHeld, type PanelTab, panelTabs, shownStatus } from "../model";
 import { openInPod } from "../pods";
 import type { RunControl } from "../use-control";
 import { Attempts } from "./attempts";
 import { Follow } from "./follow";
-import { Artifacts, LargeOutput } from "./large-output";
 import { NodeMenuButton } from "./node-menu";
+import { NodeEvents, NodeLogs, NodeOutput } from "./node-parts";
 import classes from "./panel.module.css";
-import { DispatchLine, WhatToDo } from "./pod-story";
+import { DispatchLine } from "./pod-story";
 import pods from "./pods.module.css";
-
-const textIn = (output: Json): string | null =>
-  isObject(output) && typeof output.text === "string" ? output.text : null;
-
-function RunFailure({ run, flowchartId }: { run: NodeRun; flowchartId: number }) {
-  if (!run.error) return null;
-  return (
-    <div className={classes.failure} role="alert">
-      <div>{run.error.message}</div>
-      <small>
-        {run.error.code}
-        {run.error.retryable ? ", worth trying again" : ""}
-      </small>
-      <WhatToDo code={run.error.code} flowchartId={flowchartId} />
-      {run.error.details !== undefined && run.error.details !== null && (
-        <JsonView value={run.error.details} empty="" />
-      )}
-    </div>
-  );
-}
-
-interface OutputProps {
-  run: NodeRun;
-  flowchartId: number;
-  logs: LogItem[];
-  note: React.ReactNode;
-}
-
-function Output({ run, flowchartId, logs, note }: OutputProps) {
-  const artifacts = useQuery(artifactsQuery(run.id));
-  if (run.output_omitted) {
-    return (
-      <Follow size={0} live={false}>
-        {note}
-        <RunFailure run={run} flowchartId={flowchartId} />
-        <Artifacts items={artifacts.data ?? []} />
-        <LargeOutput id={run.id} size={run.output_bytes ?? 0} />
-      </Follow>
-    );
-  }
-  const live = !isFinalNode(run.status);
-  const text =
-    textIn(run.output_state) ?? (run.output_state === null ? streamedText(logs, run.attempt) : null);
-  const nothing = live ? "No output yet." : "It gave no output.";
-  const hasJson =
-    typeof run.output_state === "object" && run.output_state !== null && "json" in run.output_state;
-  return (
-    <Follow size={text?.length ?? 0} live={live}>
-      {note}
-      <RunFailure run={run} flowchartId={flowchartId} />
-      {artifacts.isError && <ErrorNotice error={artifacts.error} onRetry={() => void artifacts.refetch()} />}
-      <Artifacts items={artifacts.data ?? []} />
-      {text !== null && text !== "" ? (
-        <div className={classes.streamed} data-live={live || undefined} aria-live="off">
-          {text}
-        </div>
-      ) : (
-        <JsonView
-          value={text === "" && run.output_state === null ? null : run.output_state}
-          empty={nothing}
-        />
-      )}
-      {text && hasJson && <JsonView value={run.output_state} empty="" />}
-    </Follow>
-  );
-}
-
-function Logs({ run, from, logs }: { run: NodeRun; from: string | null; logs: LogItem[] }) {
-  const lines = logs.filter((item) => item.type === "log");
-  const start = Date.parse(from ?? run.created_at);
-  return (
-    <Follow size={lines.length} live={!isFinalNode(run.status)}>
-      {lines.length === 0 && (
-        <p className={classes.quiet}>Nothing was logged{isFinalNode(run.status) ? "." : " yet."}</p>
-      )}
-      <div className={classes.logs}>
-        {lines.map((line) => (
-          <div key={line.sequence}>
-            <time title={line.emitted_at}>+{duration(Date.parse(line.emitted_at) - start)}</time>
-            <i>{line.stage}</i>
-            <span>{line.text.replace(/\n$/, "")}</span>
-          </div>
-        ))}
-      </div>
-    </Follow>
-  );
-}
-
-function Events({ flowchartRun, run }: { flowchartRun: FlowchartRun; run: NodeRun }) {
-  const events = useQuery(eventsQuery(flowchartRun.id));
-  if (events.isError) return <ErrorNotice error={events.error} onRetry={() => void events.refetch()} />;
-  if (events.isPending) return <Lines n={4} height={24} />;
-  const mine = events.data.filter((e) => e.entity_kind === "task" && e.entity_id === String(run.id));
-  const start = Date.parse(flowchartRun.started_at ?? flowchartRun.created_at);
-  return (
-    <Follow size={mine.length} live={!isFinalNode(run.status)}>
-      {mine.length === 0 && <p className={classes.quiet}>No events yet.</p>}
-      <div className={classes.logs}>
-        {mine.map((e) => (
-          <details key={e.sequence}>
-            <summary>
-              <time title={e.emitted_at}>+{duration(Date.parse(e.emitted_at) - start)}</time>
-              <i>{e.event_type}</i>
-              <span>
-                {typeof e.payload.transition === "string"
-                  ? e.payload.transition
-                  : String(e.payload.status ?? "")}
-              </span>
-            </summary>
-            <JsonView value={e.payload} empty="" />
-          </details>
-        ))}
-      </div>
-    </Follow>
-  );
-}
 
 interface Props {
   flowchartRun: FlowchartRun;
@@ -220,7 +96,7 @@ function ReusedFrom({ detail }: { detail: NodeDetail | undefined }) {
 }
 
 /** Where a node run stands that is on its way through a pod. */
-function InPod({ task }: { task: NodeTask | undefined }) {
+export function InPod({ task }: { task: NodeTask | undefined }) {
   const attempt = task && openInPod(task);
   return attempt ? (
     <div className={pods.now}>
@@ -255,7 +131,7 @@ export function NodePanel({ flowchartRun, runs, run, tab, control, onTab, onRun 
         <div className={classes.content}>
           {logs.isError && <ErrorNotice error={logs.error} onRetry={() => void logs.refetch()} />}
           <Tabs.Panel value="output">
-            <Output
+            <NodeOutput
               key={run.id}
               run={run}
               logs={items}
@@ -280,10 +156,15 @@ export function NodePanel({ flowchartRun, runs, run, tab, control, onTab, onRun 
             </Follow>
           </Tabs.Panel>
           <Tabs.Panel value="logs">
-            <Logs key={run.id} run={run} from={flowchartRun.started_at} logs={items} />
+            <NodeLogs key={run.id} run={run} from={flowchartRun.started_at} logs={items} />
           </Tabs.Panel>
           <Tabs.Panel value="events">
-            <Events key={run.id} flowchartRun={flowchartRun} run={run} />
+            <NodeEvents
+              key={run.id}
+              run={run}
+              query={eventsQuery(flowchartRun.id)}
+              from={flowchartRun.started_at ?? flowchartRun.created_at}
+            />
           </Tabs.Panel>
           <Tabs.Panel value="attempts">
             <Follow size={0} live={false}>

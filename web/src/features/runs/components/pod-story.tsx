@@ -15,14 +15,14 @@ import panel from "./panel.module.css";
 import classes from "./pods.module.css";
 
 /** What to do about a failure, with the ways to where it is done. */
-export function WhatToDo({ code, flowchartId }: { code: string; flowchartId: number }) {
+export function WhatToDo({ code, flowchartId }: { code: string; flowchartId: number | null }) {
   const found = adviceOf(code);
   if (!found) return null;
   const { text, where } = found;
   return (
     <p className={classes.advice}>
       {text}{" "}
-      {(where === "node" || where === "both") && (
+      {flowchartId !== null && (where === "node" || where === "both") && (
         <Link
           to="/flowcharts/$flowchartId"
           params={{ flowchartId: String(flowchartId) }}
@@ -31,7 +31,7 @@ export function WhatToDo({ code, flowchartId }: { code: string; flowchartId: num
           Open the flowchart
         </Link>
       )}
-      {where === "both" && " · "}
+      {flowchartId !== null && where === "both" && " · "}
       {(where === "settings" || where === "both") && (
         <Link to="/settings/node-executor" className={panel.link}>
           Settings of the node executor

@@ -92,7 +92,14 @@ function Runs() {
   });
   const items = list.data?.pages.flatMap((page) => page.items) ?? [];
   return (
-    <PageFrame title="Runs">
+    <PageFrame
+      title="Runs"
+      actions={
+        <LinkButton to="/nodes" variant="default">
+          Quick nodes
+        </LinkButton>
+      }
+    >
       <Filters />
       {list.isError && <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />}
       {list.isPending && <Lines n={10} />}

@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/llmctl/studio/internal/flowchart"
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/run"
+)
+
+// kindRAGIndex are the quick nodes that index sources.
+const kindRAGIndex = "rag_index"
+
+// nodeHooks are what sides decide about node runs of their kinds. They are set before
+// anything runs. A kind without an entry is one whose nodes wait for nothing but the
+// decisions about their tool calls, and are worked from the default queue.
+type nodeHooks struct {
+	queue map[string]func(config json.RawMessage) string
+	waits map[string]func(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error)
+	ended map[string]func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error
+}
+
+func newNodeHooks() nodeHooks {
+	return nodeHooks{
+		queue: map[string]func(json.RawMessage) string{},
+		waits: map[string]func(context.Context, postgres.Querier, *run.NodeRun) (bool, error){},
+		ended: map[string]func(context.Context, *postgres.Tx, *run.NodeRun) error{},
+	}
+}
+
+// queueFor implements run.Options.QueueFor.
+func (s *studio) queueFor(kind string, config json.RawMessage) string {
+	if queue := s.hooks.queue[kind]; queue != nil {
+		return queue(config)
+	}
+	return ""
+}
+
+// waits implements run.Options.Waits.
+func (s *studio) waits(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error) {
+	if waits := s.hooks.waits[n.Kind]; waits != nil {
+		return waits(ctx, q, n)
+	}
+	return s.mcp.waits(ctx, q, n)
+}
+
+// ended implements run.Options.Ended.
+func (s *studio) ended(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error {
+	if ended := s.hooks.ended[n.Kind]; ended != nil {
+		return ended(ctx, tx, n)
+	}
+	return s.mcp.ended(ctx, tx, n)
+}
+
+// modeFor implements run.Options.ModeFor: only nodes of retrieval have a mode.
+func modeFor(kind string, config json.RawMessage) string {
+	var c struct {
+		Mode string `json:"mode"`
+	}
+	if json.Unmarshal(config, &c) != nil {
+		return ""
+	}
+	switch kind + " " + c.Mode {
+	case string(flowchart.KindRAG) + " query":
+		return run.ModeQuery
+	case string(flowchart.KindRAG) + " fresh_index", kindRAGIndex + " fresh":
+		return run.ModeIndexing
+	case string(flowchart.KindRAG) + " delta_index", kindRAGIndex + " delta":
+		return run.ModeDeltaIndexing
+	}
+	return ""
+}

@@ -1,0 +1,47 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/run"
+)
+
+func TestOnlyNodesOfRetrievalHaveAMode(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ kind, config, want string }{
+		{"rag", `{"mode":"query"}`, "query"},
+		{"rag", `{"mode":"fresh_index"}`, "indexing"},
+		{"rag", `{"mode":"delta_index"}`, "delta_indexing"},
+		{"rag", `{"mode":"fresh"}`, ""},
+		{"rag", `{}`, ""},
+		{"rag", `{"mode":1}`, ""},
+		{"rag_index", `{"mode":"fresh"}`, "indexing"},
+		{"rag_index", `{"mode":"delta"}`, "delta_indexing"},
+		{"rag_index", `{"mode":"query"}`, ""},
+		{"task", `{"mode":"query"}`, ""},
+		{"rag query", `{}`, ""},
+	} {
+		require.Equal(t, c.want, modeFor(c.kind, json.RawMessage(c.config)), "%s %s", c.kind, c.config)
+	}
+}
+
+func TestAKindAnswersForItsOwnNodes(t *testing.T) {
+	t.Parallel()
+	s := &studio{hooks: newNodeHooks()}
+	s.hooks.queue[kindRAGIndex] = func(config json.RawMessage) string { return "q " + string(config) }
+	s.hooks.waits[kindRAGIndex] = func(context.Context, postgres.Querier, *run.NodeRun) (bool, error) { return true, nil }
+	ended := false
+	s.hooks.ended[kindRAGIndex] = func(context.Context, *postgres.Tx, *run.NodeRun) error { ended = true; return nil }
+	require.Equal(t, "q {}", s.queueFor(kindRAGIndex, json.RawMessage(`{}`)))
+	require.Empty(t, s.queueFor("task", nil), "the default")
+	waits, err := s.waits(t.Context(), nil, &run.NodeRun{Kind: kindRAGIndex})
+	require.NoError(t, err)
+	require.True(t, waits)
+	require.NoError(t, s.ended(t.Context(), nil, &run.NodeRun{Kind: kindRAGIndex}))
+	require.True(t, ended)
+}
