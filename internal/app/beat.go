@@ -39,7 +39,7 @@ const orphanAge = 6 * time.Hour
 func newBeatSide(s *studio) (*beatSide, error) {
 	b := &beatSide{presence: periodic.NewPresence(s.db, s.cfg.Worker.Hostname, buildVersion()), log: s.log}
 	b.figures.init()
-	b.firer = schedule.NewFirer(s.schedules, s.engine, s.log, b.figures.fired)
+	b.firer = schedule.NewFirer(s.schedules, s.engine, s.log, b.figures.fired).Indexing(scheduledIndexing{s.indexing})
 	var err error
 	b.tasks, err = periodic.NewRunner(s.db, s.log, systemTasks(s)...)
 	return b, err
@@ -66,6 +66,8 @@ func systemTasks(s *studio) []periodic.Task {
 			n, err := s.queue.RemoveFinished(ctx)
 			return map[string]int64{"jobs": n}, err
 		}},
+		indexSweep(s),
+		removedSources(s),
 	}
 }
 

@@ -190,8 +190,10 @@ func (n nodeCalls) Announce(ctx context.Context, tx *postgres.Tx, c *calls.Row) 
 }
 
 // inWorker tells of nodes that have to work in the worker: their tools, the secrets
-// of these and the record of their calls are there.
-func inWorker(k string, config json.RawMessage) bool { return k == kind.Task && task.UsesTools(config) }
+// of these and the record of their calls are there, or the indexes.
+func inWorker(k string, config json.RawMessage) bool {
+	return k == kind.RAG || k == kind.RAGIndex || (k == kind.Task && task.UsesTools(config))
+}
 
 // waits tells of a node whose tool calls wait for a decision.
 func (m *mcpSide) waits(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error) {

@@ -16,25 +16,25 @@ const kindRAGIndex = "rag_index"
 // anything runs. A kind without an entry is one whose nodes wait for nothing but the
 // decisions about their tool calls, and are worked from the default queue.
 type nodeHooks struct {
-	queue map[string]func(config json.RawMessage) string
+	queue map[string]func(ctx context.Context, q postgres.Querier, config json.RawMessage) (string, error)
 	waits map[string]func(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error)
 	ended map[string]func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error
 }
 
 func newNodeHooks() nodeHooks {
 	return nodeHooks{
-		queue: map[string]func(json.RawMessage) string{},
+		queue: map[string]func(context.Context, postgres.Querier, json.RawMessage) (string, error){},
 		waits: map[string]func(context.Context, postgres.Querier, *run.NodeRun) (bool, error){},
 		ended: map[string]func(context.Context, *postgres.Tx, *run.NodeRun) error{},
 	}
 }
 
 // queueFor implements run.Options.QueueFor.
-func (s *studio) queueFor(kind string, config json.RawMessage) string {
+func (s *studio) queueFor(ctx context.Context, q postgres.Querier, kind string, config json.RawMessage) (string, error) {
 	if queue := s.hooks.queue[kind]; queue != nil {
-		return queue(config)
+		return queue(ctx, q, config)
 	}
-	return ""
+	return "", nil
 }
 
 // waits implements run.Options.Waits.

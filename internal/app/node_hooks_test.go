@@ -33,12 +33,18 @@ func TestOnlyNodesOfRetrievalHaveAMode(t *testing.T) {
 func TestAKindAnswersForItsOwnNodes(t *testing.T) {
 	t.Parallel()
 	s := &studio{hooks: newNodeHooks()}
-	s.hooks.queue[kindRAGIndex] = func(config json.RawMessage) string { return "q " + string(config) }
+	s.hooks.queue[kindRAGIndex] = func(_ context.Context, _ postgres.Querier, config json.RawMessage) (string, error) {
+		return "q " + string(config), nil
+	}
 	s.hooks.waits[kindRAGIndex] = func(context.Context, postgres.Querier, *run.NodeRun) (bool, error) { return true, nil }
 	ended := false
 	s.hooks.ended[kindRAGIndex] = func(context.Context, *postgres.Tx, *run.NodeRun) error { ended = true; return nil }
-	require.Equal(t, "q {}", s.queueFor(kindRAGIndex, json.RawMessage(`{}`)))
-	require.Empty(t, s.queueFor("task", nil), "the default")
+	queue, err := s.queueFor(t.Context(), nil, kindRAGIndex, json.RawMessage(`{}`))
+	require.NoError(t, err)
+	require.Equal(t, "q {}", queue)
+	queue, err = s.queueFor(t.Context(), nil, "task", nil)
+	require.NoError(t, err)
+	require.Empty(t, queue, "the default")
 	waits, err := s.waits(t.Context(), nil, &run.NodeRun{Kind: kindRAGIndex})
 	require.NoError(t, err)
 	require.True(t, waits)

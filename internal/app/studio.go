@@ -20,6 +20,9 @@ import (
 	"github.com/llmctl/studio/internal/peers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	"github.com/llmctl/studio/internal/rag/index"
+	"github.com/llmctl/studio/internal/rag/models"
+	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
@@ -63,6 +66,8 @@ type studio struct {
 	flowcharts   *store.Store
 	catalog      *catalog.Catalog
 	providers    *providers
+	retrieval    *models.Models
+	indexing     *index.Service
 	downloads    *download.Service
 	engine       *run.Engine
 	queue        *queue.Client
@@ -81,6 +86,7 @@ type studio struct {
 	tracer       *tracing.Tracer // nil: no traces
 	observer     *observer
 	chat         *chat.Service
+	sources      *source.Service
 	mcp          *mcpSide
 	studioMCP    *mcpserver.Server // the Studio as one, below the API; nil: this process serves nothing
 }
@@ -115,10 +121,14 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s.catalog = catalog.New(o.db, s.events, o.box, secret.Fingerprint)
 	client := llm.NewClient(llm.ClientOptions{})
 	s.providers = &providers{catalog: s.catalog, client: client, now: o.now}
+	s.retrieval = newRetrievalModels(s, client)
 	if s.downloads, err = newDownloads(s); err != nil {
 		return nil, err
 	}
 	if s.mcp, err = newMCPSide(s); err != nil {
+		return nil, err
+	}
+	if s.sources, err = newSources(s); err != nil {
 		return nil, err
 	}
 	s.chat = newChat(s)
@@ -129,6 +139,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		InWorker: inWorker, Waits: s.waits, Ended: s.ended, QueueFor: s.queueFor, ModeFor: modeFor,
 		Timeout: s.nodeSettings.timeout, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
+	s.indexing = newIndexing(s)
 	s.meter = queue.NewMeter(s.db, s.log, s.now)
 	s.observer.names = s.engine.TraceNames
 	if o.sides.work {
@@ -206,6 +217,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	}
 	if s.worker != nil {
 		out = append(out, s.worker.pods, s.queue, s.worker.sweeper)
+		out = append(out, s.sourceCleanup())
 		if s.worker.cleanup != nil {
 			out = append(out, s.worker.cleanup)
 		}

@@ -12,10 +12,14 @@ import (
 	"github.com/llmctl/studio/internal/mcp/servers"
 	"github.com/llmctl/studio/internal/mcp/tools"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/rag/source"
 )
 
-// threadChoices is what threads may name. Sources do not exist yet.
-type threadChoices struct{ servers *servers.Registry }
+// threadChoices is what threads may name.
+type threadChoices struct {
+	servers *servers.Registry
+	sources *source.Service
+}
 
 // MissingMCPServers implements chat.Selectables.
 func (t threadChoices) MissingMCPServers(ctx context.Context, q postgres.Querier, ids []int64) ([]int64, error) {
@@ -23,8 +27,8 @@ func (t threadChoices) MissingMCPServers(ctx context.Context, q postgres.Querier
 }
 
 // MissingSources implements chat.Selectables.
-func (threadChoices) MissingSources(_ context.Context, _ postgres.Querier, ids []int64) ([]int64, error) {
-	return ids, nil
+func (t threadChoices) MissingSources(ctx context.Context, q postgres.Querier, ids []int64) ([]int64, error) {
+	return t.sources.MissingSources(ctx, q, ids)
 }
 
 // turnTools opens the tools of turns.

@@ -16,6 +16,7 @@ import (
 	"github.com/llmctl/studio/internal/llm/observed"
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/node/kind"
+	"github.com/llmctl/studio/internal/node/kind/rag"
 	"github.com/llmctl/studio/internal/queue"
 	"github.com/llmctl/studio/internal/run"
 )
@@ -101,7 +102,7 @@ func (s *studio) register(ctx context.Context) error {
 // executors by name, and the one whose workspaces lie on this host.
 func (s *studio) executors(client *http.Client) (map[string]executor.Executor, *process.Executor, error) {
 	handlers, err := kind.Handlers(kind.Options{
-		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow, Tools: nodeTools{s.mcp},
+		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow, Tools: nodeTools{s.mcp}, RAG: rag.Options{Index: s.indexing},
 		Observe: observed.Options{Called: s.observer.called, Content: s.cfg.Telemetry.CaptureContent, Now: s.now},
 	})
 	if err != nil {

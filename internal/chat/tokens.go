@@ -6,31 +6,16 @@ import (
 	"math"
 
 	"github.com/llmctl/studio/internal/chat/dbsqlc"
+	"github.com/llmctl/studio/internal/llm/tokens"
 	"github.com/llmctl/studio/internal/postgres"
 )
 
-// estimate is how many tokens a text is about. Tokenizers differ among models and
-// releases; what all have in common is that Latin text has about four characters a
-// token, and scripts with many characters about one. A ratio that is learned from
-// what the provider counts corrects it for each model.
-func estimate(text string) int {
-	quarters := 0
-	for _, r := range text {
-		quarters += EstimateQuarters(r)
-	}
-	return (quarters + 3) / 4
-}
+// estimate is how many tokens a text is about. A ratio that is learned from what the
+// provider counts corrects it for each model.
+func estimate(text string) int { return tokens.Estimate(text) }
 
 // EstimateQuarters is how many quarters of a token a character is about.
-func EstimateQuarters(r rune) int {
-	switch {
-	case r < 0x80:
-		return 1
-	case r < 0x800: // Latin with marks, Greek, Cyrillic, Hebrew, Arabic
-		return 2
-	}
-	return 4
-}
+func EstimateQuarters(r rune) int { return tokens.Quarters(r) }
 
 // Estimate is how many tokens a text is about, before a model's own ratio.
 func Estimate(text string) int { return estimate(text) }

@@ -204,7 +204,8 @@ type Studio struct {
 	ScriptNodes   bool   `env:"LLMCTL_STUDIO_SCRIPT_NODES" auto:"true under llmctl up, else false" doc:"Allow script nodes, which run code of the users."`
 	HTTPNodeAllow List   `env:"LLMCTL_STUDIO_HTTP_NODE_ALLOW" doc:"Hosts and networks that http nodes may reach although they are private, comma separated."`
 	MCPAllow      List   `env:"LLMCTL_STUDIO_MCP_SERVER_ALLOW" auto:"this machine under llmctl up, else none" doc:"Hosts and networks that configured MCP servers may be at although they are private, comma separated; the services of integrated servers always are."`
-	RAGLocalRoots List   `env:"LLMCTL_STUDIO_RAG_LOCAL_ROOTS" doc:"Folders that local sources may lie in, comma separated; none when empty."`
+	RAGAllow      List   `env:"LLMCTL_STUDIO_RAG_SOURCE_ALLOW" auto:"this machine under llmctl up, else none" doc:"Hosts and networks that Git and Drive sources may be at although they are private, comma separated."`
+	RAGLocalRoots List   `env:"LLMCTL_STUDIO_RAG_LOCAL_ROOTS" doc:"Folders that sources may lie in (local folders, and Git repositories at file:// addresses), comma separated; none when empty. Each process that indexes needs them."`
 }
 
 // Hub is where models come from.

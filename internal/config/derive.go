@@ -46,6 +46,11 @@ func (l *loading) derive() {
 			c.Studio.MCPAllow = List{"localhost", "127.0.0.0/8", "::1/128"}
 		}
 	})
+	l.setDerived("LLMCTL_STUDIO_RAG_SOURCE_ALLOW", func() {
+		if l.opts.Role == RoleUp {
+			c.Studio.RAGAllow = List{"localhost", "127.0.0.0/8", "::1/128"}
+		}
+	})
 	l.setDerived("LLMCTL_STUDIO_SCRIPT_NODES", func() { c.Studio.ScriptNodes = l.opts.Role == RoleUp })
 	l.setDerived("LLMCTL_STUDIO_MCP_REQUIRED_ENDPOINTS", func() {
 		c.MCP.RequiredEndpoints = List{"http://llmctl-mcp." + c.MCP.Namespace + ".svc.cluster.local:9020/mcp"}

@@ -242,6 +242,7 @@ func (l *loading) ruleNodes() {
 	l.ruleKubernetes()
 	l.ruleNetworks("LLMCTL_STUDIO_HTTP_NODE_ALLOW", l.cfg.Studio.HTTPNodeAllow)
 	l.ruleNetworks("LLMCTL_STUDIO_MCP_SERVER_ALLOW", l.cfg.Studio.MCPAllow)
+	l.ruleNetworks("LLMCTL_STUDIO_RAG_SOURCE_ALLOW", l.cfg.Studio.RAGAllow)
 	for name, address := range map[string]string{"HF_ENDPOINT": l.cfg.Hub.Endpoint} {
 		l.ruleHTTP(name, address)
 	}

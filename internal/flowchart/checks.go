@@ -184,6 +184,11 @@ func (v *validator) checkRAG(n Node) (Common, faults) {
 	if len(c.SourceIDs) == 0 && !f.names("config.source_ids") {
 		v.addf(n.ID, "flow.missing_sources", "The rag node has no sources.")
 	}
+	for _, id := range c.SourceIDs {
+		if v.sourceExists != nil && !v.sourceExists(id) {
+			v.addf(n.ID, "flow.unknown_source", "There is no source %d.", id)
+		}
+	}
 	if c.TopK < 0 || c.TopK > maxTopK {
 		f.add("config.top_k", "must lie between 1 and %d", maxTopK)
 	}

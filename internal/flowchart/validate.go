@@ -28,8 +28,13 @@ func WithModels(exists func(id int64) bool) Option {
 	return func(v *validator) { v.modelExists = exists }
 }
 
+// WithSources makes a source id that exists denies a finding.
+func WithSources(exists func(id int64) bool) Option {
+	return func(v *validator) { v.sourceExists = exists }
+}
+
 // WithKinds says which kinds have a handler. Without it these are start, end,
-// task, decision, http and script.
+// task, decision, http, script and rag.
 func WithKinds(kinds ...Kind) Option {
 	return func(v *validator) { v.handled = kinds }
 }
@@ -39,7 +44,7 @@ func WithKinds(kinds ...Kind) Option {
 func Validate(g *Graph, options ...Option) []Finding {
 	v := &validator{
 		g: g, out: []Finding{},
-		handled: []Kind{KindStart, KindEnd, KindTask, KindDecision, KindHTTP, KindScript},
+		handled: []Kind{KindStart, KindEnd, KindTask, KindDecision, KindHTTP, KindScript, KindRAG},
 		nodes:   make(map[string]Node, len(g.Nodes)),
 		solid:   map[string][]Edge{},
 		parents: map[string]int{},
@@ -69,16 +74,17 @@ func Validate(g *Graph, options ...Option) []Finding {
 }
 
 type validator struct {
-	g           *Graph
-	lang        *language
-	modelExists func(int64) bool
-	handled     []Kind
-	nodes       map[string]Node
-	solid       map[string][]Edge // out-edges by source
-	parents     map[string]int    // number of solid in-edges
-	start       string            // the only start node
-	schema      *jsonschema.Schema
-	out         []Finding
+	g            *Graph
+	lang         *language
+	modelExists  func(int64) bool
+	sourceExists func(int64) bool
+	handled      []Kind
+	nodes        map[string]Node
+	solid        map[string][]Edge // out-edges by source
+	parents      map[string]int    // number of solid in-edges
+	start        string            // the only start node
+	schema       *jsonschema.Schema
+	out          []Finding
 }
 
 func (v *validator) add(node, edge, reason, message string) {

@@ -117,7 +117,7 @@ func TestFindingsOfNodes(t *testing.T) {
 		{"start", `{"input_schema":{"$schema":"http://example.com/own"}}`, "flow.invalid_schema", "other documents are not loaded"},
 		{"start", `{"input_schema":{"$ref":"#/nope"}}`, "flow.invalid_schema", "schema"},
 		{"start", `{"input_schema":{"pattern":"["}}`, "flow.invalid_schema", "schema"},
-		{"rag", `{}`, "unsupported_kind", `"rag"`},
+		{"rag", `{"mode":"delta_index"}`, "flow.missing_sources", "no sources"},
 		{"memory", `{"anything":1}`, "unsupported_kind", `"memory"`},
 		{"plan", `{}`, "unsupported_kind", `"plan"`},
 		{"milestone", `{}`, "unsupported_kind", `"milestone"`},
@@ -252,6 +252,9 @@ func TestHandledKinds(t *testing.T) {
 	require.Empty(t, flowchart.Validate(with(t, "rag", `{"mode":"delta_index","source_ids":[1]}`), kinds))
 	require.Empty(t, flowchart.Validate(with(t, "approval", `{"own":1}`), kinds), "the handler knows its config")
 	requireFinding(t, flowchart.Validate(with(t, "task", `{}`), kinds), "x", "", "unsupported_kind", "task")
+	exists := flowchart.WithSources(func(id int64) bool { return id == 1 })
+	require.Empty(t, flowchart.Validate(with(t, "rag", `{"mode":"delta_index","source_ids":[1]}`), exists))
+	requireFinding(t, flowchart.Validate(with(t, "rag", `{"mode":"delta_index","source_ids":[1,2]}`), exists), "x", "", "flow.unknown_source", "There is no source 2.")
 	for config, want := range map[string][2]string{
 		`{}`:                     {"flow.invalid_config", "config.mode must be query"},
 		`{"mode":1}`:             {"flow.invalid_config", "config.mode must be text"},

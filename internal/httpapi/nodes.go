@@ -68,6 +68,8 @@ type nodeOutput struct {
 		Task   taskView         `json:"task"`
 		Stages []node.StageView `json:"stages"`
 		AsOf   asOf             `json:"as_of"`
+
+		IndexRunIDs []int64 `json:"index_run_ids,omitempty" doc:"Of a node that indexes: one for each source"`
 	}
 }
 
@@ -187,7 +189,8 @@ func (s *server) getNode(ctx context.Context, in *IDInput) (*nodeOutput, error) 
 		ReusedRunID: d.WorkOf, Cancellation: d.Receipt,
 	}
 	out.Body.AsOf = asOf{Stream: run.StreamOfNode(n), Sequence: d.AsOf}
-	return out, nil
+	out.Body.IndexRunIDs, err = s.indexRunsOf(ctx, n.ID, n.Kind)
+	return out, err
 }
 
 func viewAttempt(a *run.HeldAttempt, stages []node.StageView) attemptView {

@@ -27,18 +27,24 @@ type scheduleFiringView struct {
 	FlowchartRunID *int64    `json:"flowchart_run_id"`
 	RunStatus      string    `json:"run_status" doc:"Of that run; empty if there is none"`
 	RunVersion     int32     `json:"run_version,omitempty" doc:"The version of the flowchart that ran"`
+	NodeRunID      *int64    `json:"node_run_id" doc:"The node of the index run that was started"`
+	NodeStatus     string    `json:"node_status,omitempty" doc:"Of that node"`
 }
 
 type scheduleView struct {
 	ID               int64                        `json:"id"`
-	Kind             string                       `json:"kind" enum:"flowchart" doc:"What it starts"`
+	Kind             string                       `json:"kind" enum:"flowchart,rag_source" doc:"What it starts: a run of a flowchart, or an index run of a source"`
 	Name             string                       `json:"name"`
-	FlowchartID      int64                        `json:"flowchart_id"`
+	FlowchartID      int64                        `json:"flowchart_id" doc:"0: it indexes a source"`
 	FlowchartName    string                       `json:"flowchart_name"`
 	FlowchartDeleted bool                         `json:"flowchart_deleted"`
+	SourceID         *int64                       `json:"rag_source_id"`
+	SourceName       string                       `json:"rag_source_name,omitempty"`
+	Mode             string                       `json:"mode,omitempty" enum:"fresh,delta" doc:"How the source is indexed"`
 	Input            json.RawMessage              `json:"input"`
-	Cron             string                       `json:"cron"`
-	Description      string                       `json:"description" doc:"The expression in words"`
+	Cron             string                       `json:"cron" doc:"Empty: every_seconds says when"`
+	EverySeconds     *int32                       `json:"every_seconds" doc:"Counted from its creation"`
+	Description      string                       `json:"description" doc:"When, in words"`
 	TimeZone         string                       `json:"time_zone"`
 	JitterSeconds    int32                        `json:"jitter_seconds"`
 	MissedPolicy     string                       `json:"missed_policy" enum:"skip,catch_up"`
@@ -63,13 +69,15 @@ func viewSchedule(i schedule.Item) scheduleView {
 	if r.FlowchartID != nil {
 		v.FlowchartID = *r.FlowchartID
 	}
-	if e, err := schedule.ParseCron(r.Cron); err == nil {
-		v.Description = e.Describe()
+	if r.RagSourceID != nil {
+		v.SourceID, v.SourceName, v.Mode = r.RagSourceID, i.SourceName, schedule.ModeOf(&r)
 	}
+	v.EverySeconds, v.Description = r.EverySeconds, schedule.DescribeRow(&r)
 	if i.LastID != 0 {
 		v.LastFiring.Value = &scheduleFiringView{
 			ID: i.LastID, DueAt: i.LastDueAt, FiredAt: i.LastFiredAt, Origin: i.LastOrigin, Outcome: i.LastOutcome, Missed: i.LastMissed,
 			Reason: i.LastReason, Message: i.LastMessage, FlowchartRunID: i.LastRunID, RunStatus: i.LastRunStatus,
+			NodeRunID: i.LastNodeRunID, NodeStatus: i.LastNodeStatus,
 		}
 	}
 	return v
@@ -79,7 +87,7 @@ func viewFiring(f schedule.Firing) scheduleFiringView {
 	x := f.ScheduleFiring
 	return scheduleFiringView{
 		ID: x.ID, DueAt: x.DueAt, FiredAt: x.FiredAt, Origin: x.Origin, Outcome: x.Outcome, Missed: x.Missed, Reason: x.Reason, Message: x.Message,
-		FlowchartRunID: x.FlowchartRunID, RunStatus: f.RunStatus, RunVersion: f.RunVersion,
+		FlowchartRunID: x.FlowchartRunID, RunStatus: f.RunStatus, RunVersion: f.RunVersion, NodeRunID: x.NodeRunID, NodeStatus: f.NodeStatus,
 	}
 }
 
@@ -130,6 +138,7 @@ type schedulesOutput struct {
 type listSchedulesInput struct {
 	PageInput
 	FlowchartID int64 `query:"flowchart_id" minimum:"0" doc:"Only those of this flowchart"`
+	SourceID    int64 `query:"rag_source_id" minimum:"0" doc:"Only that of this source"`
 }
 
 type createScheduleInput struct {
@@ -139,7 +148,8 @@ type createScheduleInput struct {
 		Name          string          `json:"name" minLength:"1" maxLength:"200"`
 		FlowchartID   int64           `json:"flowchart_id" minimum:"1"`
 		Input         json.RawMessage `json:"input,omitempty" doc:"The input of its runs, an object"`
-		Cron          string          `json:"cron" maxLength:"200" doc:"Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly"`
+		Cron          string          `json:"cron,omitempty" maxLength:"200" doc:"Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly"`
+		EverySeconds  *int32          `json:"every_seconds,omitempty" minimum:"60" maximum:"31536000" doc:"Instead of cron: an interval, counted from now"`
 		TimeZone      string          `json:"time_zone,omitempty" maxLength:"64" default:"UTC" doc:"IANA name"`
 		JitterSeconds int32           `json:"jitter_seconds,omitempty" minimum:"0" maximum:"3600" doc:"Each firing is moved by up to that much, always the same for a due time"`
 		MissedPolicy  string          `json:"missed_policy,omitempty" enum:"skip,catch_up" default:"catch_up" doc:"What becomes of the times at which no scheduler ran"`
@@ -156,7 +166,8 @@ type updateScheduleInput struct {
 		Name          *string         `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		FlowchartID   *int64          `json:"flowchart_id,omitempty" minimum:"1"`
 		Input         json.RawMessage `json:"input,omitempty"`
-		Cron          *string         `json:"cron,omitempty" maxLength:"200"`
+		Cron          *string         `json:"cron,omitempty" maxLength:"200" doc:"Takes the place of an interval"`
+		EverySeconds  *int32          `json:"every_seconds,omitempty" minimum:"60" maximum:"31536000" doc:"Takes the place of an expression"`
 		TimeZone      *string         `json:"time_zone,omitempty" maxLength:"64"`
 		JitterSeconds *int32          `json:"jitter_seconds,omitempty" minimum:"0" maximum:"3600"`
 		MissedPolicy  *string         `json:"missed_policy,omitempty" enum:"skip,catch_up"`
@@ -231,11 +242,14 @@ func (s *server) listSchedules(ctx context.Context, in *listSchedulesInput) (*sc
 	if err != nil {
 		return nil, err
 	}
-	var flowchart *int64
+	var flowchart, source *int64
 	if in.FlowchartID != 0 {
 		flowchart = &in.FlowchartID
 	}
-	rows, err := s.deps.Schedules.List(ctx, flowchart, before, in.Limit+1)
+	if in.SourceID != 0 {
+		source = &in.SourceID
+	}
+	rows, err := s.deps.Schedules.List(ctx, flowchart, source, before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +277,7 @@ func (s *server) listSchedules(ctx context.Context, in *listSchedulesInput) (*sc
 func (s *server) createSchedule(ctx context.Context, in *createScheduleInput) (*scheduleOutput, error) {
 	b := in.Body
 	f := schedule.Fields{
-		Name: b.Name, FlowchartID: b.FlowchartID, Input: b.Input, Cron: b.Cron, TimeZone: b.TimeZone, JitterSeconds: b.JitterSeconds,
+		Name: b.Name, FlowchartID: b.FlowchartID, Input: b.Input, Cron: b.Cron, EverySeconds: b.EverySeconds, TimeZone: b.TimeZone, JitterSeconds: b.JitterSeconds,
 		MissedPolicy: b.MissedPolicy, CatchUpLimit: b.CatchUpLimit, OverlapPolicy: b.OverlapPolicy, Enabled: b.Enabled == nil || *b.Enabled,
 	}
 	return idempotent(ctx, s, "create-schedule", in.IdempotencyKey, b, func(ctx context.Context, tx *postgres.Tx) (*scheduleOutput, error) {
@@ -297,7 +311,15 @@ func (in *updateScheduleInput) apply(f *schedule.Fields) {
 	b := in.Body
 	set(&f.Name, b.Name)
 	set(&f.FlowchartID, b.FlowchartID)
-	set(&f.Cron, b.Cron)
+	if b.Cron != nil {
+		f.Cron, f.EverySeconds = *b.Cron, nil
+	}
+	if b.EverySeconds != nil {
+		f.EverySeconds = b.EverySeconds
+		if b.Cron == nil {
+			f.Cron = ""
+		}
+	}
 	set(&f.TimeZone, b.TimeZone)
 	set(&f.JitterSeconds, b.JitterSeconds)
 	set(&f.MissedPolicy, b.MissedPolicy)

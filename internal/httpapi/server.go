@@ -27,6 +27,8 @@ import (
 	"github.com/llmctl/studio/internal/node"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	ragindex "github.com/llmctl/studio/internal/rag/index"
+	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/serving/proxyfix"
@@ -50,12 +52,15 @@ type Deps struct {
 	Providers  Providers
 
 	NodeExecutor *settings.Store
+	Embeddings   Embeddings
 	Realtime     Realtime      // nil: no realtime in this process
 	Sockets      http.Handler  // Socket.IO; nil: none
 	Page         fs.FS         // the built page; nil or without index.html: not built
 	NoPage       bool          // the page is served elsewhere; what asks for it here is told so
 	Proxy        *proxyfix.Fix // what is believed of forwarded headers; nil: nothing
 	Threads      *chat.Service
+	Indexing     *ragindex.Service
+	Sources      *source.Service
 	MCP          MCPDeps
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
@@ -145,8 +150,11 @@ func (s *server) register() {
 	s.registerEvents()
 	s.registerOperations()
 	s.registerSchedules()
+	s.registerSources()
 	s.registerSettings()
 	s.registerNodeExecutor()
+	s.registerRetrievalSettings()
+	s.registerIndexRuns()
 	s.registerDoctor()
 	s.registerExecutor()
 	s.registerMCP()

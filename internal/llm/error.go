@@ -167,15 +167,23 @@ func waitText(d time.Duration) string {
 
 // isContextLength goes by the words that providers use, for only some have a code.
 func isContextLength(h HTTPFailure) bool {
+	said := strings.ToLower(h.Message)
+	if h.Status == http.StatusInternalServerError && strings.Contains(said, "input is too large to process") {
+		return true // llama.cpp's server says it in this way
+	}
 	if h.Status != 0 && h.Status != http.StatusBadRequest && h.Status != http.StatusRequestEntityTooLarge && h.Status != http.StatusUnprocessableEntity {
 		return false
 	}
-	if h.Code == "context_length_exceeded" {
+	if h.Code == "context_length_exceeded" || h.Code == "max_tokens_per_request" {
 		return true
 	}
-	return containsAny(strings.ToLower(h.Message),
+	if strings.Contains(said, "must have less than") && strings.Contains(said, "tokens") {
+		return true
+	}
+	return containsAny(said,
 		"maximum context length", "context length", "context window", "prompt is too long",
-		"exceeds the maximum number of tokens", "input token count", "too many tokens")
+		"exceeds the maximum number of tokens", "input token count", "too many tokens",
+		"tokens per request", "max allowed tokens")
 }
 
 // isBadKey covers providers that answer 400 to a wrong key.

@@ -69,7 +69,7 @@ func (c *change) activate(ctx context.Context, a flowchart.Activation) (flowchar
 	return none, c.queue(ctx, &node, triggers)
 }
 
-func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status) (dbsqlc.InsertNodeRunParams, error) {
+func (c *change) params(ctx context.Context, node *flowchart.Node, triggers []Trigger, status Status) (dbsqlc.InsertNodeRunParams, error) {
 	raw, err := json.Marshal(triggers)
 	if err != nil {
 		return dbsqlc.InsertNodeRunParams{}, fmt.Errorf("encode triggers: %w", err)
@@ -82,11 +82,15 @@ func (c *change) params(node *flowchart.Node, triggers []Trigger, status Status)
 	if timeout == 0 {
 		timeout = c.e.Timeout().Seconds()
 	}
+	queue, err := c.e.queueOf(ctx, c.tx, string(node.Kind), node.Config)
+	if err != nil {
+		return dbsqlc.InsertNodeRunParams{}, err
+	}
 	return dbsqlc.InsertNodeRunParams{
 		ProjectID: c.run.ProjectID, FlowchartRunID: &c.run.ID, FlowchartID: &c.run.FlowchartID,
 		FlowchartNodeID: node.ID, Kind: string(node.Kind), Title: node.Title, Status: status,
 		MaxAttempts: int32(max(policy.Retry.MaxAttempts, 1)), BackoffSeconds: policy.Retry.BackoffSeconds, TimeoutSeconds: timeout,
-		ExecutionIndex: c.marking.Executions[node.ID], Queue: c.e.queueOf(string(node.Kind), node.Config), Triggers: raw, RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID,
+		ExecutionIndex: c.marking.Executions[node.ID], Queue: queue, Triggers: raw, RequestID: c.run.RequestID, CorrelationID: c.run.CorrelationID,
 		Traceparent:   tracing.RunSpan(c.run.Traceparent, c.run.ID),
 		InWorker:      c.e.InWorker != nil && c.e.InWorker(string(node.Kind), node.Config),
 		ExecutionMode: c.e.modeOf(string(node.Kind), node.Config),
@@ -100,7 +104,7 @@ func (c *change) queue(ctx context.Context, node *flowchart.Node, triggers []Tri
 	if c.held() || c.marking.active() >= int(c.run.MaxParallelNodes) {
 		status = Pending
 	}
-	p, err := c.params(node, triggers, status)
+	p, err := c.params(ctx, node, triggers, status)
 	if err != nil {
 		return err
 	}
@@ -160,7 +164,7 @@ func (c *change) skip(ctx context.Context, nodeID string) error {
 	if !ok {
 		return fmt.Errorf("run %d skips unknown node %q", c.run.ID, nodeID)
 	}
-	p, err := c.params(&node, []Trigger{}, Skipped)
+	p, err := c.params(ctx, &node, []Trigger{}, Skipped)
 	if err != nil {
 		return err
 	}

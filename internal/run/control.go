@@ -31,7 +31,7 @@ func (c *change) runControl(ctx context.Context, node *flowchart.Node, triggers 
 	if err != nil {
 		return none, err
 	}
-	p, err := c.params(node, triggers, Succeeded)
+	p, err := c.params(ctx, node, triggers, Succeeded)
 	if err != nil {
 		return none, err
 	}

@@ -55,9 +55,9 @@ type Options struct {
 	// the executor of its kind; nil: none does. Of such a node the last two are asked.
 	InWorker func(kind string, config json.RawMessage) bool
 	// QueueFor names by its kind and config, as the flowchart or the request has it, the
-	// queue that a node is worked from; nil or "": llmctl_studio. ModeFor likewise gives
-	// its execution mode; nil or "": none.
-	QueueFor func(kind string, config json.RawMessage) string
+	// queue that a node is worked from, in the transaction that makes the node run; nil or
+	// "": llmctl_studio. ModeFor likewise gives its execution mode; nil or "": none.
+	QueueFor func(ctx context.Context, q postgres.Querier, kind string, config json.RawMessage) (string, error)
 	ModeFor  func(kind string, config json.RawMessage) string
 	// Waits reports whether a node that asks to be suspended has to wait for a person.
 	Waits func(ctx context.Context, q postgres.Querier, n *NodeRun) (bool, error)

@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/event"
+	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
 )
 
@@ -19,11 +21,11 @@ func (b *bundle) sorting() {
 	b.engine = run.NewEngine(run.Options{
 		DB: b.db, Log: event.NewLog(nil, time.Now), Jobs: b.jobs, Signaller: b, Now: time.Now,
 		ExecutorFor: func(string) string { return "inline" },
-		QueueFor: func(kind string, config json.RawMessage) string {
+		QueueFor: func(_ context.Context, _ postgres.Querier, kind string, config json.RawMessage) (string, error) {
 			if kind == "rag" && strings.Contains(string(config), "index") {
-				return indexQueue
+				return indexQueue, nil
 			}
-			return ""
+			return "", nil
 		},
 		ModeFor: func(kind string, config json.RawMessage) string {
 			var c struct {

@@ -53,7 +53,7 @@ func (e *Engine) StartNode(ctx context.Context, tx *postgres.Tx, req NodeRequest
 	if err := e.refuseOldWorkers(ctx, tx, quickLevel, "A node cannot be run on its own"); err != nil {
 		return NodeRun{}, err
 	}
-	p, err := e.quickParams(ctx, &req)
+	p, err := e.quickParams(ctx, tx, &req)
 	if err != nil {
 		return NodeRun{}, err
 	}
@@ -68,14 +68,17 @@ func (e *Engine) StartNode(ctx context.Context, tx *postgres.Tx, req NodeRequest
 	return n, c.flush(ctx)
 }
 
-func (e *Engine) quickParams(ctx context.Context, req *NodeRequest) (dbsqlc.InsertNodeRunParams, error) {
+func (e *Engine) quickParams(ctx context.Context, q postgres.Querier, req *NodeRequest) (dbsqlc.InsertNodeRunParams, error) {
 	mode := knownMode(req.ExecutionMode)
 	if mode == nil {
 		mode = e.modeOf(req.Kind, req.Config)
 	}
 	queue := req.Queue
 	if queue == "" {
-		queue = e.queueOf(req.Kind, req.Config)
+		var err error
+		if queue, err = e.queueOf(ctx, q, req.Kind, req.Config); err != nil {
+			return dbsqlc.InsertNodeRunParams{}, err
+		}
 	}
 	timeout := req.TimeoutSeconds
 	if timeout == 0 {
@@ -171,13 +174,13 @@ func knownMode(mode string) *string {
 }
 
 // queueOf names the queue of the node runs of a kind.
-func (e *Engine) queueOf(kind string, config json.RawMessage) string {
+func (e *Engine) queueOf(ctx context.Context, q postgres.Querier, kind string, config json.RawMessage) (string, error) {
 	if e.QueueFor != nil {
-		if queue := e.QueueFor(kind, config); queue != "" {
-			return queue
+		if queue, err := e.QueueFor(ctx, q, kind, config); err != nil || queue != "" {
+			return queue, err
 		}
 	}
-	return defaultQueue
+	return defaultQueue, nil
 }
 
 // modeOf gives the execution mode of a node run by its kind and config; nil if it has

@@ -8,6 +8,35 @@ import (
 	"time"
 )
 
+// DescribeRow tells when a schedule fires, in words; "" when that cannot be read any more.
+func DescribeRow(r *Row) string {
+	if r.EverySeconds != nil {
+		return describeEvery(int(*r.EverySeconds))
+	}
+	e, err := ParseCron(r.Cron)
+	if err != nil {
+		return ""
+	}
+	return e.Describe()
+}
+
+// describeEvery names an interval in the largest unit that it is a multiple of.
+func describeEvery(seconds int) string {
+	for _, u := range []struct {
+		size int
+		name string
+	}{{7 * 24 * 3600, "week"}, {24 * 3600, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}} {
+		switch n := seconds / u.size; {
+		case seconds%u.size != 0:
+		case n == 1:
+			return "Every " + u.name
+		default:
+			return "Every " + strconv.Itoa(n) + " " + u.name + "s"
+		}
+	}
+	return ""
+}
+
 // Describe says in words what the expression means.
 func (e Expression) Describe() string {
 	days := e.describeDays()

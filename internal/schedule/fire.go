@@ -20,10 +20,23 @@ type Starter interface {
 	StartTx(ctx context.Context, tx *postgres.Tx, req run.StartRequest) (run.Run, error)
 }
 
+// IndexStarter starts an index run as part of a transaction, and gives its node run. Error
+// of reason rag.source_active: the source is being indexed.
+type IndexStarter interface {
+	StartIndexTx(ctx context.Context, tx *postgres.Tx, sourceID int64, mode string, by Origin) (nodeRunID int64, err error)
+}
+
+// Origin is on whose behalf a schedule starts something.
+type Origin struct {
+	UserID        *int64
+	CorrelationID string
+}
+
 // Firer fires schedules whose time has come.
 type Firer struct {
 	store   *Store
 	starter Starter
+	indexer IndexStarter
 	log     *slog.Logger
 	fired   func(outcome string, late time.Duration) // for figures; nil: nobody counts
 	// retries counts how often a start failed for no fault of the schedule's, by
@@ -38,6 +51,12 @@ func NewFirer(store *Store, starter Starter, log *slog.Logger, fired func(outcom
 		fired = func(string, time.Duration) {}
 	}
 	return &Firer{store: store, starter: starter, log: log, fired: fired, retries: map[string]int{}}
+}
+
+// Indexing has the schedules of sources start index runs; without it they fail.
+func (f *Firer) Indexing(i IndexStarter) *Firer {
+	f.indexer = i
+	return f
 }
 
 const (
@@ -198,23 +217,47 @@ func (f *Firer) start(ctx context.Context, tx *postgres.Tx, row *Row, at overdue
 		w.origin = OriginCatchUp
 	}
 	if row.OverlapPolicy == OverlapSkip {
-		live, err := f.store.q.LiveRun(ctx, tx, &row.ID)
-		if err != nil {
-			return w, fmt.Errorf("look for the last run: %w", err)
-		}
-		if live != 0 {
-			w.outcome, w.reason = OutcomeSkipped, "schedule.previous_run_live"
-			w.message = fmt.Sprintf("Run %d of this schedule had not ended.", live)
+		if err := f.overlap(ctx, tx, row, &w); err != nil {
+			return w, err
 		}
 	}
 	fresh, err := f.write(ctx, tx, row, w)
 	if err != nil || !fresh || w.outcome != OutcomeStarted {
 		return w, err
 	}
-	if _, err := f.store.startRun(ctx, tx, f.starter, row, at.due, row.AppUserID); err != nil {
+	if row.RagSourceID != nil {
+		err = f.startIndex(ctx, tx, row, at.due)
+	} else {
+		_, err = f.store.startRun(ctx, tx, f.starter, row, at.due, row.AppUserID)
+	}
+	if err != nil {
 		return w, &startError{at: at, cause: err}
 	}
 	return w, nil
+}
+
+// overlap makes a firing one that is skipped, if what the schedule started goes on.
+func (f *Firer) overlap(ctx context.Context, tx *postgres.Tx, row *Row, w *firing) error {
+	if row.RagSourceID != nil {
+		live, err := f.store.q.LiveIndexRun(ctx, tx, row.ID)
+		if err != nil {
+			return fmt.Errorf("look for the last index run: %w", err)
+		}
+		if live != 0 {
+			w.outcome, w.reason = OutcomeSkipped, reasonOverlap
+			w.message = fmt.Sprintf("The index run of this schedule (node %d) had not ended.", live)
+		}
+		return nil
+	}
+	live, err := f.store.q.LiveRun(ctx, tx, &row.ID)
+	if err != nil {
+		return fmt.Errorf("look for the last run: %w", err)
+	}
+	if live != 0 {
+		w.outcome, w.reason = OutcomeSkipped, "schedule.previous_run_live"
+		w.message = fmt.Sprintf("Run %d of this schedule had not ended.", live)
+	}
+	return nil
 }
 
 // startRun starts the run of a firing that is written already.
@@ -225,7 +268,7 @@ func (s *Store) startRun(ctx context.Context, tx *postgres.Tx, starter Starter, 
 	}
 	r, err := starter.StartTx(ctx, tx, run.StartRequest{
 		FlowchartID: *row.FlowchartID, VersionID: version, Input: row.Input, UserID: user, ScheduleID: &row.ID, DueAt: &due,
-		CorrelationID: "schedule-" + strconv.FormatInt(row.ID, 10) + "-" + due.UTC().Format("20060102T150405Z"),
+		CorrelationID: correlation(row, due),
 	})
 	if err != nil {
 		return r, err
@@ -235,6 +278,10 @@ func (s *Store) startRun(ctx context.Context, tx *postgres.Tx, starter Starter, 
 		return r, fmt.Errorf("note run %d: %w", r.ID, err)
 	}
 	return r, nil
+}
+
+func correlation(row *Row, due time.Time) string {
+	return "schedule-" + strconv.FormatInt(row.ID, 10) + "-" + due.UTC().Format("20060102T150405Z")
 }
 
 // version gives the newest version that runs.
@@ -270,6 +317,9 @@ func (f *Firer) failed(ctx context.Context, row *Row, e *startError) error {
 	}
 	clear(f.retries) // those of others begin anew, which only means more patience
 	w := firing{overdue: e.at, origin: OriginDue, outcome: OutcomeFailed, reason: known.Reason, message: messageOf(known)}
+	if known.Reason == reasonActive {
+		w.outcome, w.reason = OutcomeSkipped, reasonOverlap // somebody else indexes the source
+	}
 	if e.at.missed {
 		w.origin = OriginCatchUp
 	}
@@ -296,8 +346,10 @@ func (f *Firer) failed(ctx context.Context, row *Row, e *startError) error {
 	if err != nil {
 		return fmt.Errorf("write down a failed firing: %w", err)
 	}
-	f.log.WarnContext(ctx, "a scheduled run could not be started", "schedule_id", row.ID, "due_at", e.at.due, "error", e.cause)
-	f.fired(OutcomeFailed, 0)
+	if w.outcome == OutcomeFailed {
+		f.log.WarnContext(ctx, "a scheduled run could not be started", "schedule_id", row.ID, "due_at", e.at.due, "error", e.cause)
+	}
+	f.fired(w.outcome, 0)
 	return nil
 }
 
@@ -324,6 +376,9 @@ func (s *Store) FireNow(ctx context.Context, tx *postgres.Tx, starter Starter, i
 	row, _, err := s.live(ctx, tx, id, 0)
 	if err != nil {
 		return run.Run{}, err
+	}
+	if row.RagSourceID != nil {
+		return run.Run{}, errs.Ef(errs.Conflict, "schedule.source_target", "Schedule %d indexes source %d. Start an index run of that source.", id, *row.RagSourceID)
 	}
 	at, err := s.now(ctx, tx)
 	if err != nil {

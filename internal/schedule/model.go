@@ -12,9 +12,11 @@ import (
 	"github.com/llmctl/studio/internal/schedule/dbsqlc"
 )
 
-// TargetFlowchart is what a schedule starts. An index run of sources will be another
-// target.
-const TargetFlowchart = "flowchart"
+// What a schedule starts.
+const (
+	TargetFlowchart = "flowchart"  // a run of it
+	TargetSource    = "rag_source" // an index run of it
+)
 
 // What becomes of the times that nobody was there to fire.
 const (
@@ -45,6 +47,8 @@ const (
 
 // Limits of a schedule's fields.
 const (
+	MinEvery   = 60 // seconds
+	MaxEvery   = 365 * 24 * 3600
 	MaxName    = 200
 	MaxJitter  = 3600 // seconds
 	MaxCatchUp = 100
@@ -63,9 +67,11 @@ type Firing = dbsqlc.ListFiringsRow
 // Fields are what can be edited.
 type Fields struct {
 	Name          string
-	FlowchartID   int64
+	FlowchartID   int64           // what it starts: either this
+	SourceID      int64           // or this; which of them is set once
 	Input         json.RawMessage // an object; empty: {}
-	Cron          string
+	Cron          string          // when it does: either this
+	EverySeconds  *int32          // or this, counted from its creation
 	TimeZone      string
 	JitterSeconds int32
 	MissedPolicy  string
@@ -83,10 +89,13 @@ func Defaults() Fields {
 func fieldsOf(r *Row) Fields {
 	f := Fields{
 		Name: r.Name, Input: r.Input, Cron: r.Cron, TimeZone: r.TimeZone, JitterSeconds: r.JitterSeconds, MissedPolicy: r.MissedPolicy,
-		CatchUpLimit: r.CatchUpLimit, OverlapPolicy: r.OverlapPolicy, Enabled: r.Enabled,
+		CatchUpLimit: r.CatchUpLimit, OverlapPolicy: r.OverlapPolicy, Enabled: r.Enabled, EverySeconds: r.EverySeconds,
 	}
 	if r.FlowchartID != nil {
 		f.FlowchartID = *r.FlowchartID
+	}
+	if r.RagSourceID != nil {
+		f.SourceID = *r.RagSourceID
 	}
 	return f
 }
@@ -102,10 +111,8 @@ func (f *Fields) check() error {
 	if n := utf8.RuneCountInString(f.Name); n == 0 || n > MaxName {
 		wrong("name", "has %d characters; accepted are 1 to %d", n, MaxName)
 	}
-	cron, err := ParseCron(f.Cron)
-	details = append(details, detailsOf(err)...)
-	f.Cron = cron.String()
-	_, err = ParseZone(f.TimeZone)
+	details = append(details, f.checkTiming()...)
+	_, err := ParseZone(f.TimeZone)
 	details = append(details, detailsOf(err)...)
 	if f.JitterSeconds < 0 || f.JitterSeconds > MaxJitter {
 		wrong("jitter_seconds", "is %d; accepted are 0 to %d", f.JitterSeconds, MaxJitter)
@@ -124,6 +131,24 @@ func (f *Fields) check() error {
 	}
 	if len(details) > 0 {
 		return errs.E(errs.Invalid, "schedule.invalid", "The schedule cannot be saved like this.", details...)
+	}
+	return nil
+}
+
+// checkTiming looks at the expression or the interval; one of them is needed.
+func (f *Fields) checkTiming() []errs.Detail {
+	every := func(format string, args ...any) []errs.Detail {
+		return []errs.Detail{{Location: "body.every_seconds", Message: fmt.Sprintf(format, args...)}}
+	}
+	switch e := f.EverySeconds; {
+	case e == nil:
+		cron, err := ParseCron(f.Cron)
+		f.Cron = cron.String()
+		return detailsOf(err)
+	case f.Cron != "":
+		return every("is given beside cron; a schedule has one of them")
+	case *e < MinEvery || *e > MaxEvery:
+		return every("is %d; accepted are %d to %d", *e, MinEvery, MaxEvery)
 	}
 	return nil
 }
@@ -151,6 +176,11 @@ func detailsOf(err error) []errs.Detail {
 
 // timingOf reads a stored schedule's times.
 func timingOf(r *Row) (timing, error) {
+	m := timing{id: r.ID, jitter: time.Duration(r.JitterSeconds) * time.Second}
+	if r.EverySeconds != nil {
+		m.every, m.from = time.Duration(*r.EverySeconds)*time.Second, r.CreatedAt.Truncate(time.Second)
+		return m, nil
+	}
 	cron, err := ParseCron(r.Cron)
 	if err != nil {
 		return timing{}, fmt.Errorf("read cron of schedule %d: %w", r.ID, err)
@@ -159,7 +189,8 @@ func timingOf(r *Row) (timing, error) {
 	if err != nil {
 		return timing{}, fmt.Errorf("read time zone of schedule %d: %w", r.ID, err)
 	}
-	return timing{id: r.ID, cron: cron, zone: zone, jitter: time.Duration(r.JitterSeconds) * time.Second}, nil
+	m.cron, m.zone = cron, zone
+	return m, nil
 }
 
 // Upcoming gives the next n times at which a schedule will be fired, from the

@@ -138,12 +138,25 @@ type timing struct {
 	id     int64
 	cron   Expression
 	zone   *time.Location
+	every  time.Duration // 0: cron says when
+	from   time.Time     // what every counts from
 	jitter time.Duration
+}
+
+// next gives the first due time after t; zero: none.
+func (m timing) next(t time.Time) time.Time {
+	if m.every == 0 {
+		return m.cron.Next(t, m.zone)
+	}
+	if t.Before(m.from) {
+		t = m.from
+	}
+	return m.from.Add((t.Sub(m.from)/m.every + 1) * m.every).UTC()
 }
 
 // after gives the first due time after t and when it is fired; zero: none.
 func (m timing) after(t time.Time) (due, fire time.Time) {
-	due = m.cron.Next(t, m.zone)
+	due = m.next(t)
 	if due.IsZero() {
 		return due, due
 	}
@@ -157,7 +170,7 @@ func (m timing) delay(due time.Time) time.Duration {
 	if most <= 0 {
 		return 0
 	}
-	if next := m.cron.Next(due, m.zone); !next.IsZero() {
+	if next := m.next(due); !next.IsZero() {
 		most = min(most, next.Sub(due)-time.Second)
 	}
 	h := fnv.New64a()

@@ -1,13 +1,13 @@
 -- name: InsertSchedule :one
-INSERT INTO schedule (name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit,
+INSERT INTO schedule (name, target_kind, flowchart_id, rag_source_id, input, cron, every_seconds, time_zone, jitter_seconds, missed_policy, catch_up_limit,
                       overlap_policy, enabled, next_due_at, next_fire_at, app_user_id)
-VALUES (@name, @target_kind, @flowchart_id, @input, @cron, @time_zone, @jitter_seconds, @missed_policy, @catch_up_limit,
+VALUES (@name, @target_kind, @flowchart_id, @rag_source_id, @input, @cron, @every_seconds, @time_zone, @jitter_seconds, @missed_policy, @catch_up_limit,
         @overlap_policy, @enabled, NULL, NULL, @app_user_id)
 RETURNING *;
 
 -- name: UpdateSchedule :exec
 UPDATE schedule
-SET name = @name, flowchart_id = @flowchart_id, input = @input, cron = @cron, time_zone = @time_zone, jitter_seconds = @jitter_seconds,
+SET name = @name, flowchart_id = @flowchart_id, input = @input, cron = @cron, every_seconds = @every_seconds, time_zone = @time_zone, jitter_seconds = @jitter_seconds,
     missed_policy = @missed_policy, catch_up_limit = @catch_up_limit, overlap_policy = @overlap_policy, enabled = @enabled,
     next_due_at = @next_due_at, next_fire_at = @next_fire_at, revision = revision + 1, updated_at = now()
 WHERE id = @id;
@@ -22,27 +22,34 @@ SELECT sqlc.embed(s), now()::timestamptz AS db_now FROM schedule s WHERE s.id = 
 
 -- name: GetSchedule :one
 SELECT sqlc.embed(s), coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
+       coalesce(src.name, '') AS source_name, l.node_run_id AS last_node_run_id, coalesce(n.status, '') AS last_node_status,
        coalesce(l.id, 0)::bigint AS last_id, coalesce(l.due_at, s.created_at)::timestamptz AS last_due_at, coalesce(l.fired_at, s.created_at)::timestamptz AS last_fired_at,
        coalesce(l.outcome, '') AS last_outcome, coalesce(l.origin, '') AS last_origin, coalesce(l.reason, '') AS last_reason,
        coalesce(l.message, '') AS last_message, coalesce(l.missed, 0)::integer AS last_missed, l.flowchart_run_id AS last_run_id,
        coalesce(r.status, '') AS last_run_status, now()::timestamptz AS db_now
 FROM schedule s
 LEFT JOIN flowchart f ON f.id = s.flowchart_id
+LEFT JOIN rag_source src ON src.id = s.rag_source_id
 LEFT JOIN LATERAL (SELECT * FROM schedule_firing x WHERE x.schedule_id = s.id ORDER BY x.id DESC LIMIT 1) l ON true
 LEFT JOIN flowchart_run r ON r.id = l.flowchart_run_id
+LEFT JOIN node_run n ON n.id = l.node_run_id
 WHERE s.id = $1;
 
 -- name: ListSchedules :many
 SELECT sqlc.embed(s), coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
+       coalesce(src.name, '') AS source_name, l.node_run_id AS last_node_run_id, coalesce(n.status, '') AS last_node_status,
        coalesce(l.id, 0)::bigint AS last_id, coalesce(l.due_at, s.created_at)::timestamptz AS last_due_at, coalesce(l.fired_at, s.created_at)::timestamptz AS last_fired_at,
        coalesce(l.outcome, '') AS last_outcome, coalesce(l.origin, '') AS last_origin, coalesce(l.reason, '') AS last_reason,
        coalesce(l.message, '') AS last_message, coalesce(l.missed, 0)::integer AS last_missed, l.flowchart_run_id AS last_run_id,
        coalesce(r.status, '') AS last_run_status, now()::timestamptz AS db_now
 FROM schedule s
 LEFT JOIN flowchart f ON f.id = s.flowchart_id
+LEFT JOIN rag_source src ON src.id = s.rag_source_id
 LEFT JOIN LATERAL (SELECT * FROM schedule_firing x WHERE x.schedule_id = s.id ORDER BY x.id DESC LIMIT 1) l ON true
 LEFT JOIN flowchart_run r ON r.id = l.flowchart_run_id
+LEFT JOIN node_run n ON n.id = l.node_run_id
 WHERE s.deleted_at IS NULL AND (sqlc.narg('flowchart_id')::bigint IS NULL OR s.flowchart_id = sqlc.narg('flowchart_id'))
+  AND (sqlc.narg('rag_source_id')::bigint IS NULL OR s.rag_source_id = sqlc.narg('rag_source_id'))
   AND (@before_id::bigint = 0 OR s.id < @before_id)
 ORDER BY s.id DESC LIMIT @max_rows;
 
@@ -62,6 +69,9 @@ ON CONFLICT (schedule_id, due_at) DO NOTHING;
 -- name: SetFiringRun :exec
 UPDATE schedule_firing SET flowchart_run_id = @flowchart_run_id WHERE schedule_id = @schedule_id AND due_at = @due_at;
 
+-- name: SetFiringNode :exec
+UPDATE schedule_firing SET node_run_id = @node_run_id WHERE schedule_id = @schedule_id AND due_at = @due_at;
+
 -- name: SetNext :exec
 UPDATE schedule SET next_due_at = @next_due_at, next_fire_at = @next_fire_at WHERE id = @id;
 
@@ -79,8 +89,8 @@ ORDER BY v.number DESC LIMIT 1;
 SELECT name, version, deleted_at FROM flowchart WHERE id = $1;
 
 -- name: ListFirings :many
-SELECT sqlc.embed(x), coalesce(r.status, '') AS run_status, coalesce(r.version, 0)::integer AS run_version
-FROM schedule_firing x LEFT JOIN flowchart_run r ON r.id = x.flowchart_run_id
+SELECT sqlc.embed(x), coalesce(r.status, '') AS run_status, coalesce(r.version, 0)::integer AS run_version, coalesce(n.status, '') AS node_status
+FROM schedule_firing x LEFT JOIN flowchart_run r ON r.id = x.flowchart_run_id LEFT JOIN node_run n ON n.id = x.node_run_id
 WHERE x.schedule_id = @schedule_id AND (@before_id::bigint = 0 OR x.id < @before_id)
 ORDER BY x.id DESC LIMIT @max_rows;
 
@@ -89,3 +99,21 @@ SELECT * FROM schedule WHERE next_due_at IS NOT NULL ORDER BY next_fire_at LIMIT
 
 -- name: ClockNow :one
 SELECT clock_timestamp()::timestamptz AS at;
+
+-- name: SourceState :one
+SELECT name, deleted_at FROM rag_source WHERE id = $1;
+
+-- The index run that a schedule's last firings started, if it goes on.
+-- name: LiveIndexRun :one
+SELECT coalesce((SELECT n.id FROM schedule_firing x JOIN node_run n ON n.id = x.node_run_id
+                 WHERE x.schedule_id = @schedule_id AND n.finished_at IS NULL ORDER BY n.id DESC LIMIT 1), 0)::bigint AS id;
+
+-- name: OfSources :many
+SELECT * FROM schedule WHERE rag_source_id = ANY (@ids::bigint[]) AND deleted_at IS NULL;
+
+-- name: LockOfSource :one
+SELECT * FROM schedule WHERE rag_source_id = @rag_source_id AND deleted_at IS NULL FOR UPDATE;
+
+-- The schedule that was put aside together with its source.
+-- name: PutAside :one
+SELECT id FROM schedule WHERE rag_source_id = @rag_source_id AND deleted_at = @deleted_at ORDER BY id DESC LIMIT 1;

@@ -29,9 +29,10 @@ func notFound(id int64) error {
 	return errs.Ef(errs.NotFound, "schedule.not_found", "There is no schedule %d.", id)
 }
 
-// List gives the schedules that are not deleted, newest first; flowchart nil: of all.
-func (s *Store) List(ctx context.Context, flowchart *int64, before int64, limit int32) ([]Item, error) {
-	rows, err := s.q.ListSchedules(ctx, s.db, dbsqlc.ListSchedulesParams{FlowchartID: flowchart, BeforeID: before, MaxRows: limit})
+// List gives the schedules that are not deleted, newest first; flowchart and source nil:
+// of all.
+func (s *Store) List(ctx context.Context, flowchart, source *int64, before int64, limit int32) ([]Item, error) {
+	rows, err := s.q.ListSchedules(ctx, s.db, dbsqlc.ListSchedulesParams{FlowchartID: flowchart, RagSourceID: source, BeforeID: before, MaxRows: limit})
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)
 	}
@@ -81,8 +82,9 @@ func (s *Store) Create(ctx context.Context, tx *postgres.Tx, f Fields, user *int
 	if err := s.check(ctx, tx, &f, true); err != nil {
 		return 0, err
 	}
+	kind, flowchart, source := f.target()
 	row, err := s.q.InsertSchedule(ctx, tx, dbsqlc.InsertScheduleParams{
-		Name: f.Name, TargetKind: TargetFlowchart, FlowchartID: &f.FlowchartID, Input: f.Input, Cron: f.Cron, TimeZone: f.TimeZone,
+		Name: f.Name, TargetKind: kind, FlowchartID: flowchart, RagSourceID: source, Input: f.Input, Cron: f.Cron, EverySeconds: f.EverySeconds, TimeZone: f.TimeZone,
 		JitterSeconds: f.JitterSeconds, MissedPolicy: f.MissedPolicy, CatchUpLimit: f.CatchUpLimit, OverlapPolicy: f.OverlapPolicy,
 		Enabled: f.Enabled, AppUserID: user,
 	})
@@ -108,10 +110,21 @@ func (s *Store) now(ctx context.Context, q postgres.Querier) (time.Time, error) 
 	return at, nil
 }
 
-// check looks at the fields, and at the flowchart if it was chosen just now.
+// target gives the kind of what a schedule starts, and which it is.
+func (f *Fields) target() (kind string, flowchart, source *int64) {
+	if f.SourceID != 0 {
+		return TargetSource, nil, &f.SourceID
+	}
+	return TargetFlowchart, &f.FlowchartID, nil
+}
+
+// check looks at the fields, and at the target if it was chosen just now.
 func (s *Store) check(ctx context.Context, q postgres.Querier, f *Fields, chosen bool) error {
 	if err := f.check(); err != nil || !chosen {
 		return err
+	}
+	if f.SourceID != 0 {
+		return s.checkSource(ctx, q, f)
 	}
 	state, err := s.q.FlowchartState(ctx, q, f.FlowchartID)
 	if err != nil && !postgres.NotFound(err) {
@@ -178,16 +191,20 @@ func (s *Store) Update(ctx context.Context, tx *postgres.Tx, id, revision int64,
 	before := fieldsOf(&row)
 	f := before
 	change(&f)
+	if before.SourceID != f.SourceID || (before.SourceID != 0 && f.FlowchartID != 0) {
+		return errs.Ef(errs.Conflict, "schedule.source_target", "Schedule %d indexes source %d, which cannot be changed. Make another schedule.", id, before.SourceID)
+	}
 	if err := s.check(ctx, tx, &f, f.FlowchartID != before.FlowchartID); err != nil {
 		return err
 	}
+	_, flowchart, _ := f.target()
 	p := dbsqlc.UpdateScheduleParams{
-		ID: id, Name: f.Name, FlowchartID: &f.FlowchartID, Input: f.Input, Cron: f.Cron, TimeZone: f.TimeZone, JitterSeconds: f.JitterSeconds,
+		ID: id, Name: f.Name, FlowchartID: flowchart, Input: f.Input, Cron: f.Cron, EverySeconds: f.EverySeconds, TimeZone: f.TimeZone, JitterSeconds: f.JitterSeconds,
 		MissedPolicy: f.MissedPolicy, CatchUpLimit: f.CatchUpLimit, OverlapPolicy: f.OverlapPolicy, Enabled: f.Enabled,
 		NextDueAt: row.NextDueAt, NextFireAt: row.NextFireAt,
 	}
-	row.Cron, row.TimeZone, row.JitterSeconds, row.Enabled = f.Cron, f.TimeZone, f.JitterSeconds, f.Enabled
-	if f.Cron != before.Cron || f.TimeZone != before.TimeZone || f.JitterSeconds != before.JitterSeconds || f.Enabled != before.Enabled {
+	row.Cron, row.EverySeconds, row.TimeZone, row.JitterSeconds, row.Enabled = f.Cron, f.EverySeconds, f.TimeZone, f.JitterSeconds, f.Enabled
+	if f.Cron != before.Cron || !same(f.EverySeconds, before.EverySeconds) || f.TimeZone != before.TimeZone || f.JitterSeconds != before.JitterSeconds || f.Enabled != before.Enabled {
 		if p.NextDueAt, p.NextFireAt, err = upcoming(&row, now); err != nil {
 			return err
 		}
@@ -197,6 +214,8 @@ func (s *Store) Update(ctx context.Context, tx *postgres.Tx, id, revision int64,
 	}
 	return s.announce(tx, id, "updated", nil)
 }
+
+func same(a, b *int32) bool { return a == b || (a != nil && b != nil && *a == *b) }
 
 // upcoming gives the next time after now, null where there is none.
 func upcoming(r *Row, now time.Time) (due, fire *time.Time, err error) {
@@ -227,6 +246,11 @@ func (s *Store) SetDeleted(ctx context.Context, tx *postgres.Tx, id, revision in
 	}
 	if p.NextDueAt, p.NextFireAt, err = upcoming(&row, now); err != nil {
 		return err
+	}
+	if !deleted && row.RagSourceID != nil {
+		if err := s.checkRestorable(ctx, tx, &row); err != nil {
+			return err
+		}
 	}
 	if err := s.q.SetDeleted(ctx, tx, p); err != nil {
 		return fmt.Errorf("delete schedule %d: %w", id, err)

@@ -47,7 +47,7 @@ func bookkeeping() []string {
 }
 
 // ownSettings are sections that belong to the installation, not to its content.
-const ownSettings = `section NOT IN ('event_log', 'demo', 'retention', 'chat_runtime')`
+const ownSettings = `section NOT IN ('event_log', 'demo', 'retention', 'chat_runtime', 'rag')`
 
 // prepareTarget refuses a target that is in use or not empty, and empties it if
 // that is wanted.

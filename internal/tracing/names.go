@@ -14,6 +14,8 @@ const (
 	SpanPrepare  = "prepare"         // inputs loaded, templates rendered
 	SpanExecute  = "execute"         // + kind: what an executor process did
 	SpanChat     = "chat"            // + model: one call of a provider
+	SpanEmbed    = "embeddings"      // + model: as above
+	SpanRerank   = "rerank"          // + model: as above
 	SpanCommit   = "commit attempt"  // the transaction that ends an attempt
 	SpanAppend   = "append events"   // the statement that numbers and writes events
 	SpanStart    = "start run"       // the root of a run that no request began
@@ -70,12 +72,15 @@ const (
 	GenAISystem           = attribute.Key("gen_ai.system_instructions")
 	GenAIInput            = attribute.Key("gen_ai.input.messages")
 	GenAIOutput           = attribute.Key("gen_ai.output.messages")
+	GenAIDimensions       = attribute.Key("gen_ai.embeddings.dimension.count")
 )
 
 // Values of gen_ai.operation.name.
 const (
 	OperationWorkflow = "invoke_workflow"
 	OperationChat     = "chat"
+	OperationEmbed    = "embeddings"
+	OperationRerank   = "rerank"
 )
 
 // Attributes of our own.
@@ -96,6 +101,7 @@ const (
 	AttemptExecutor = attribute.Key("llmctl.attempt.executor")
 	AttemptWorker   = attribute.Key("llmctl.attempt.worker")
 	EventCount      = attribute.Key("llmctl.events.count")
+	InputCount      = attribute.Key("llmctl.inputs.count") // texts of an embedding, passages of a ranking
 )
 
 // The values of LinkKind: why a span is linked to another one.

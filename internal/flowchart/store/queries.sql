@@ -51,5 +51,8 @@ SELECT id, flowchart_id, number, node_count, jsonb_array_length(findings)::int A
 FROM flowchart_version
 WHERE flowchart_id = @flowchart_id AND (@before::int = 0 OR number < @before::int) ORDER BY number DESC LIMIT @max_rows;
 
+-- name: SourceIDs :many
+SELECT id FROM rag_source WHERE deleted_at IS NULL;
+
 -- name: ModelIDs :many
 SELECT id FROM model WHERE project_id = 1;

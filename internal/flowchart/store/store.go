@@ -138,7 +138,16 @@ func (s *Store) findings(ctx context.Context, q postgres.Querier, g *flowchart.G
 	for _, id := range ids {
 		known[id] = true
 	}
-	return flowchart.Validate(g, flowchart.WithModels(func(id int64) bool { return known[id] })), nil
+	sources, err := s.q.SourceIDs(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("list sources: %w", err)
+	}
+	indexed := make(map[int64]bool, len(sources))
+	for _, id := range sources {
+		indexed[id] = true
+	}
+	return flowchart.Validate(g, flowchart.WithModels(func(id int64) bool { return known[id] }),
+		flowchart.WithSources(func(id int64) bool { return indexed[id] })), nil
 }
 
 // lock locks a flowchart for a change; revision is what the caller saw, 0 if it

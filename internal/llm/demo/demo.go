@@ -13,10 +13,12 @@ import (
 	"github.com/llmctl/studio/internal/llm"
 )
 
-// ModelID and ModelName are the one model on offer.
+// The models on offer: one for answers, one for embeddings and rankings.
 const (
-	ModelID   = "demo"
-	ModelName = "Demo model (offline, not a real model)"
+	ModelID            = "demo"
+	ModelName          = "Demo model (offline, not a real model)"
+	EmbeddingModelID   = "demo-embedding"
+	EmbeddingModelName = "Demo embeddings (offline, not a real model)"
 )
 
 // DefaultPace is the time between two words.
@@ -43,7 +45,7 @@ func New(name string, pace time.Duration) *Provider {
 func (p *Provider) Chat(ctx context.Context, req llm.Request, onDelta func(llm.Delta) error) (res llm.Response, err error) {
 	res.Model = ModelID
 	if req.Model != ModelID && req.Model != "" {
-		return res, p.fail.HTTP(req.Model, llm.HTTPFailure{Status: 404, Message: "The only model here is " + ModelID + "."})
+		return res, p.fail.HTTP(req.Model, llm.HTTPFailure{Status: 404, Message: "The only model here that answers is " + ModelID + "."})
 	}
 	for _, m := range req.Messages {
 		for _, part := range m.Parts {
@@ -88,12 +90,15 @@ func (p *Provider) stream(ctx context.Context, pieces []string, limit int, c *ll
 
 // Models implements llm.Provider.
 func (p *Provider) Models(context.Context) ([]llm.ModelInfo, error) {
-	return []llm.ModelInfo{{ID: ModelID, Name: ModelName, ContextTokens: contextWords}}, nil
+	return []llm.ModelInfo{
+		{ID: ModelID, Name: ModelName, ContextTokens: contextWords},
+		{ID: EmbeddingModelID, Name: EmbeddingModelName, ContextTokens: contextWords},
+	}, nil
 }
 
 // Test implements llm.Provider.
 func (p *Provider) Test(context.Context) (llm.TestResult, error) {
-	return llm.TestResult{Message: "The demo model is part of the Studio and needs no connection. It is not a real model.", Models: 1}, nil
+	return llm.TestResult{Message: "The demo model is part of the Studio and needs no connection. It is not a real model.", Models: 2}, nil
 }
 
 // answer repeats what can be said about the question without understanding it.

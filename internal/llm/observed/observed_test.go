@@ -52,3 +52,38 @@ func TestCallsAreCountedWithTheirTimesAndErrors(t *testing.T) {
 	require.ErrorIs(t, err, gone)
 	require.Equal(t, "_OTHER", got[2].ErrorType)
 }
+
+// scriptedVectors answers as it is told.
+type scriptedVectors struct {
+	res llm.EmbedResponse
+	err error
+}
+
+func (s scriptedVectors) Embed(context.Context, llm.EmbedRequest) (llm.EmbedResponse, error) {
+	return s.res, s.err
+}
+
+func (s scriptedVectors) Rerank(context.Context, llm.RerankRequest) (llm.RerankResponse, error) {
+	return llm.RerankResponse{Model: "r-2026"}, s.err
+}
+
+func TestEmbeddingsAndRankingsAreCounted(t *testing.T) {
+	t.Parallel()
+	var got []observed.Call
+	at := time.Unix(0, 0)
+	o := observed.Options{Called: func(c observed.Call) { got = append(got, c) }, Now: func() time.Time {
+		at = at.Add(time.Second)
+		return at
+	}}
+	answer := llm.EmbedResponse{Model: "e-2026", Vectors: [][]float32{{1}}, Usage: llm.Usage{InputTokens: 3}}
+	res, err := observed.Embedder(scriptedVectors{res: answer}, observed.Target{Kind: "gemini"}, o).Embed(t.Context(), llm.EmbedRequest{Model: "e"})
+	require.NoError(t, err)
+	require.Equal(t, answer, res)
+	refused := &llm.Error{Kind: llm.KindRateLimit}
+	_, err = observed.Reranker(scriptedVectors{err: refused}, observed.Target{Kind: "openai"}, o).Rerank(t.Context(), llm.RerankRequest{Model: "r"})
+	require.ErrorIs(t, err, refused)
+	require.Equal(t, []observed.Call{
+		{Operation: "embeddings", Provider: "gcp.gemini", RequestModel: "e", ResponseModel: "e-2026", Took: time.Second, Usage: answer.Usage},
+		{Operation: "rerank", Provider: "openai", RequestModel: "r", ResponseModel: "r-2026", Took: time.Second, ErrorType: "rate_limit"},
+	}, got)
+}

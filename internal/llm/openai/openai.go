@@ -28,9 +28,11 @@ const DefaultBaseURL = "https://api.openai.com/v1"
 
 // Provider implements llm.Provider.
 type Provider struct {
-	chat   sdk.ChatCompletionService
-	models sdk.ModelService
-	fail   llm.Failures
+	chat       sdk.ChatCompletionService
+	models     sdk.ModelService
+	embeddings sdk.EmbeddingService
+	raw        sdk.Client // for what the SDK does not know
+	fail       llm.Failures
 	// OpenAI itself refuses the older max_tokens for its reasoning models, while
 	// compatible servers often know nothing else.
 	newLimit bool
@@ -54,6 +56,7 @@ func New(name, baseURL, key string, client *http.Client) (*Provider, error) {
 	}
 	return &Provider{
 		chat: sdk.NewChatCompletionService(opts...), models: sdk.NewModelService(opts...),
+		embeddings: sdk.NewEmbeddingService(opts...), raw: sdk.Client{Options: opts},
 		fail: llm.Failures{Provider: name, Key: key}, newLimit: u.Hostname() == "api.openai.com",
 	}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/llmctl/studio/internal/llm/observed"
 	"github.com/llmctl/studio/internal/llm/registry"
 	"github.com/llmctl/studio/internal/node/kind/httpcall"
+	"github.com/llmctl/studio/internal/node/kind/rag"
 	"github.com/llmctl/studio/internal/node/kind/script"
 	"github.com/llmctl/studio/internal/node/kind/task"
 )
@@ -23,6 +24,9 @@ const (
 	Task   = "task"
 	HTTP   = "http"
 	Script = "script"
+	// RAG is retrieval in flowcharts, RAGIndex an index run on its own.
+	RAG      = rag.Kind
+	RAGIndex = rag.IndexKind
 )
 
 // Input is what a handler gets; templates in its config are rendered.
@@ -44,6 +48,7 @@ type Options struct {
 	Path         string           // PATH of scripts
 	HTTPMaxBytes int64            // of a request or response body; 0 means 4 MiB
 	Tools        task.Tools       // what models of task nodes may use; nil outside a worker
+	RAG          rag.Options      // retrieval; empty outside a worker
 }
 
 // Handlers makes the handlers by kind. A faulty HTTPAllow is an error.
@@ -56,7 +61,9 @@ func Handlers(o Options) (map[string]Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	retrieval := rag.New(o.RAG)
 	return map[string]Handler{
+		RAG: retrieval, RAGIndex: retrieval,
 		Task: task.New(func(s registry.Spec) (llm.Provider, error) { return open(s, client, o.Observe) }, o.Tools, time.Now),
 		HTTP: call,
 		Script: script.New(script.Options{

@@ -71,5 +71,5 @@ type Selection struct {
 	Include      []string // patterns; empty: everything
 	Exclude      []string // patterns, beside the folders that are never read
 	MaxFileBytes int64    // for text
-	MaxPDFBytes  int64
+	MaxPDFBytes  int64    // for documents: PDF, and those of offices
 }

@@ -85,14 +85,17 @@ func (q *Queries) FlowchartState(ctx context.Context, db DBTX, id int64) (Flowch
 
 const getSchedule = `-- name: GetSchedule :one
 SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
+       coalesce(src.name, '') AS source_name, l.node_run_id AS last_node_run_id, coalesce(n.status, '') AS last_node_status,
        coalesce(l.id, 0)::bigint AS last_id, coalesce(l.due_at, s.created_at)::timestamptz AS last_due_at, coalesce(l.fired_at, s.created_at)::timestamptz AS last_fired_at,
        coalesce(l.outcome, '') AS last_outcome, coalesce(l.origin, '') AS last_origin, coalesce(l.reason, '') AS last_reason,
        coalesce(l.message, '') AS last_message, coalesce(l.missed, 0)::integer AS last_missed, l.flowchart_run_id AS last_run_id,
        coalesce(r.status, '') AS last_run_status, now()::timestamptz AS db_now
 FROM schedule s
 LEFT JOIN flowchart f ON f.id = s.flowchart_id
+LEFT JOIN rag_source src ON src.id = s.rag_source_id
 LEFT JOIN LATERAL (SELECT id, schedule_id, due_at, fired_at, origin, outcome, missed, reason, message, flowchart_run_id, node_run_id FROM schedule_firing x WHERE x.schedule_id = s.id ORDER BY x.id DESC LIMIT 1) l ON true
 LEFT JOIN flowchart_run r ON r.id = l.flowchart_run_id
+LEFT JOIN node_run n ON n.id = l.node_run_id
 WHERE s.id = $1
 `
 
@@ -100,6 +103,9 @@ type GetScheduleRow struct {
 	Schedule         Schedule
 	FlowchartName    string
 	FlowchartDeleted bool
+	SourceName       string
+	LastNodeRunID    *int64
+	LastNodeStatus   string
 	LastID           int64
 	LastDueAt        time.Time
 	LastFiredAt      time.Time
@@ -141,6 +147,9 @@ func (q *Queries) GetSchedule(ctx context.Context, db DBTX, id int64) (GetSchedu
 		&i.Schedule.EverySeconds,
 		&i.FlowchartName,
 		&i.FlowchartDeleted,
+		&i.SourceName,
+		&i.LastNodeRunID,
+		&i.LastNodeStatus,
 		&i.LastID,
 		&i.LastDueAt,
 		&i.LastFiredAt,
@@ -190,10 +199,10 @@ func (q *Queries) InsertFiring(ctx context.Context, db DBTX, arg InsertFiringPar
 }
 
 const insertSchedule = `-- name: InsertSchedule :one
-INSERT INTO schedule (name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit,
+INSERT INTO schedule (name, target_kind, flowchart_id, rag_source_id, input, cron, every_seconds, time_zone, jitter_seconds, missed_policy, catch_up_limit,
                       overlap_policy, enabled, next_due_at, next_fire_at, app_user_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
-        $10, $11, NULL, NULL, $12)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+        $12, $13, NULL, NULL, $14)
 RETURNING id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds
 `
 
@@ -201,8 +210,10 @@ type InsertScheduleParams struct {
 	Name          string
 	TargetKind    string
 	FlowchartID   *int64
+	RagSourceID   *int64
 	Input         json.RawMessage
 	Cron          string
+	EverySeconds  *int32
 	TimeZone      string
 	JitterSeconds int32
 	MissedPolicy  string
@@ -217,8 +228,10 @@ func (q *Queries) InsertSchedule(ctx context.Context, db DBTX, arg InsertSchedul
 		arg.Name,
 		arg.TargetKind,
 		arg.FlowchartID,
+		arg.RagSourceID,
 		arg.Input,
 		arg.Cron,
+		arg.EverySeconds,
 		arg.TimeZone,
 		arg.JitterSeconds,
 		arg.MissedPolicy,
@@ -303,8 +316,8 @@ func (q *Queries) ListEnabled(ctx context.Context, db DBTX, maxRows int32) ([]Sc
 }
 
 const listFirings = `-- name: ListFirings :many
-SELECT x.id, x.schedule_id, x.due_at, x.fired_at, x.origin, x.outcome, x.missed, x.reason, x.message, x.flowchart_run_id, x.node_run_id, coalesce(r.status, '') AS run_status, coalesce(r.version, 0)::integer AS run_version
-FROM schedule_firing x LEFT JOIN flowchart_run r ON r.id = x.flowchart_run_id
+SELECT x.id, x.schedule_id, x.due_at, x.fired_at, x.origin, x.outcome, x.missed, x.reason, x.message, x.flowchart_run_id, x.node_run_id, coalesce(r.status, '') AS run_status, coalesce(r.version, 0)::integer AS run_version, coalesce(n.status, '') AS node_status
+FROM schedule_firing x LEFT JOIN flowchart_run r ON r.id = x.flowchart_run_id LEFT JOIN node_run n ON n.id = x.node_run_id
 WHERE x.schedule_id = $1 AND ($2::bigint = 0 OR x.id < $2)
 ORDER BY x.id DESC LIMIT $3
 `
@@ -319,6 +332,7 @@ type ListFiringsRow struct {
 	ScheduleFiring ScheduleFiring
 	RunStatus      string
 	RunVersion     int32
+	NodeStatus     string
 }
 
 func (q *Queries) ListFirings(ctx context.Context, db DBTX, arg ListFiringsParams) ([]ListFiringsRow, error) {
@@ -344,6 +358,7 @@ func (q *Queries) ListFirings(ctx context.Context, db DBTX, arg ListFiringsParam
 			&i.ScheduleFiring.NodeRunID,
 			&i.RunStatus,
 			&i.RunVersion,
+			&i.NodeStatus,
 		); err != nil {
 			return nil, err
 		}
@@ -357,21 +372,26 @@ func (q *Queries) ListFirings(ctx context.Context, db DBTX, arg ListFiringsParam
 
 const listSchedules = `-- name: ListSchedules :many
 SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
+       coalesce(src.name, '') AS source_name, l.node_run_id AS last_node_run_id, coalesce(n.status, '') AS last_node_status,
        coalesce(l.id, 0)::bigint AS last_id, coalesce(l.due_at, s.created_at)::timestamptz AS last_due_at, coalesce(l.fired_at, s.created_at)::timestamptz AS last_fired_at,
        coalesce(l.outcome, '') AS last_outcome, coalesce(l.origin, '') AS last_origin, coalesce(l.reason, '') AS last_reason,
        coalesce(l.message, '') AS last_message, coalesce(l.missed, 0)::integer AS last_missed, l.flowchart_run_id AS last_run_id,
        coalesce(r.status, '') AS last_run_status, now()::timestamptz AS db_now
 FROM schedule s
 LEFT JOIN flowchart f ON f.id = s.flowchart_id
+LEFT JOIN rag_source src ON src.id = s.rag_source_id
 LEFT JOIN LATERAL (SELECT id, schedule_id, due_at, fired_at, origin, outcome, missed, reason, message, flowchart_run_id, node_run_id FROM schedule_firing x WHERE x.schedule_id = s.id ORDER BY x.id DESC LIMIT 1) l ON true
 LEFT JOIN flowchart_run r ON r.id = l.flowchart_run_id
+LEFT JOIN node_run n ON n.id = l.node_run_id
 WHERE s.deleted_at IS NULL AND ($1::bigint IS NULL OR s.flowchart_id = $1)
-  AND ($2::bigint = 0 OR s.id < $2)
-ORDER BY s.id DESC LIMIT $3
+  AND ($2::bigint IS NULL OR s.rag_source_id = $2)
+  AND ($3::bigint = 0 OR s.id < $3)
+ORDER BY s.id DESC LIMIT $4
 `
 
 type ListSchedulesParams struct {
 	FlowchartID *int64
+	RagSourceID *int64
 	BeforeID    int64
 	MaxRows     int32
 }
@@ -380,6 +400,9 @@ type ListSchedulesRow struct {
 	Schedule         Schedule
 	FlowchartName    string
 	FlowchartDeleted bool
+	SourceName       string
+	LastNodeRunID    *int64
+	LastNodeStatus   string
 	LastID           int64
 	LastDueAt        time.Time
 	LastFiredAt      time.Time
@@ -394,7 +417,12 @@ type ListSchedulesRow struct {
 }
 
 func (q *Queries) ListSchedules(ctx context.Context, db DBTX, arg ListSchedulesParams) ([]ListSchedulesRow, error) {
-	rows, err := db.Query(ctx, listSchedules, arg.FlowchartID, arg.BeforeID, arg.MaxRows)
+	rows, err := db.Query(ctx, listSchedules,
+		arg.FlowchartID,
+		arg.RagSourceID,
+		arg.BeforeID,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -427,6 +455,9 @@ func (q *Queries) ListSchedules(ctx context.Context, db DBTX, arg ListSchedulesP
 			&i.Schedule.EverySeconds,
 			&i.FlowchartName,
 			&i.FlowchartDeleted,
+			&i.SourceName,
+			&i.LastNodeRunID,
+			&i.LastNodeStatus,
 			&i.LastID,
 			&i.LastDueAt,
 			&i.LastFiredAt,
@@ -449,6 +480,19 @@ func (q *Queries) ListSchedules(ctx context.Context, db DBTX, arg ListSchedulesP
 	return items, nil
 }
 
+const liveIndexRun = `-- name: LiveIndexRun :one
+SELECT coalesce((SELECT n.id FROM schedule_firing x JOIN node_run n ON n.id = x.node_run_id
+                 WHERE x.schedule_id = $1 AND n.finished_at IS NULL ORDER BY n.id DESC LIMIT 1), 0)::bigint AS id
+`
+
+// The index run that a schedule's last firings started, if it goes on.
+func (q *Queries) LiveIndexRun(ctx context.Context, db DBTX, scheduleID int64) (int64, error) {
+	row := db.QueryRow(ctx, liveIndexRun, scheduleID)
+	var id int64
+	err := row.Scan(&id)
+	return id, err
+}
+
 const liveRun = `-- name: LiveRun :one
 SELECT coalesce((SELECT r.id FROM flowchart_run r WHERE r.schedule_id = $1 AND r.finished_at IS NULL ORDER BY r.id DESC LIMIT 1), 0)::bigint AS id
 `
@@ -459,6 +503,40 @@ func (q *Queries) LiveRun(ctx context.Context, db DBTX, scheduleID *int64) (int6
 	var id int64
 	err := row.Scan(&id)
 	return id, err
+}
+
+const lockOfSource = `-- name: LockOfSource :one
+SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds FROM schedule WHERE rag_source_id = $1 AND deleted_at IS NULL FOR UPDATE
+`
+
+func (q *Queries) LockOfSource(ctx context.Context, db DBTX, ragSourceID *int64) (Schedule, error) {
+	row := db.QueryRow(ctx, lockOfSource, ragSourceID)
+	var i Schedule
+	err := row.Scan(
+		&i.ID,
+		&i.ProjectID,
+		&i.Name,
+		&i.TargetKind,
+		&i.FlowchartID,
+		&i.Input,
+		&i.Cron,
+		&i.TimeZone,
+		&i.JitterSeconds,
+		&i.MissedPolicy,
+		&i.CatchUpLimit,
+		&i.OverlapPolicy,
+		&i.Enabled,
+		&i.NextDueAt,
+		&i.NextFireAt,
+		&i.AppUserID,
+		&i.Revision,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.DeletedAt,
+		&i.RagSourceID,
+		&i.EverySeconds,
+	)
+	return i, err
 }
 
 const lockSchedule = `-- name: LockSchedule :one
@@ -521,6 +599,70 @@ func (q *Queries) NewestValidVersion(ctx context.Context, db DBTX, flowchartID i
 	return i, err
 }
 
+const ofSources = `-- name: OfSources :many
+SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds FROM schedule WHERE rag_source_id = ANY ($1::bigint[]) AND deleted_at IS NULL
+`
+
+func (q *Queries) OfSources(ctx context.Context, db DBTX, ids []int64) ([]Schedule, error) {
+	rows, err := db.Query(ctx, ofSources, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Schedule
+	for rows.Next() {
+		var i Schedule
+		if err := rows.Scan(
+			&i.ID,
+			&i.ProjectID,
+			&i.Name,
+			&i.TargetKind,
+			&i.FlowchartID,
+			&i.Input,
+			&i.Cron,
+			&i.TimeZone,
+			&i.JitterSeconds,
+			&i.MissedPolicy,
+			&i.CatchUpLimit,
+			&i.OverlapPolicy,
+			&i.Enabled,
+			&i.NextDueAt,
+			&i.NextFireAt,
+			&i.AppUserID,
+			&i.Revision,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.DeletedAt,
+			&i.RagSourceID,
+			&i.EverySeconds,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const putAside = `-- name: PutAside :one
+SELECT id FROM schedule WHERE rag_source_id = $1 AND deleted_at = $2 ORDER BY id DESC LIMIT 1
+`
+
+type PutAsideParams struct {
+	RagSourceID *int64
+	DeletedAt   *time.Time
+}
+
+// The schedule that was put aside together with its source.
+func (q *Queries) PutAside(ctx context.Context, db DBTX, arg PutAsideParams) (int64, error) {
+	row := db.QueryRow(ctx, putAside, arg.RagSourceID, arg.DeletedAt)
+	var id int64
+	err := row.Scan(&id)
+	return id, err
+}
+
 const setDeleted = `-- name: SetDeleted :exec
 UPDATE schedule
 SET deleted_at = $1, next_due_at = $2, next_fire_at = $3, revision = revision + 1, updated_at = now()
@@ -541,6 +683,21 @@ func (q *Queries) SetDeleted(ctx context.Context, db DBTX, arg SetDeletedParams)
 		arg.NextFireAt,
 		arg.ID,
 	)
+	return err
+}
+
+const setFiringNode = `-- name: SetFiringNode :exec
+UPDATE schedule_firing SET node_run_id = $1 WHERE schedule_id = $2 AND due_at = $3
+`
+
+type SetFiringNodeParams struct {
+	NodeRunID  *int64
+	ScheduleID int64
+	DueAt      time.Time
+}
+
+func (q *Queries) SetFiringNode(ctx context.Context, db DBTX, arg SetFiringNodeParams) error {
+	_, err := db.Exec(ctx, setFiringNode, arg.NodeRunID, arg.ScheduleID, arg.DueAt)
 	return err
 }
 
@@ -574,12 +731,28 @@ func (q *Queries) SetNext(ctx context.Context, db DBTX, arg SetNextParams) error
 	return err
 }
 
+const sourceState = `-- name: SourceState :one
+SELECT name, deleted_at FROM rag_source WHERE id = $1
+`
+
+type SourceStateRow struct {
+	Name      string
+	DeletedAt *time.Time
+}
+
+func (q *Queries) SourceState(ctx context.Context, db DBTX, id int64) (SourceStateRow, error) {
+	row := db.QueryRow(ctx, sourceState, id)
+	var i SourceStateRow
+	err := row.Scan(&i.Name, &i.DeletedAt)
+	return i, err
+}
+
 const updateSchedule = `-- name: UpdateSchedule :exec
 UPDATE schedule
-SET name = $1, flowchart_id = $2, input = $3, cron = $4, time_zone = $5, jitter_seconds = $6,
-    missed_policy = $7, catch_up_limit = $8, overlap_policy = $9, enabled = $10,
-    next_due_at = $11, next_fire_at = $12, revision = revision + 1, updated_at = now()
-WHERE id = $13
+SET name = $1, flowchart_id = $2, input = $3, cron = $4, every_seconds = $5, time_zone = $6, jitter_seconds = $7,
+    missed_policy = $8, catch_up_limit = $9, overlap_policy = $10, enabled = $11,
+    next_due_at = $12, next_fire_at = $13, revision = revision + 1, updated_at = now()
+WHERE id = $14
 `
 
 type UpdateScheduleParams struct {
@@ -587,6 +760,7 @@ type UpdateScheduleParams struct {
 	FlowchartID   *int64
 	Input         json.RawMessage
 	Cron          string
+	EverySeconds  *int32
 	TimeZone      string
 	JitterSeconds int32
 	MissedPolicy  string
@@ -604,6 +778,7 @@ func (q *Queries) UpdateSchedule(ctx context.Context, db DBTX, arg UpdateSchedul
 		arg.FlowchartID,
 		arg.Input,
 		arg.Cron,
+		arg.EverySeconds,
 		arg.TimeZone,
 		arg.JitterSeconds,
 		arg.MissedPolicy,

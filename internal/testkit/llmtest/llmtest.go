@@ -1,7 +1,8 @@
 // Package llmtest is a scripted model server on loopback for tests. It speaks the
-// chat completions protocol below /v1, Anthropic's Messages protocol and Gemini's
-// GenerateContent, answers prompts by rule, and records what clients did, also
-// whether they closed the connection. It must never be part of production code.
+// chat completions protocol with embeddings and rankings below /v1, Anthropic's
+// Messages protocol and Gemini's GenerateContent and BatchEmbedContents, answers
+// prompts by rule, and records what clients did, also whether they closed the
+// connection. It must never be part of production code.
 package llmtest
 
 import (
@@ -71,6 +72,8 @@ type Request struct {
 	Stream   bool
 	Tools    []string     // names of the tools on offer
 	Results  []ToolResult // what the client told of calls, all of the conversation
+	Inputs   []string     // texts to embed, or passages to rank
+	Purpose  string       // task type of an embedding, where the protocol has one
 	gone     chan struct{}
 	done     chan struct{}
 }
@@ -94,6 +97,8 @@ type Server struct {
 	rules    []*rule
 	models   []string
 	requests []*Request
+	embed    Embeddings
+	counts   EmbedCounts
 	arrived  chan *Request
 	stop     chan struct{}
 	http     *httptest.Server
@@ -112,9 +117,17 @@ func Start() *Server {
 	s := &Server{models: []string{"scripted-model", "other-model"}, arrived: make(chan *Request, 4096), stop: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, openAI{}) })
+	mux.HandleFunc("POST /v1/embeddings", func(w http.ResponseWriter, r *http.Request) { s.serveEmbed(w, r, openAI{}) })
+	mux.HandleFunc("POST /v1/rerank", s.serveRerank)
 	mux.HandleFunc("GET /v1/models", s.listModels)
 	mux.HandleFunc("POST /v1/messages", func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, messages{}) })
-	mux.HandleFunc("POST /v1beta/models/{call}", func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, generate{}) })
+	mux.HandleFunc("POST /v1beta/models/{call}", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.PathValue("call"), ":batchEmbedContents") {
+			s.serveEmbed(w, r, generate{})
+			return
+		}
+		s.serve(w, r, generate{})
+	})
 	mux.HandleFunc("GET /v1beta/models", s.listModels)
 	s.http = httptest.NewServer(mux)
 	return s

@@ -344,6 +344,30 @@ func (q *Queries) SetVersion(ctx context.Context, db DBTX, arg SetVersionParams)
 	return revision, err
 }
 
+const sourceIDs = `-- name: SourceIDs :many
+SELECT id FROM rag_source WHERE deleted_at IS NULL
+`
+
+func (q *Queries) SourceIDs(ctx context.Context, db DBTX) ([]int64, error) {
+	rows, err := db.Query(ctx, sourceIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const updateFlowchart = `-- name: UpdateFlowchart :exec
 UPDATE flowchart
 SET name = $1, description = $2, max_node_executions = $3,

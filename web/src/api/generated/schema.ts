@@ -1592,6 +1592,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/settings/rag": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The models of retrieval, and the limits of indexing and of searches */
+        get: operations["get-rag-settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change them; what is left out stays. They hold from the next index run and search on */
+        patch: operations["update-rag-settings"];
+        trace?: never;
+    };
+    "/api/settings/rag/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask the stored embedding model for a vector */
+        post: operations["test-rag-settings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/settings/retention": {
         parameters: {
             query?: never;
@@ -2850,6 +2885,19 @@ export interface components {
             revision?: string;
             /** @description Write-only; for this download instead of HF_TOKEN, encrypted, removed when it ends */
             token?: string;
+        };
+        EmbeddingTest: {
+            /**
+             * Format: int64
+             * @description Of the model's vectors; 0: there was none
+             */
+            dimensions: number;
+            /** @description Of a failure: rag.no_embedding_model, auth, rate_limit, unavailable, ... */
+            kind?: string;
+            /** Format: int64 */
+            latency_ms: number;
+            message: string;
+            ok: boolean;
         };
         Envelope: {
             contract_version: string;
@@ -4468,6 +4516,83 @@ export interface components {
             /** @description Of a refusal, a stable dotted word */
             reason: string;
         };
+        RetrievalView: {
+            /**
+             * Format: int64
+             * @description For which it is kept who looked for what, 1 to 36500; null: for ever
+             */
+            audit_days: number | null;
+            /**
+             * Format: int64
+             * @description That a passage has at most, up to 8000 and not below the target
+             */
+            chunk_max_tokens: number;
+            /**
+             * Format: int64
+             * @description That a passage has if the text lets it, 50 to 4000
+             */
+            chunk_target_tokens: number;
+            /**
+             * Format: int64
+             * @description Of a text, 64 to 1000000 and not above those of a request; more is cut off
+             */
+            embed_max_input_tokens: number;
+            /**
+             * Format: int64
+             * @description Texts of one request to the embedding model, 1 to 2048
+             */
+            embed_max_items: number;
+            /**
+             * Format: int64
+             * @description Of all texts of a request, 256 to 10000000
+             */
+            embed_max_request_tokens: number;
+            /**
+             * Format: int64
+             * @description Requests at a time in each process, 1 to 64
+             */
+            embed_parallel: number;
+            /**
+             * Format: int64
+             * @description Of the vectors, 1 to 16384, where the model lets one choose; null: the model's own
+             */
+            embedding_dimensions: number | null;
+            /**
+             * Format: int64
+             * @description A model of a provider with embeddings; null: searches are lexical only
+             */
+            embedding_model_id: number | null;
+            /**
+             * Format: int64
+             * @description Of one index run, 1 to 32
+             */
+            index_parallel_files: number;
+            /**
+             * Format: int64
+             * @description Larger files are left out, 1024 to 268435456
+             */
+            max_file_bytes: number;
+            /**
+             * Format: int64
+             * @description The same for PDFs, 1024 to 1073741824
+             */
+            pdf_max_file_bytes: number;
+            /**
+             * Format: int64
+             * @description Orders the best passages once more; null: none does
+             */
+            rerank_model_id: number | null;
+            /**
+             * Format: int64
+             * @description Writes answers from passages; null: that of the thread or node that asks
+             */
+            synthesis_model_id: number | null;
+            /**
+             * Format: int64
+             * @description Passages that a search gives unless it says so itself, 1 to 50
+             */
+            top_k: number;
+        };
         RetryBody: {
             /**
              * Format: int64
@@ -5509,6 +5634,38 @@ export interface components {
             run_days?: number | null;
             /** Format: int32 */
             text_days?: number | null;
+        };
+        UpdateRetrievalInputBody: {
+            /** Format: int64 */
+            audit_days?: number | null;
+            /** Format: int64 */
+            chunk_max_tokens?: number;
+            /** Format: int64 */
+            chunk_target_tokens?: number;
+            /** Format: int64 */
+            embed_max_input_tokens?: number;
+            /** Format: int64 */
+            embed_max_items?: number;
+            /** Format: int64 */
+            embed_max_request_tokens?: number;
+            /** Format: int64 */
+            embed_parallel?: number;
+            /** Format: int64 */
+            embedding_dimensions?: number | null;
+            /** Format: int64 */
+            embedding_model_id?: number | null;
+            /** Format: int64 */
+            index_parallel_files?: number;
+            /** Format: int64 */
+            max_file_bytes?: number;
+            /** Format: int64 */
+            pdf_max_file_bytes?: number;
+            /** Format: int64 */
+            rerank_model_id?: number | null;
+            /** Format: int64 */
+            synthesis_model_id?: number | null;
+            /** Format: int64 */
+            top_k?: number;
         };
         UpdateScheduleInputBody: {
             /** Format: int32 */
@@ -12611,6 +12768,182 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Probe"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-rag-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetrievalView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-rag-settings": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateRetrievalInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetrievalView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-rag-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmbeddingTest"];
                 };
             };
             /** @description Unauthorized */

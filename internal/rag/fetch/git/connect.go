@@ -1,0 +1,132 @@
+package git
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/llmctl/studio/internal/egress"
+	"github.com/llmctl/studio/internal/errs"
+)
+
+// Resolver gives the addresses of a host that may be connected to.
+type Resolver interface {
+	Resolve(ctx context.Context, host, port string) ([]netip.Addr, error)
+}
+
+// connection is what commands need that speak with a remote.
+type connection struct {
+	url    string
+	env    []string
+	config [][2]string
+	agent  *keyAgent
+}
+
+func (c *connection) close() {
+	if c.agent != nil {
+		c.agent.close()
+	}
+}
+
+// command prepares a call that speaks with the remote.
+func (c *connection) command(dir string, args ...string) command {
+	return command{dir: dir, args: args, env: c.env, config: c.config}
+}
+
+// connect finds out where a remote is and how it is spoken with. Secrets go along only
+// if the remote is where they were entered for.
+func (f *Fetcher) connect(ctx context.Context, r remote, secrets bool) (*connection, error) {
+	c := &connection{url: r.u.String(), env: []string{"GIT_ALLOW_PROTOCOL=" + r.u.Scheme}}
+	if r.u.Scheme == schemeFile {
+		place, err := f.o.Roots.Real(r.u.Path)
+		c.url = "file://" + place
+		return c, err
+	}
+	addresses, err := f.resolve(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if r.u.Scheme == schemeSSH {
+		return c, f.connectSSH(c, r, addresses[0], secrets)
+	}
+	if net.ParseIP(r.u.Hostname()) == nil {
+		c.config = append(c.config, [2]string{"http.curloptResolve", r.u.Hostname() + ":" + r.port() + ":" + joined(addresses)})
+	}
+	if token := f.o.Token; token != "" && secrets {
+		if r.u.Scheme == schemeHTTP && !addresses[0].IsLoopback() {
+			return nil, errs.Ef(errs.Invalid, "rag.git_token_in_clear", "A token is not sent over http://, where others can read it. Use https://%s.", r.u.Host)
+		}
+		c.config = append(c.config, [2]string{"http." + r.u.Scheme + "://" + r.u.Host + "/.extraHeader", "Authorization: Basic " + basic(token)})
+	}
+	return c, nil
+}
+
+// basic is how Git servers take tokens: as a password, with a user that they do not look
+// at, unless one was given with it.
+func basic(token string) string {
+	if !strings.Contains(token, ":") {
+		token = "x-access-token:" + token
+	}
+	return base64.StdEncoding.EncodeToString([]byte(token))
+}
+
+func joined(addresses []netip.Addr) string {
+	out := make([]string, len(addresses))
+	for i, a := range addresses {
+		out[i] = a.String()
+		if a.Is6() {
+			out[i] = "[" + out[i] + "]"
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+func (f *Fetcher) resolve(ctx context.Context, r remote) ([]netip.Addr, error) {
+	addresses, err := f.o.Resolver.Resolve(ctx, r.u.Hostname(), r.port())
+	if _, ok := errors.AsType[*egress.BlockedError](err); ok {
+		return nil, errs.Ef(errs.Forbidden, "rag.address_refused",
+			"%s is not a public address, and sources may not be there. An administrator allows it with LLMCTL_STUDIO_RAG_SOURCE_ALLOW.", r.u.Host).With(err)
+	}
+	if err != nil {
+		return nil, errs.Ef(errs.Unavailable, "rag.git_unreachable", "The name %s cannot be resolved. Check the address, or the network.", r.u.Hostname()).With(err)
+	}
+	return addresses, nil
+}
+
+func (f *Fetcher) connectSSH(c *connection, r remote, address netip.Addr, secrets bool) error {
+	alias := r.u.Hostname()
+	if r.port() != "22" {
+		alias = "[" + alias + "]:" + r.port()
+	}
+	options := []string{
+		"BatchMode=yes", "StrictHostKeyChecking=accept-new", "UserKnownHostsFile=" + doubleQuoted(f.knownHosts()), "HostName=" + address.String(),
+		"HostKeyAlias=" + alias, "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=4", "PreferredAuthentications=publickey",
+		"IdentityFile=none", "ForwardAgent=no", "ClearAllForwardings=yes", "PermitLocalCommand=no", "CheckHostIP=no", "UpdateHostKeys=no",
+	}
+	socket := "none"
+	if f.o.SSHKey != "" && secrets {
+		var err error
+		if c.agent, err = startAgent(f.o.SSHKey); err != nil {
+			return err
+		}
+		socket = c.agent.socket()
+	}
+	options = append(options, "IdentityAgent="+doubleQuoted(socket))
+	line := "ssh -F none"
+	for _, o := range options {
+		line += " -o " + shellQuoted(o)
+	}
+	c.env = append(c.env, "GIT_SSH_COMMAND="+line, "GIT_SSH_VARIANT=ssh")
+	return os.MkdirAll(filepath.Dir(f.knownHosts()), 0o700)
+}
+
+// shellQuoted is for git, which has a shell read the command.
+func shellQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// doubleQuoted is for ssh, whose options are words; % would begin one of its own.
+func doubleQuoted(s string) string { return `"` + strings.ReplaceAll(s, "%", "%%") + `"` }

@@ -1,0 +1,11 @@
+package git
+
+import "syscall"
+
+// group puts a program and what it starts into a group of their own, and ends it with
+// this process.
+func group() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }

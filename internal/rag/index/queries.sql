@@ -1,0 +1,256 @@
+-- name: LockSource :one
+-- The lock that orders triggers, swaps and edits of one source.
+SELECT id, name, kind, index_revision, rag_embedder_id FROM rag_source WHERE id = @id AND deleted_at IS NULL FOR NO KEY UPDATE;
+
+-- name: SourcesOf :many
+SELECT id, name, kind, index_revision, rag_embedder_id FROM rag_source WHERE id = ANY (@ids::bigint[]) AND deleted_at IS NULL ORDER BY id;
+
+-- name: ActiveRun :one
+SELECT id, node_run_id, status FROM rag_index_run WHERE rag_source_id = @rag_source_id AND finished_at IS NULL;
+
+-- name: NextRevision :one
+-- A number that no revision of the source ever had, also none that was given up.
+SELECT (greatest(s.index_revision, coalesce((SELECT max(r.index_revision) FROM rag_index_run r WHERE r.rag_source_id = s.id), 0)) + 1)::bigint
+FROM rag_source s WHERE s.id = @id;
+
+-- name: InsertRun :one
+INSERT INTO rag_index_run (rag_source_id, node_run_id, mode, index_revision, plan_first, only_failed_of)
+VALUES (@rag_source_id, @node_run_id, @mode, @index_revision, @plan_first, @only_failed_of)
+RETURNING *;
+
+-- name: GetRun :one
+SELECT * FROM rag_index_run WHERE id = @id;
+
+-- name: LockRun :one
+SELECT * FROM rag_index_run WHERE id = @id FOR UPDATE;
+
+-- name: RunsOfNode :many
+SELECT * FROM rag_index_run WHERE node_run_id = @node_run_id ORDER BY rag_source_id;
+
+-- name: LockOpenRunsOfNode :many
+SELECT * FROM rag_index_run WHERE node_run_id = @node_run_id AND finished_at IS NULL ORDER BY rag_source_id FOR UPDATE;
+
+-- name: NodeWaits :one
+-- A node waits while a person has yet to apply the plan or to resume one of its runs.
+SELECT EXISTS (
+    SELECT FROM rag_index_run
+    WHERE node_run_id = @node_run_id AND finished_at IS NULL
+      AND (pause_requested_at IS NOT NULL OR (status = 'planned' AND plan_first AND applied_at IS NULL)));
+
+-- name: HoldAttempt :one
+-- The fence: the attempt that writes is the open one and nobody has asked it to stop.
+SELECT id FROM node_run WHERE id = @id AND attempt = @attempt AND status = 'running' FOR SHARE;
+
+-- name: BeginRun :one
+UPDATE rag_index_run
+SET status = @status, started_at = coalesce(started_at, now()), rag_embedder_id = @rag_embedder_id
+WHERE id = @id RETURNING *;
+
+-- name: SetStatus :one
+UPDATE rag_index_run SET status = @status, error = @error WHERE id = @id RETURNING *;
+
+-- name: SetPlan :one
+UPDATE rag_index_run
+SET status = @status, planned_at = now(), found = @found, added = @added, changed = @changed, removed = @removed, kept = @kept,
+    skipped = @skipped, remote_revision = @remote_revision, rag_embedder_id = @rag_embedder_id
+WHERE id = @id RETURNING *;
+
+-- name: DropJournal :exec
+DELETE FROM rag_index_file WHERE rag_index_run_id = @rag_index_run_id;
+
+-- name: VisibleFiles :many
+SELECT path, fingerprint, signature FROM rag_file
+WHERE rag_source_id = @rag_source_id AND from_revision <= @index_revision::bigint
+  AND (to_revision IS NULL OR to_revision > @index_revision::bigint);
+
+-- name: FailedPaths :many
+SELECT path FROM rag_index_file WHERE rag_index_run_id = @rag_index_run_id AND status = 'failed';
+
+-- name: PendingPaths :many
+SELECT path, action FROM rag_index_file WHERE rag_index_run_id = @rag_index_run_id AND status = 'pending';
+
+-- name: Refresh :execrows
+-- What is open is read as the source has it now.
+UPDATE rag_index_file f SET fingerprint = n.fingerprint, size = n.size, modified_at = nullif(n.modified_at, '0001-01-01 00:00:00+00')
+FROM (SELECT unnest(@paths::text[]) AS path, unnest(@fingerprints::text[]) AS fingerprint, unnest(@sizes::bigint[]) AS size,
+             unnest(@times::timestamptz[]) AS modified_at) n
+WHERE f.rag_index_run_id = @rag_index_run_id AND f.path = n.path AND f.status = 'pending' AND f.fingerprint <> n.fingerprint;
+
+-- name: NextPending :many
+-- The open rows of the journal, with what is indexed of their files.
+SELECT j.path, j.action, j.fingerprint, j.size, j.modified_at,
+       coalesce(f.content_hash, ''::bytea)::bytea AS content_hash, coalesce(f.signature, '')::text AS signature
+FROM rag_index_file j
+LEFT JOIN rag_file f ON f.rag_source_id = @rag_source_id AND f.path = j.path AND f.to_revision IS NULL AND f.from_revision <= @visible::bigint
+WHERE j.rag_index_run_id = @rag_index_run_id AND j.status = 'pending' AND j.path > @after
+ORDER BY j.path LIMIT @max_rows;
+
+-- name: LockPending :many
+-- Which of the files of a batch are still open: a batch whose commit was in doubt comes twice.
+SELECT path FROM rag_index_file
+WHERE rag_index_run_id = @rag_index_run_id AND path = ANY (@paths::text[]) AND status = 'pending' ORDER BY path FOR UPDATE;
+
+-- name: EndFiles :exec
+UPDATE rag_file SET to_revision = @revision::bigint
+WHERE rag_source_id = @rag_source_id AND path = ANY (@paths::text[]) AND to_revision IS NULL AND from_revision < @revision::bigint;
+
+-- name: InsertFiles :many
+INSERT INTO rag_file (rag_source_id, path, from_revision, fingerprint, signature, content_hash, size, modified_at, kind, language, title, chunks)
+SELECT @rag_source_id, n.path, @revision, n.fingerprint, @signature, n.content_hash, n.size, nullif(n.modified_at, '0001-01-01 00:00:00+00'), n.kind,
+       n.language, n.title, n.chunks
+FROM (SELECT unnest(@paths::text[]) AS path, unnest(@fingerprints::text[]) AS fingerprint, unnest(@hashes::bytea[]) AS content_hash,
+             unnest(@sizes::bigint[]) AS size, unnest(@times::timestamptz[]) AS modified_at, unnest(@kinds::text[]) AS kind,
+             unnest(@languages::text[]) AS language, unnest(@titles::text[]) AS title, unnest(@counts::integer[]) AS chunks) n
+RETURNING id, path;
+
+-- name: CloseJournal :exec
+UPDATE rag_index_file f
+SET status = CASE WHEN n.error_code = '' THEN 'done' ELSE 'failed' END, tries = f.tries + 1,
+    error_code = nullif(n.error_code, ''), error = nullif(n.error, ''), chunks = n.chunks, tokens = n.tokens, millis = n.millis, finished_at = now()
+FROM (SELECT unnest(@paths::text[]) AS path, unnest(@error_codes::text[]) AS error_code, unnest(@errors::text[]) AS error,
+             unnest(@counts::integer[]) AS chunks, unnest(@tokens::bigint[]) AS tokens, unnest(@millis::integer[]) AS millis) n
+WHERE f.rag_index_run_id = @rag_index_run_id AND f.path = n.path;
+
+-- name: Count :one
+UPDATE rag_index_run
+SET done = done + @done, failed = failed + @failed, chunks = chunks + @chunks, embedded = embedded + @embedded, cached = cached + @cached,
+    bytes = bytes + @bytes, tokens = tokens + @tokens, rag_embedder_id = coalesce(@rag_embedder_id, rag_embedder_id)
+WHERE id = @id RETURNING *;
+
+-- name: AdoptCarried :exec
+-- Files whose content turned out to be the same keep what is indexed, under what the source says of them now.
+UPDATE rag_file f SET fingerprint = j.fingerprint, modified_at = j.modified_at
+FROM rag_index_file j
+WHERE j.rag_index_run_id = @rag_index_run_id AND j.action = 'change' AND j.status = 'done'
+  AND f.rag_source_id = @rag_source_id AND f.path = j.path AND f.to_revision IS NULL AND f.from_revision < @revision::bigint
+  AND f.fingerprint <> j.fingerprint;
+
+-- name: Totals :one
+-- What the source's index has at a revision.
+SELECT count(*) FILTER (WHERE kind <> 'binary')::integer AS files, count(*) FILTER (WHERE kind = 'binary')::integer AS binaries,
+       coalesce(sum(chunks), 0)::integer AS chunks, coalesce(sum(size) FILTER (WHERE kind <> 'binary'), 0)::bigint AS bytes
+FROM rag_file
+WHERE rag_source_id = @rag_source_id AND from_revision <= @revision::bigint AND (to_revision IS NULL OR to_revision > @revision::bigint);
+
+-- name: Swap :exec
+UPDATE rag_source
+SET index_revision = @index_revision, rag_embedder_id = @rag_embedder_id, files = @files, chunks = @chunks, bytes = @bytes,
+    remote_revision = @remote_revision, indexed_at = now(), error = NULL, updated_at = now()
+WHERE id = @id;
+
+-- name: EndRun :one
+UPDATE rag_index_run
+SET status = @status, error = @error, skipped = coalesce(@skipped, skipped), finished_at = now(), started_at = coalesce(started_at, now()),
+    pause_requested_at = NULL
+WHERE id = @id AND finished_at IS NULL RETURNING *;
+
+-- name: SetSourceError :exec
+UPDATE rag_source SET error = @error, updated_at = now() WHERE id = @id;
+
+-- name: Apply :one
+UPDATE rag_index_run SET applied_at = coalesce(applied_at, now()) WHERE id = @id RETURNING *;
+
+-- name: RequestPause :one
+UPDATE rag_index_run SET pause_requested_at = coalesce(pause_requested_at, now()) WHERE id = @id RETURNING *;
+
+-- name: ClearPause :one
+UPDATE rag_index_run SET pause_requested_at = NULL, status = CASE WHEN status = 'paused' THEN 'queued' ELSE status END
+WHERE id = @id RETURNING *;
+
+-- name: PauseRequested :one
+SELECT pause_requested_at IS NOT NULL FROM rag_index_run WHERE id = @id;
+
+-- name: DropUnseen :execrows
+-- What revisions after the visible one left behind, but for the one that is kept; a batch of it.
+DELETE FROM rag_file WHERE id IN (
+    SELECT f.id FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
+    WHERE f.rag_source_id = @rag_source_id AND f.from_revision > s.index_revision AND f.from_revision <> @keep::bigint
+    LIMIT @max_rows);
+
+-- name: RestoreEnded :execrows
+UPDATE rag_file SET to_revision = NULL WHERE id IN (
+    SELECT f.id FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
+    WHERE f.rag_source_id = @rag_source_id AND f.to_revision > s.index_revision AND f.to_revision <> @keep::bigint
+    LIMIT @max_rows);
+
+-- name: DropReplaced :execrows
+-- What no revision shows any more, of one source; a batch of it.
+DELETE FROM rag_file WHERE id IN (
+    SELECT f.id FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
+    WHERE f.rag_source_id = @rag_source_id AND f.to_revision <= s.index_revision AND s.indexed_at < now() - make_interval(secs => @grace::float8)
+    LIMIT @max_rows);
+
+-- name: Unkempt :many
+-- The sources that have something to clean up, and the revision that a run is writing now (0: none).
+SELECT s.id, coalesce(r.index_revision, 0)::bigint AS writing
+FROM rag_source s LEFT JOIN rag_index_run r ON r.rag_source_id = s.id AND r.finished_at IS NULL
+WHERE EXISTS (SELECT FROM rag_file f WHERE f.rag_source_id = s.id AND f.to_revision IS NOT NULL
+              AND f.to_revision <> coalesce(r.index_revision, 0)
+              AND (f.to_revision > s.index_revision OR s.indexed_at < now() - make_interval(secs => @grace::float8)))
+   OR EXISTS (SELECT FROM rag_file f WHERE f.rag_source_id = s.id AND f.from_revision > s.index_revision
+              AND f.from_revision <> coalesce(r.index_revision, 0))
+ORDER BY s.id;
+
+-- name: DropUnusedVectors :execrows
+-- Vectors of texts that no chunk has had for a while. While an index run goes on, none are dropped: it may be about to
+-- use them.
+DELETE FROM rag_embedding WHERE (rag_embedder_id, content_hash) IN (
+    SELECT e.rag_embedder_id, e.content_hash FROM rag_embedding e
+    WHERE e.created_at < now() - make_interval(secs => @age::float8)
+      AND NOT EXISTS (SELECT FROM rag_chunk c WHERE c.content_hash = e.content_hash)
+    LIMIT @max_rows)
+  AND NOT EXISTS (SELECT FROM rag_index_run WHERE finished_at IS NULL);
+
+-- name: EmbedderByKey :one
+SELECT * FROM rag_embedder WHERE key = @key;
+
+-- name: View :one
+SELECT sqlc.embed(r), s.name AS source_name, coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions
+FROM rag_index_run r JOIN rag_source s ON s.id = r.rag_source_id LEFT JOIN rag_embedder e ON e.id = r.rag_embedder_id
+WHERE r.id = @id;
+
+-- name: ListViews :many
+SELECT sqlc.embed(r), s.name AS source_name, coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions
+FROM rag_index_run r JOIN rag_source s ON s.id = r.rag_source_id LEFT JOIN rag_embedder e ON e.id = r.rag_embedder_id
+WHERE s.project_id = 1 AND (@before_id::bigint = 0 OR r.id < @before_id) AND (@source_id::bigint = 0 OR r.rag_source_id = @source_id)
+  AND (@node_run_id::bigint = 0 OR r.node_run_id = @node_run_id)
+  AND (cardinality(@statuses::text[]) = 0 OR r.status = ANY (@statuses::text[]))
+ORDER BY r.id DESC LIMIT @max_rows;
+
+-- name: ListJournal :many
+SELECT * FROM rag_index_file
+WHERE rag_index_run_id = @rag_index_run_id AND path > @after
+  AND (@status::text = '' OR status = @status) AND (@action::text = '' OR action = @action)
+  AND (@q::text = '' OR strpos(lower(path), lower(@q)) > 0)
+ORDER BY path LIMIT @max_rows;
+
+-- name: ErrorGroups :many
+SELECT error_code::text AS code, coalesce(min(error), '')::text AS message, count(*)::integer AS count,
+       ((array_agg(path ORDER BY path))[1:5])::text[] AS paths
+FROM rag_index_file WHERE rag_index_run_id = @rag_index_run_id AND status = 'failed'
+GROUP BY error_code ORDER BY count(*) DESC, error_code LIMIT 50;
+
+-- name: ListFiles :many
+SELECT f.id, f.path, f.kind, f.language, f.title, f.size, f.chunks, f.modified_at
+FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
+WHERE s.id = @rag_source_id AND s.deleted_at IS NULL AND f.path > @after
+  AND f.from_revision <= s.index_revision AND (f.to_revision IS NULL OR f.to_revision > s.index_revision)
+  AND (CASE WHEN @kind::text = '' THEN f.kind <> 'binary' ELSE f.kind = @kind END) AND (@language::text = '' OR f.language = @language)
+  AND (@q::text = '' OR strpos(lower(f.path), lower(@q)) > 0)
+ORDER BY f.path LIMIT @max_rows;
+
+-- name: FileExists :one
+SELECT EXISTS (SELECT FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id WHERE f.id = @id AND s.deleted_at IS NULL);
+
+-- name: ListChunks :many
+SELECT c.id, c.key, c.ordinal, c.text, c.context, c.heading, c.line_start, c.line_end, c.page, c.tokens,
+       EXISTS (SELECT FROM rag_embedding e WHERE e.rag_embedder_id = s.rag_embedder_id AND e.content_hash = c.content_hash) AS has_vector
+FROM rag_chunk c JOIN rag_source s ON s.id = c.rag_source_id
+WHERE c.rag_file_id = @rag_file_id AND c.ordinal > @after::integer
+ORDER BY c.ordinal LIMIT @max_rows;
+
+-- name: SourceExists :one
+SELECT EXISTS (SELECT FROM rag_source WHERE id = @id AND deleted_at IS NULL);
+
+-- name: KindsOf :many
+SELECT DISTINCT kind FROM rag_source WHERE id = ANY (@ids::bigint[]) ORDER BY kind;

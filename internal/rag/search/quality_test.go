@@ -1,0 +1,80 @@
+package search_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/llmctl/studio/internal/rag/search"
+	"github.com/llmctl/studio/internal/rag/vector"
+	"github.com/llmctl/studio/internal/testkit/pgtest"
+	"github.com/llmctl/studio/internal/testkit/ragtest"
+)
+
+const qualityDimensions = 512
+
+// quality is recall among the first five and the mean of the reciprocal ranks.
+type quality struct{ recall, mrr float64 }
+
+func measure(tb testing.TB, s *search.Searcher, source *ragtest.Source, mode string) quality {
+	tb.Helper()
+	var q quality
+	questions := ragtest.Questions()
+	for _, l := range questions {
+		r, err := s.Search(tb.Context(), search.Request{
+			Question: l.Question, SourceIDs: []int64{source.ID}, Mode: mode, TopK: 5,
+			Vectors: map[int64][]float32{source.Embedder: ragtest.Vector(l.Question, qualityDimensions)},
+		})
+		require.NoError(tb, err)
+		at := slices.IndexFunc(r.Results, func(x search.Result) bool { return slices.Contains(l.Pages, x.Path) })
+		if at >= 0 {
+			q.recall += 1 / float64(len(questions))
+			q.mrr += 1 / float64(at+1) / float64(len(questions))
+		} else if testing.Verbose() {
+			var paths []string
+			for _, x := range r.Results {
+				paths = append(paths, x.Path)
+			}
+			tb.Logf("%s: missed %q, wanted %v, got %v", mode, l.Question, l.Pages, paths)
+		}
+	}
+	return q
+}
+
+func documentation(tb testing.TB) (*search.Searcher, *ragtest.Source) {
+	tb.Helper()
+	db := pgtest.DB(tb)
+	source := ragtest.NewSource(tb, db, "documentation")
+	source.Embedder = ragtest.NewEmbedder(tb, db, qualityDimensions)
+	source.Words = search.Words
+	files := ragtest.Documentation(tb)
+	for i := range files {
+		for j := range files[i].Chunks {
+			c := &files[i].Chunks[j]
+			c.Vector = ragtest.Vector(c.Context+"\n"+c.Text, qualityDimensions)
+		}
+	}
+	source.Write(tb, files...)
+	source.Show(tb)
+	_, err := db.Exec(tb.Context(), "ANALYZE rag_chunk, rag_file")
+	require.NoError(tb, err)
+	return search.New(search.Options{DB: db, Vectors: vector.NewExact(db, 0), Now: time.Now}), source
+}
+
+// The floors lie well below what is measured (docs/operations/retrieval-search.md): they catch what breaks, not noise.
+func TestQuestionsFindThePagesThatAnswerThem(t *testing.T) {
+	t.Parallel()
+	s, source := documentation(t)
+	for mode, floor := range map[string]quality{
+		search.ModeLexical: {recall: 0.1, mrr: 0.1},
+		search.ModeVector:  {recall: 0.1, mrr: 0.1},
+		search.ModeHybrid:  {recall: 0.1, mrr: 0.1},
+	} {
+		q := measure(t, s, source, mode)
+		t.Logf("%s: recall@5 %.3f, MRR %.3f over %d questions", mode, q.recall, q.mrr, len(ragtest.Questions()))
+		require.GreaterOrEqual(t, q.recall, floor.recall, mode)
+		require.GreaterOrEqual(t, q.mrr, floor.mrr, mode)
+	}
+}

@@ -1,0 +1,277 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/llmctl/studio/internal/event"
+	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/rag"
+	"github.com/llmctl/studio/internal/rag/fetch"
+	"github.com/llmctl/studio/internal/rag/source/dbsqlc"
+)
+
+// View is a source as the API and events show it.
+type View struct {
+	ID           int64           `json:"id"`
+	Name         string          `json:"name"`
+	Kind         string          `json:"kind" enum:"local,git,google_drive"`
+	Path         *string         `json:"path,omitempty"`
+	URL          *string         `json:"url,omitempty"`
+	Branch       *string         `json:"branch,omitempty" doc:"Empty: the server's default"`
+	Subfolder    *string         `json:"subfolder,omitempty"`
+	Submodules   *bool           `json:"submodules,omitempty"`
+	FolderID     *string         `json:"folder_id,omitempty"`
+	Endpoint     *string         `json:"endpoint,omitempty" doc:"Empty: Google's"`
+	Include      []string        `json:"include" doc:"Patterns; none: everything"`
+	Exclude      []string        `json:"exclude"`
+	MaxFileBytes *int64          `json:"max_file_bytes" doc:"null: that of the settings"`
+	Credential   *CredentialView `json:"credential"`
+	Schedule     *Schedule       `json:"schedule"`
+	Status       string          `json:"status" enum:"not_indexed,queued,indexing,waiting,indexed,error"`
+	Index        *IndexView      `json:"index" doc:"What searches see; null: nothing yet"`
+	Error        *ErrorView      `json:"error" doc:"Of the last index run; the index before it still serves"`
+	ActiveRun    *RunView        `json:"active_run"`
+	LastRun      *RunView        `json:"last_run" doc:"That ended"`
+	Revision     int64           `json:"revision"`
+	CreatedAt    time.Time       `json:"created_at"`
+	UpdatedAt    time.Time       `json:"updated_at"`
+	Deleted      bool            `json:"deleted,omitempty" doc:"It can be restored until undo_until"`
+	UndoUntil    *time.Time      `json:"undo_until,omitempty"`
+}
+
+// CredentialView is what may be shown of a secret.
+type CredentialView struct {
+	Kind        string    `json:"kind" enum:"token,ssh_key,service_account"`
+	Fingerprint string    `json:"fingerprint"`
+	SetAt       time.Time `json:"set_at"`
+}
+
+// EmbedderView names what made vectors.
+type EmbedderView struct {
+	Model      string `json:"model"`
+	Dimensions int32  `json:"dimensions"`
+}
+
+// IndexView is the visible index.
+type IndexView struct {
+	Revision       int64         `json:"revision"`
+	Files          int32         `json:"files"`
+	Chunks         int32         `json:"chunks"`
+	Bytes          int64         `json:"bytes"`
+	IndexedAt      *time.Time    `json:"indexed_at"`
+	RemoteRevision string        `json:"remote_revision" doc:"A commit"`
+	Embedder       *EmbedderView `json:"embedder" doc:"null: it has no vectors"`
+}
+
+// ErrorView is how an index run failed.
+type ErrorView struct {
+	Code    string     `json:"code"`
+	Message string     `json:"message"`
+	At      *time.Time `json:"at,omitempty"`
+}
+
+// RunView is an index run of a source.
+type RunView struct {
+	ID             int64         `json:"id"`
+	SourceID       int64         `json:"source_id"`
+	SourceName     string        `json:"source_name"`
+	NodeID         int64         `json:"node_id"`
+	Mode           string        `json:"mode" enum:"fresh,delta"`
+	ExecutionMode  string        `json:"execution_mode" enum:"indexing,delta_indexing"`
+	Status         string        `json:"status" enum:"queued,syncing,planning,planned,indexing,paused,succeeded,failed,cancelled"`
+	PlanFirst      bool          `json:"plan_first"`
+	OnlyFailedOf   *int64        `json:"only_failed_of"`
+	Counts         RunCounts     `json:"counts"`
+	RemoteRevision string        `json:"remote_revision"`
+	Embedder       *EmbedderView `json:"embedder"`
+	PauseRequested bool          `json:"pause_requested"`
+	Error          *ErrorView    `json:"error"`
+	CreatedAt      time.Time     `json:"created_at"`
+	StartedAt      *time.Time    `json:"started_at"`
+	PlannedAt      *time.Time    `json:"planned_at"`
+	AppliedAt      *time.Time    `json:"applied_at"`
+	FinishedAt     *time.Time    `json:"finished_at"`
+}
+
+// RunCounts say how far an index run is.
+type RunCounts struct {
+	Found      int32 `json:"found"`
+	Excluded   int   `json:"excluded"`
+	TooLarge   int   `json:"too_large"`
+	Binary     int   `json:"binary"`
+	Unreadable int   `json:"unreadable"`
+	Added      int32 `json:"added"`
+	Changed    int32 `json:"changed"`
+	Removed    int32 `json:"removed"`
+	Kept       int32 `json:"kept"`
+	Done       int32 `json:"done"`
+	Failed     int32 `json:"failed"`
+	Chunks     int32 `json:"chunks"`
+	Embedded   int32 `json:"embedded"`
+	Cached     int32 `json:"cached"`
+	Bytes      int64 `json:"bytes"`
+	Tokens     int64 `json:"tokens"`
+}
+
+func embedder(model string, dimensions int32) *EmbedderView {
+	if model == "" {
+		return nil
+	}
+	return &EmbedderView{Model: model, Dimensions: dimensions}
+}
+
+func errorOf(raw json.RawMessage) *ErrorView {
+	var e *ErrorView
+	_ = json.Unmarshal(raw, &e) // it is one of ours, or null
+	return e
+}
+
+func viewRun(row *dbsqlc.IndexRunsRow, name string) *RunView {
+	r := &row.RagIndexRun
+	v := &RunView{
+		ID: r.ID, SourceID: r.RagSourceID, SourceName: name, NodeID: r.NodeRunID, Mode: r.Mode, ExecutionMode: "delta_indexing", Status: r.Status,
+		PlanFirst: r.PlanFirst, OnlyFailedOf: r.OnlyFailedOf, RemoteRevision: r.RemoteRevision, Embedder: embedder(row.Model, row.Dimensions),
+		PauseRequested: r.PauseRequestedAt != nil, Error: errorOf(r.Error), CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, PlannedAt: r.PlannedAt,
+		AppliedAt: r.AppliedAt, FinishedAt: r.FinishedAt,
+		Counts: RunCounts{
+			Found: r.Found, Added: r.Added, Changed: r.Changed, Removed: r.Removed, Kept: r.Kept, Done: r.Done, Failed: r.Failed, Chunks: r.Chunks,
+			Embedded: r.Embedded, Cached: r.Cached, Bytes: r.Bytes, Tokens: r.Tokens,
+		},
+	}
+	if r.Mode == rag.Fresh {
+		v.ExecutionMode = "indexing"
+	}
+	var skipped fetch.Skipped
+	if json.Unmarshal(r.Skipped, &skipped) == nil {
+		v.Counts.Excluded, v.Counts.TooLarge, v.Counts.Binary, v.Counts.Unreadable = skipped.Excluded, skipped.TooLarge, skipped.Binary, skipped.Unreadable
+	}
+	return v
+}
+
+func viewRow(i *dbsqlc.ListSourcesRow) View {
+	r := &i.RagSource
+	c := ConfigOf(r)
+	v := View{
+		ID: r.ID, Name: r.Name, Kind: r.Kind, Include: orEmpty(r.Include), Exclude: orEmpty(r.Exclude), MaxFileBytes: r.MaxFileBytes, Status: i.Status,
+		Error: errorOf(r.Error), Revision: r.Revision, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	switch r.Kind {
+	case rag.KindLocal:
+		v.Path = &c.Path
+	case rag.KindGit:
+		v.URL, v.Branch, v.Subfolder, v.Submodules = &c.URL, &c.Branch, &c.Subfolder, &c.Submodules
+	case rag.KindDrive:
+		v.FolderID, v.Endpoint = &c.FolderID, &c.Endpoint
+	}
+	if r.CredentialKind != "" && r.CredentialSetAt != nil {
+		v.Credential = &CredentialView{Kind: r.CredentialKind, Fingerprint: r.CredentialFingerprint, SetAt: *r.CredentialSetAt}
+	}
+	if r.IndexRevision > 0 {
+		v.Index = &IndexView{
+			Revision: r.IndexRevision, Files: r.Files, Chunks: r.Chunks, Bytes: r.Bytes, IndexedAt: r.IndexedAt, RemoteRevision: r.RemoteRevision,
+			Embedder: embedder(i.Model, i.Dimensions),
+		}
+	}
+	if r.DeletedAt != nil {
+		until := r.DeletedAt.Add(UndoTime)
+		v.Deleted, v.UndoUntil = true, &until
+	}
+	return v
+}
+
+// Filter selects sources.
+type Filter struct {
+	Name, Kind, Status string // "": any
+	BeforeID           int64
+	Limit              int32
+}
+
+// List shows sources that are not deleted, the newest first.
+func (s *Service) List(ctx context.Context, q postgres.Querier, f Filter) ([]View, error) {
+	rows, err := s.q.ListSources(ctx, q, dbsqlc.ListSourcesParams{Q: f.Name, Kind: f.Kind, Status: f.Status, BeforeID: f.BeforeID, MaxRows: f.Limit})
+	if err != nil {
+		return nil, fmt.Errorf("list sources: %w", err)
+	}
+	return s.views(ctx, q, rows)
+}
+
+// View shows a source, deleted or not. Error: not_found, also when its deletion cannot
+// be taken back any more.
+func (s *Service) View(ctx context.Context, q postgres.Querier, id int64) (View, error) {
+	row, err := s.q.GetSource(ctx, q, id)
+	if postgres.NotFound(err) {
+		return View{}, notFound(id)
+	}
+	if err != nil {
+		return View{}, fmt.Errorf("load source %d: %w", id, err)
+	}
+	views, err := s.views(ctx, q, []dbsqlc.ListSourcesRow{dbsqlc.ListSourcesRow(row)})
+	if err != nil {
+		return View{}, err
+	}
+	return views[0], nil
+}
+
+// views adds what other rows know.
+func (s *Service) views(ctx context.Context, q postgres.Querier, rows []dbsqlc.ListSourcesRow) ([]View, error) {
+	ids, runIDs := make([]int64, len(rows)), []int64{}
+	for i := range rows {
+		ids[i] = rows[i].RagSource.ID
+		runIDs = append(runIDs, rows[i].ActiveID, rows[i].LastID)
+	}
+	schedules, err := s.o.Schedules.Of(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := s.q.IndexRuns(ctx, q, runIDs)
+	if err != nil {
+		return nil, fmt.Errorf("load index runs: %w", err)
+	}
+	byID := map[int64]*dbsqlc.IndexRunsRow{}
+	for i := range runs {
+		byID[runs[i].RagIndexRun.ID] = &runs[i]
+	}
+	out := make([]View, len(rows))
+	for i := range rows {
+		v := viewRow(&rows[i])
+		if sch, ok := schedules[v.ID]; ok {
+			v.Schedule = &sch
+		}
+		if r, ok := byID[rows[i].ActiveID]; ok {
+			v.ActiveRun = viewRun(r, v.Name)
+		}
+		if r, ok := byID[rows[i].LastID]; ok {
+			v.LastRun = viewRun(r, v.Name)
+		}
+		out[i] = v
+	}
+	return out, nil
+}
+
+// payload is what rag:source:updated says of a change.
+type payload struct {
+	SourceID int64  `json:"source_id"`
+	Change   string `json:"change"`
+	Source   *View  `json:"source,omitempty"`
+}
+
+// announce appends a change to the source's stream, and shows the source.
+func (s *Service) announce(ctx context.Context, tx *postgres.Tx, id int64, change string) (View, error) {
+	v, err := s.View(ctx, tx, id)
+	if err != nil {
+		return v, err
+	}
+	text := strconv.FormatInt(id, 10)
+	err = s.o.Log.Append(tx, event.Draft{
+		Stream: "rag_source:" + text, Type: "rag:source:updated", EntityKind: "rag_source", EntityID: text,
+		Rooms: []string{"rag_source:" + text, "studio"}, Payload: payload{SourceID: id, Change: change, Source: &v},
+	})
+	if err != nil {
+		return v, fmt.Errorf("announce source %d: %w", id, err)
+	}
+	return v, nil
+}
