@@ -77,7 +77,7 @@ func (a *attempt) openTarget(ctx context.Context, tx *postgres.Tx, id int64, row
 	if err != nil {
 		return nil, fmt.Errorf("lock source %d: %w", id, err)
 	}
-	t := &target{source: dbsqlc.SourcesOfRow(src)}
+	t := &target{source: src}
 	if i := slices.IndexFunc(rows, func(r Run) bool { return r.RagSourceID == id }); i >= 0 {
 		t.run = rows[i]
 	} else if t.run, err = a.createRun(ctx, tx, t); err != nil {

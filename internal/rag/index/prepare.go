@@ -96,9 +96,12 @@ func (p *pipeline) unchanged(made *product) bool {
 
 func (p *pipeline) content(ctx context.Context, made *product) ([]byte, error) {
 	limit := p.a.setup.MaxFileBytes
+	if own := p.t.source.MaxFileBytes; own != nil {
+		limit = *own
+	}
 	switch strings.ToLower(path.Ext(made.path)) {
 	case ".pdf", ".docx", ".pptx", ".xlsx":
-		limit = p.a.setup.MaxPDFBytes
+		limit = max(limit, p.a.setup.MaxPDFBytes)
 	}
 	r, err := p.t.tree.Open(ctx, made.item, limit)
 	if err != nil {

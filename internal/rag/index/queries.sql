@@ -1,9 +1,6 @@
 -- name: LockSource :one
 -- The lock that orders triggers, swaps and edits of one source.
-SELECT id, name, kind, index_revision, rag_embedder_id FROM rag_source WHERE id = @id AND deleted_at IS NULL FOR NO KEY UPDATE;
-
--- name: SourcesOf :many
-SELECT id, name, kind, index_revision, rag_embedder_id FROM rag_source WHERE id = ANY (@ids::bigint[]) AND deleted_at IS NULL ORDER BY id;
+SELECT id, name, kind, index_revision, rag_embedder_id, max_file_bytes FROM rag_source WHERE id = @id AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: ActiveRun :one
 SELECT id, node_run_id, status FROM rag_index_run WHERE rag_source_id = @rag_source_id AND finished_at IS NULL;

@@ -68,7 +68,7 @@ type Result struct {
 // target is one source of an attempt.
 type target struct {
 	run    Run
-	source dbsqlc.SourcesOfRow
+	source dbsqlc.LockSourceRow
 	tree   fetch.Tree
 	failed *Failure
 	waits  bool // for a person

@@ -1128,7 +1128,7 @@ func (q *Queries) LockRun(ctx context.Context, db DBTX, id int64) (RagIndexRun, 
 }
 
 const lockSource = `-- name: LockSource :one
-SELECT id, name, kind, index_revision, rag_embedder_id FROM rag_source WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE
+SELECT id, name, kind, index_revision, rag_embedder_id, max_file_bytes FROM rag_source WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE
 `
 
 type LockSourceRow struct {
@@ -1137,6 +1137,7 @@ type LockSourceRow struct {
 	Kind          string
 	IndexRevision int64
 	RagEmbedderID *int64
+	MaxFileBytes  *int64
 }
 
 // The lock that orders triggers, swaps and edits of one source.
@@ -1149,6 +1150,7 @@ func (q *Queries) LockSource(ctx context.Context, db DBTX, id int64) (LockSource
 		&i.Kind,
 		&i.IndexRevision,
 		&i.RagEmbedderID,
+		&i.MaxFileBytes,
 	)
 	return i, err
 }
@@ -1571,44 +1573,6 @@ func (q *Queries) SourceExists(ctx context.Context, db DBTX, id int64) (bool, er
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
-}
-
-const sourcesOf = `-- name: SourcesOf :many
-SELECT id, name, kind, index_revision, rag_embedder_id FROM rag_source WHERE id = ANY ($1::bigint[]) AND deleted_at IS NULL ORDER BY id
-`
-
-type SourcesOfRow struct {
-	ID            int64
-	Name          string
-	Kind          string
-	IndexRevision int64
-	RagEmbedderID *int64
-}
-
-func (q *Queries) SourcesOf(ctx context.Context, db DBTX, ids []int64) ([]SourcesOfRow, error) {
-	rows, err := db.Query(ctx, sourcesOf, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []SourcesOfRow
-	for rows.Next() {
-		var i SourcesOfRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Name,
-			&i.Kind,
-			&i.IndexRevision,
-			&i.RagEmbedderID,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const swap = `-- name: Swap :exec
