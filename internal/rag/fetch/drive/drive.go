@@ -2,14 +2,17 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
 	drivev3 "google.golang.org/api/drive/v3"
 	"google.golang.org/api/option"
 
+	"github.com/llmctl/studio/internal/egress"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/rag/fetch"
 )
@@ -29,6 +32,23 @@ type Fetcher struct {
 	o       Options
 	account account
 	api     *drivev3.Service
+	base    *noting
+}
+
+// noting remembers that an address was refused: whoever fetches tokens makes a text of
+// the error.
+type noting struct {
+	http.RoundTripper
+	refused atomic.Pointer[egress.BlockedError]
+}
+
+// RoundTrip implements http.RoundTripper.
+func (n *noting) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := n.RoundTripper.RoundTrip(req)
+	if e, ok := errors.AsType[*egress.BlockedError](err); ok {
+		n.refused.Store(e)
+	}
+	return res, err
 }
 
 // New makes a fetcher. Errors: invalid when the account or an address cannot be used.
@@ -47,9 +67,11 @@ func New(o Options) (*Fetcher, error) {
 	if o.Pause == 0 {
 		o.Pause = 1500 * time.Millisecond
 	}
-	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, o.Client) // for tokens; requests have contexts of their own
+	base := &noting{RoundTripper: o.Client.Transport}
+	tokens := &http.Client{Transport: base, CheckRedirect: o.Client.CheckRedirect, Timeout: requestTime}
+	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, tokens) // for tokens; requests have contexts of their own
 	client := &http.Client{
-		Transport:     &oauth2.Transport{Base: o.Client.Transport, Source: a.config().TokenSource(ctx)},
+		Transport:     &oauth2.Transport{Base: base, Source: a.config().TokenSource(ctx)},
 		CheckRedirect: o.Client.CheckRedirect,
 	}
 	options := []option.ClientOption{option.WithHTTPClient(client), option.WithUserAgent("llmctl-studio")}
@@ -60,7 +82,7 @@ func New(o Options) (*Fetcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the Drive client: %w", err)
 	}
-	return &Fetcher{o: o, account: a, api: api}, nil
+	return &Fetcher{o: o, account: a, api: api, base: base}, nil
 }
 
 const folderType = "application/vnd.google-apps.folder"

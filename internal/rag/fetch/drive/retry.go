@@ -2,17 +2,18 @@ package drive
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"time"
 
 	"golang.org/x/oauth2"
 	"google.golang.org/api/googleapi"
 
-	"github.com/llmctl/studio/internal/egress"
 	"github.com/llmctl/studio/internal/errs"
 )
 
@@ -65,7 +66,7 @@ func (f *Fetcher) pause(err error, n int) (time.Duration, bool) {
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return wait, e.Response != nil && e.Response.StatusCode >= 500
 	}
-	if _, ok := errors.AsType[*egress.BlockedError](err); ok {
+	if f.base.refused.Load() != nil {
 		return 0, false
 	}
 	if _, known := errors.AsType[*errs.Error](err); known {
@@ -92,7 +93,7 @@ func (f *Fetcher) explain(err error) error {
 	if _, known := errors.AsType[*errs.Error](err); known {
 		return err
 	}
-	if e, ok := errors.AsType[*egress.BlockedError](err); ok {
+	if e := f.base.refused.Load(); e != nil {
 		return errs.Ef(errs.Forbidden, "rag.address_refused",
 			"%s is not a public address, and sources may not be there. An administrator allows it with LLMCTL_STUDIO_RAG_SOURCE_ALLOW.", e.Address).With(err)
 	}
@@ -101,7 +102,7 @@ func (f *Fetcher) explain(err error) error {
 			return errs.E(errs.Unavailable, "rag.drive_unavailable", "The server that gives tokens is out of order. Try again later.").With(err)
 		}
 		return errs.Ef(errs.Forbidden, "rag.drive_refused",
-			"The service account %s is refused (%s). Its key was revoked or the account deleted: give the file of another key.", f.account.ClientEmail, e.ErrorCode)
+			"The service account %s is refused (%s). Its key was revoked or the account deleted: give the file of another key.", f.account.ClientEmail, tokenFault(e))
 	}
 	e, ok := errors.AsType[*googleapi.Error](err)
 	switch {
@@ -119,6 +120,19 @@ func (f *Fetcher) explain(err error) error {
 		return errs.Ef(errs.Unavailable, "rag.drive_unavailable", "Drive is out of order (%d). Try again later.", e.Code).With(err)
 	}
 	return errs.Ef(errs.Unavailable, "rag.drive_failed", "Drive answers %d: %s.", e.Code, short(e.Message)).With(err)
+}
+
+var faultWord = regexp.MustCompile(`^[a-z_]{1,50}$`)
+
+// tokenFault is the word by which a token server says no.
+func tokenFault(e *oauth2.RetrieveError) string {
+	var answer struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(e.Body, &answer) != nil || !faultWord.MatchString(answer.Error) {
+		return "without a reason"
+	}
+	return answer.Error
 }
 
 func short(text string) string {
