@@ -16,9 +16,9 @@ import (
 // checkPatience bounds how long a check of a source may take.
 const checkPatience = 40 * time.Second
 
-// sourceBody is what can be set of a source. The service says what is wrong with it, all
+// SourceBody is what can be set of a source. The service says what is wrong with it, all
 // at once, so only sizes are limited here.
-type sourceBody struct {
+type SourceBody struct {
 	Name         *string                       `json:"name,omitempty" maxLength:"1000"`
 	Path         *string                       `json:"path,omitempty" maxLength:"5000" doc:"Of kind local: a folder inside the allowed ones"`
 	URL          *string                       `json:"url,omitempty" maxLength:"3000" doc:"Of kind git: https, ssh, or file inside the allowed folders"`
@@ -48,7 +48,7 @@ type sourceScheduleEntry struct {
 	NextDueAt *time.Time `json:"next_due_at,omitempty"`
 }
 
-func (b *sourceBody) apply(f *source.Fields) {
+func (b *SourceBody) apply(f *source.Fields) {
 	set(&f.Name, b.Name)
 	set(&f.Path, b.Path)
 	set(&f.URL, b.URL)
@@ -72,7 +72,7 @@ func setText(to *string, given optional[string]) {
 	}
 }
 
-func (b *sourceBody) change() source.Change {
+func (b *SourceBody) change() source.Change {
 	c := source.Change{
 		Apply:       b.apply,
 		Secrets:     source.Given{Token: secretGiven(b.Token), SSHKey: secretGiven(b.SSHKey), ServiceAccount: secretGiven(b.Account)},
@@ -105,7 +105,7 @@ type createSourceInput struct {
 	IdempotencyKey string `header:"Idempotency-Key"`
 	Body           struct {
 		Kind string `json:"kind" maxLength:"100" doc:"local, git or google_drive"`
-		sourceBody
+		SourceBody
 	}
 }
 
@@ -113,7 +113,7 @@ type updateSourceInput struct {
 	IDInput
 	IfMatch string `header:"If-Match"`
 	Body    struct {
-		sourceBody
+		SourceBody
 	}
 }
 
@@ -121,7 +121,7 @@ type checkSourceInput struct {
 	Body struct {
 		ID   *int64 `json:"id,omitempty" minimum:"1" doc:"A stored source; the other members are changes of it. Its secret goes along unless the change moves it elsewhere"`
 		Kind string `json:"kind,omitempty" maxLength:"100"`
-		sourceBody
+		SourceBody
 	}
 }
 

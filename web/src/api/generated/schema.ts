@@ -1298,6 +1298,298 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rag/files/{id}/chunks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The chunks that an indexed file was cut into, in their order */
+        get: operations["list-file-chunks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Index runs, newest first */
+        get: operations["list-index-runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An index run with its counts */
+        get: operations["get-index-run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let an index run go on whose plan waits */
+        post: operations["apply-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask the node of an index run to stop; what searches see stays as it is */
+        post: operations["cancel-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why files of an index run failed, the most frequent reason first */
+        get: operations["list-index-run-errors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What an index run does about each file that it adds, changes or removes, by path */
+        get: operations["list-index-run-files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask an index run to pause; it keeps what it has and holds no worker */
+        post: operations["pause-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a paused index run go on where it stopped */
+        post: operations["resume-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/local-roots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The folders that local sources may lie in */
+        get: operations["list-local-roots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/local-roots/browse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The folders in a folder, to choose one */
+        get: operations["browse-local-roots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sources, newest first */
+        get: operations["list-sources"];
+        put?: never;
+        /** Create a source; it is indexed by its schedule, or when somebody asks for it */
+        post: operations["create-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A source */
+        get: operations["get-source"];
+        put?: never;
+        post?: never;
+        /** Delete a source with its index; until undo_until it can be restored */
+        delete: operations["delete-source"];
+        options?: never;
+        head?: never;
+        /** Change a source; its next index run takes note of it */
+        patch: operations["update-source"];
+        trace?: never;
+    };
+    "/api/rag/sources/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The files of a source that searches see, by path */
+        get: operations["list-source-files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources/{id}/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Index a source: a node on the queue of its kind; 409 with the node that does so already */
+        post: operations["index-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a deletion back */
+        post: operations["restore-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Look whether a source can be read; nothing is stored */
+        post: operations["check-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ready": {
         parameters: {
             query?: never;
@@ -2263,6 +2555,10 @@ export interface components {
             /** Format: int64 */
             bytes: number;
         };
+        BrowseOutputBody: {
+            folders: components["schemas"]["Folder"][];
+            path: string;
+        };
         CalendarBucket: {
             /** Format: int64 */
             count: number;
@@ -2389,6 +2685,78 @@ export interface components {
             message: string;
             name: string;
             ok: boolean;
+        };
+        CheckSourceInputBody: {
+            /** @description Of kind git; empty: the server's default */
+            branch?: string | null;
+            /** @description Of kind google_drive; empty: Google's */
+            endpoint?: string | null;
+            exclude?: string[];
+            /** @description Of kind google_drive: the last part of the folder's address */
+            folder_id?: string;
+            /**
+             * Format: int64
+             * @description A stored source; the other members are changes of it. Its secret goes along unless the change moves it elsewhere
+             */
+            id?: number;
+            /** @description Patterns such as docs/**\/*.md or *.go; none: everything */
+            include?: string[];
+            kind?: string;
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes?: number | null;
+            name?: string;
+            /** @description Of kind local: a folder inside the allowed ones */
+            path?: string;
+            /** @description When it is indexed; null: when somebody asks for it */
+            schedule?: {
+                /** @description Either this */
+                cron?: string;
+                /** @description true if it is not given */
+                enabled?: boolean;
+                /**
+                 * Format: int32
+                 * @description or this, 60 to 31536000
+                 */
+                every_seconds?: number;
+                /** Format: int64 */
+                id?: number;
+                /**
+                 * @description fresh or delta
+                 * @default delta
+                 */
+                mode?: string;
+                /** Format: date-time */
+                next_due_at?: string;
+                /**
+                 * @description IANA name, of cron
+                 * @default UTC
+                 */
+                time_zone?: string;
+            } | null;
+            /** @description Write-only: the JSON key file of a service account; null removes it */
+            service_account?: string | null;
+            /** @description Write-only, for ssh: a private key without a passphrase; null removes it */
+            ssh_key?: string | null;
+            /** @description Of kind git; empty: everything */
+            subfolder?: string | null;
+            /** @description Of kind git; false if it is not given */
+            submodules?: boolean;
+            /** @description Write-only, for https; null removes it */
+            token?: string | null;
+            /** @description Of kind git: https, ssh, or file inside the allowed folders */
+            url?: string;
+        };
+        ChunkPosition: {
+            heading: string[];
+            /** Format: int32 */
+            line_end: number;
+            /** Format: int32 */
+            line_start: number;
+            /** Format: int32 */
+            page: number;
         };
         CompactionPart: {
             /** Format: int64 */
@@ -2647,9 +3015,14 @@ export interface components {
              */
             catch_up_limit?: number;
             /** @description Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly */
-            cron: string;
+            cron?: string;
             /** @description true if it is not given */
             enabled?: boolean;
+            /**
+             * Format: int32
+             * @description Instead of cron: an interval, counted from now
+             */
+            every_seconds?: number;
             /** Format: int64 */
             flowchart_id: number;
             /** @description The input of its runs, an object */
@@ -2682,6 +3055,65 @@ export interface components {
              * @default UTC
              */
             time_zone?: string;
+        };
+        CreateSourceInputBody: {
+            /** @description Of kind git; empty: the server's default */
+            branch?: string | null;
+            /** @description Of kind google_drive; empty: Google's */
+            endpoint?: string | null;
+            exclude?: string[];
+            /** @description Of kind google_drive: the last part of the folder's address */
+            folder_id?: string;
+            /** @description Patterns such as docs/**\/*.md or *.go; none: everything */
+            include?: string[];
+            /** @description local, git or google_drive */
+            kind: string;
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes?: number | null;
+            name?: string;
+            /** @description Of kind local: a folder inside the allowed ones */
+            path?: string;
+            /** @description When it is indexed; null: when somebody asks for it */
+            schedule?: {
+                /** @description Either this */
+                cron?: string;
+                /** @description true if it is not given */
+                enabled?: boolean;
+                /**
+                 * Format: int32
+                 * @description or this, 60 to 31536000
+                 */
+                every_seconds?: number;
+                /** Format: int64 */
+                id?: number;
+                /**
+                 * @description fresh or delta
+                 * @default delta
+                 */
+                mode?: string;
+                /** Format: date-time */
+                next_due_at?: string;
+                /**
+                 * @description IANA name, of cron
+                 * @default UTC
+                 */
+                time_zone?: string;
+            } | null;
+            /** @description Write-only: the JSON key file of a service account; null removes it */
+            service_account?: string | null;
+            /** @description Write-only, for ssh: a private key without a passphrase; null removes it */
+            ssh_key?: string | null;
+            /** @description Of kind git; empty: everything */
+            subfolder?: string | null;
+            /** @description Of kind git; false if it is not given */
+            submodules?: boolean;
+            /** @description Write-only, for https; null removes it */
+            token?: string | null;
+            /** @description Of kind git: https, ssh, or file inside the allowed folders */
+            url?: string;
         };
         CreateThreadInputBody: {
             mcp_server_ids?: number[];
@@ -2920,6 +3352,15 @@ export interface components {
             sequence: number;
             sequence_stream: string;
         };
+        ErrorGroup: {
+            code: string;
+            /** Format: int32 */
+            count: number;
+            /** @description Of one of them */
+            message: string;
+            /** @description Some of them, at most 5 */
+            paths: string[];
+        };
         EventsOutputBody: {
             items: components["schemas"]["Envelope"][];
             /**
@@ -2976,6 +3417,10 @@ export interface components {
             updated_at: string;
             /** Format: int32 */
             version: number;
+        };
+        Folder: {
+            name: string;
+            path: string;
         };
         GetFlowchartToolOutputBody: {
             /** @description null: it is not published */
@@ -3114,6 +3559,26 @@ export interface components {
             stopped_at: string | null;
             version: string;
         };
+        IndexedFile: {
+            /** Format: int32 */
+            chunks: number;
+            /** Format: int64 */
+            id: number;
+            kind: string;
+            language: string;
+            /** Format: date-time */
+            modified_at: string | null;
+            path: string;
+            /** Format: int64 */
+            size: number;
+            title: string;
+        };
+        IndexErrorsOutputBody: {
+            items: components["schemas"]["ErrorGroup"][];
+        };
+        IndexRunOrderOutputBody: {
+            index_run: components["schemas"]["RunDetail"];
+        };
         IntegrationsOutputBody: {
             items: components["schemas"]["IntegrationView"][];
         };
@@ -3235,6 +3700,26 @@ export interface components {
             token_set: boolean;
             /** @description Host of the worker that holds it; empty: nobody does */
             worker: string;
+        };
+        JournalLine: {
+            /** @enum {string} */
+            action: "add" | "change" | "remove";
+            /** Format: int32 */
+            chunks: number;
+            error: components["schemas"]["RunProblem"];
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int32 */
+            millis: number;
+            path: string;
+            /** Format: int64 */
+            size: number;
+            /** @enum {string} */
+            status: "pending" | "done" | "failed";
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int32 */
+            tries: number;
         };
         KubeconfigInfo: {
             contexts: string[];
@@ -3671,6 +4156,8 @@ export interface components {
         };
         NodeOutputBody: {
             as_of: components["schemas"]["AsOf"];
+            /** @description Of a node that indexes: one for each source */
+            index_run_ids?: number[];
             stages: components["schemas"]["StageView"][];
             task: components["schemas"]["TaskView"];
         };
@@ -3757,8 +4244,16 @@ export interface components {
             items: components["schemas"]["FlowchartView"][];
             next_cursor: string | null;
         };
+        PageIndexedFile: {
+            items: components["schemas"]["IndexedFile"][];
+            next_cursor: string | null;
+        };
         PageJobView: {
             items: components["schemas"]["JobView"][];
+            next_cursor: string | null;
+        };
+        PageJournalLine: {
+            items: components["schemas"]["JournalLine"][];
             next_cursor: string | null;
         };
         PageListedNodeView: {
@@ -3801,8 +4296,20 @@ export interface components {
             items: components["schemas"]["QueueJobView"][];
             next_cursor: string | null;
         };
+        PageRunDetail: {
+            items: components["schemas"]["RunDetail"][];
+            next_cursor: string | null;
+        };
         PageScheduleFiringView: {
             items: components["schemas"]["ScheduleFiringView"][];
+            next_cursor: string | null;
+        };
+        PageSourceView: {
+            items: components["schemas"]["SourceView"][];
+            next_cursor: string | null;
+        };
+        PageStoredChunk: {
+            items: components["schemas"]["StoredChunk"][];
             next_cursor: string | null;
         };
         PageThreadView: {
@@ -4634,13 +5141,66 @@ export interface components {
              */
             version?: number;
         };
+        Root: {
+            exists: boolean;
+            path: string;
+        };
+        RootsOutputBody: {
+            /** @description Folders that local sources may lie in; none: an administrator sets LLMCTL_STUDIO_RAG_LOCAL_ROOTS */
+            roots: components["schemas"]["Root"][];
+        };
+        RunDetail: {
+            /** Format: date-time */
+            applied_at: string | null;
+            counts: components["schemas"]["RunTotals"];
+            /** Format: date-time */
+            created_at: string;
+            embedder: components["schemas"]["RunEmbedder"];
+            /** @description While it works: what it waits for */
+            error: components["schemas"]["RunProblem"];
+            /** @enum {string} */
+            execution_mode: "indexing" | "delta_indexing";
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: int64 */
+            node_id: number;
+            /** Format: int64 */
+            only_failed_of: number | null;
+            pause_requested: boolean;
+            plan_first: boolean;
+            /** Format: date-time */
+            planned_at: string | null;
+            remote_revision: string;
+            /** Format: int64 */
+            source_id: number;
+            source_name: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
+            /** @description Some of what could not be read, and why */
+            unread?: string[];
+        };
         RunDetailOutputBody: {
             as_of: components["schemas"]["AsOf"];
             flowchart_run: components["schemas"]["View"];
             node_runs: components["schemas"]["NodeRunView"][];
         };
+        RunEmbedder: {
+            /** Format: int32 */
+            dimensions: number;
+            model: string;
+        };
         RunOutputBody: {
             flowchart_run: components["schemas"]["View"];
+        };
+        RunProblem: {
+            code: string;
+            message: string;
         };
         Runtime: {
             api_failure_category: string | null;
@@ -4655,6 +5215,61 @@ export interface components {
             provider_dispatch_id: string | null;
             selected_provider: string;
             workspace_identity: string | null;
+        };
+        RunTotals: {
+            /**
+             * Format: int32
+             * @description Planned, as changed, removed and kept
+             */
+            added: number;
+            /**
+             * Format: int64
+             * @description Left out because nothing here reads them
+             */
+            binary: number;
+            /** Format: int64 */
+            bytes: number;
+            /**
+             * Format: int32
+             * @description Of the embedded ones, whose vectors were known
+             */
+            cached: number;
+            /** Format: int32 */
+            changed: number;
+            /**
+             * Format: int32
+             * @description Made of the files that are done
+             */
+            chunks: number;
+            /**
+             * Format: int32
+             * @description Files whose action is finished
+             */
+            done: number;
+            /** Format: int32 */
+            embedded: number;
+            /**
+             * Format: int64
+             * @description Left out by patterns or because their folder is never read
+             */
+            excluded: number;
+            /** Format: int32 */
+            failed: number;
+            /**
+             * Format: int32
+             * @description Files that the source has and that are meant
+             */
+            found: number;
+            /** Format: int32 */
+            kept: number;
+            /** Format: int32 */
+            removed: number;
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int64 */
+            too_large: number;
+            /** Format: int64 */
+            unreadable: number;
         };
         ScheduleFiringView: {
             /**
@@ -4674,6 +5289,13 @@ export interface components {
              * @description Of outcome missed: how many times, due_at being the last of them
              */
             missed: number;
+            /**
+             * Format: int64
+             * @description The node of the index run that was started
+             */
+            node_run_id: number | null;
+            /** @description Of that node */
+            node_status?: string;
             /** @enum {string} */
             origin: "due" | "catch_up" | "manual";
             /** @enum {string} */
@@ -4711,14 +5333,23 @@ export interface components {
             catch_up_limit: number;
             /** Format: date-time */
             created_at: string;
+            /** @description Empty: every_seconds says when */
             cron: string;
             /** Format: date-time */
             deleted_at: string | null;
-            /** @description The expression in words */
+            /** @description When, in words */
             description: string;
             enabled: boolean;
+            /**
+             * Format: int32
+             * @description Counted from its creation
+             */
+            every_seconds: number | null;
             flowchart_deleted: boolean;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description 0: it indexes a source
+             */
             flowchart_id: number;
             flowchart_name: string;
             /** Format: int64 */
@@ -4727,10 +5358,10 @@ export interface components {
             /** Format: int32 */
             jitter_seconds: number;
             /**
-             * @description What it starts
+             * @description What it starts: a run of a flowchart, or an index run of a source
              * @enum {string}
              */
-            kind: "flowchart";
+            kind: "flowchart" | "rag_source";
             last_firing: {
                 /**
                  * Format: date-time
@@ -4749,6 +5380,13 @@ export interface components {
                  * @description Of outcome missed: how many times, due_at being the last of them
                  */
                 missed: number;
+                /**
+                 * Format: int64
+                 * @description The node of the index run that was started
+                 */
+                node_run_id: number | null;
+                /** @description Of that node */
+                node_status?: string;
                 /** @enum {string} */
                 origin: "due" | "catch_up" | "manual";
                 /** @enum {string} */
@@ -4765,11 +5403,19 @@ export interface components {
             } | null;
             /** @enum {string} */
             missed_policy: "skip" | "catch_up";
+            /**
+             * @description How the source is indexed
+             * @enum {string}
+             */
+            mode?: "fresh" | "delta";
             name: string;
             /** @description The next ones, jitter included */
             next_firings: string[];
             /** @enum {string} */
             overlap_policy: "allow" | "skip";
+            /** Format: int64 */
+            rag_source_id: number | null;
+            rag_source_name?: string;
             time_zone: string;
             /** Format: date-time */
             updated_at: string;
@@ -4859,6 +5505,180 @@ export interface components {
             hit: boolean;
             text: string;
         };
+        SourceCheck: {
+            /** @description A stable word, when it cannot be read */
+            code?: string;
+            /** @description What is wrong with which member */
+            errors?: components["schemas"]["Detail"][];
+            /**
+             * Format: int64
+             * @description 0: not counted
+             */
+            files?: number;
+            message: string;
+            ok: boolean;
+            /** @description The commit that the branch is at */
+            revision?: string;
+        };
+        SourceCredential: {
+            fingerprint: string;
+            /** @enum {string} */
+            kind: "token" | "ssh_key" | "service_account";
+            /** Format: date-time */
+            set_at: string;
+        };
+        SourceEmbedder: {
+            /** Format: int32 */
+            dimensions: number;
+            model: string;
+        };
+        SourceError: {
+            /** Format: date-time */
+            at?: string;
+            code: string;
+            message: string;
+        };
+        SourceIndex: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            chunks: number;
+            /** @description null: it has no vectors */
+            embedder: components["schemas"]["SourceEmbedder"];
+            /** Format: int32 */
+            files: number;
+            /** Format: date-time */
+            indexed_at: string | null;
+            /** @description A commit */
+            remote_revision: string;
+            /** Format: int64 */
+            revision: number;
+        };
+        SourceIndexCounts: {
+            /** Format: int32 */
+            added: number;
+            /** Format: int64 */
+            binary: number;
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            cached: number;
+            /** Format: int32 */
+            changed: number;
+            /** Format: int32 */
+            chunks: number;
+            /** Format: int32 */
+            done: number;
+            /** Format: int32 */
+            embedded: number;
+            /** Format: int64 */
+            excluded: number;
+            /** Format: int32 */
+            failed: number;
+            /** Format: int32 */
+            found: number;
+            /** Format: int32 */
+            kept: number;
+            /** Format: int32 */
+            removed: number;
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int64 */
+            too_large: number;
+            /** Format: int64 */
+            unreadable: number;
+        };
+        SourceIndexRun: {
+            /** Format: date-time */
+            applied_at: string | null;
+            counts: components["schemas"]["SourceIndexCounts"];
+            /** Format: date-time */
+            created_at: string;
+            embedder: components["schemas"]["SourceEmbedder"];
+            error: components["schemas"]["SourceError"];
+            /** @enum {string} */
+            execution_mode: "indexing" | "delta_indexing";
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: int64 */
+            node_id: number;
+            /** Format: int64 */
+            only_failed_of: number | null;
+            pause_requested: boolean;
+            plan_first: boolean;
+            /** Format: date-time */
+            planned_at: string | null;
+            remote_revision: string;
+            /** Format: int64 */
+            source_id: number;
+            source_name: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
+        };
+        SourceSchedule: {
+            cron: string | null;
+            enabled: boolean;
+            /** Format: int32 */
+            every_seconds: number | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: date-time */
+            next_due_at: string | null;
+            time_zone: string;
+        };
+        SourceView: {
+            active_run: components["schemas"]["SourceIndexRun"];
+            /** @description Empty: the server's default */
+            branch?: string;
+            /** Format: date-time */
+            created_at: string;
+            credential: components["schemas"]["SourceCredential"];
+            /** @description It can be restored until undo_until */
+            deleted?: boolean;
+            /** @description Empty: Google's */
+            endpoint?: string;
+            /** @description Of the last index run; the index before it still serves */
+            error: components["schemas"]["SourceError"];
+            exclude: string[];
+            folder_id?: string;
+            /** Format: int64 */
+            id: number;
+            /** @description Patterns; none: everything */
+            include: string[];
+            /** @description What searches see; null: nothing yet */
+            index: components["schemas"]["SourceIndex"];
+            /** @enum {string} */
+            kind: "local" | "git" | "google_drive";
+            /** @description That ended */
+            last_run: components["schemas"]["SourceIndexRun"];
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes: number | null;
+            name: string;
+            path?: string;
+            /** Format: int64 */
+            revision: number;
+            schedule: components["schemas"]["SourceSchedule"];
+            /** @enum {string} */
+            status: "not_indexed" | "queued" | "indexing" | "waiting" | "indexed" | "error";
+            subfolder?: string;
+            submodules?: boolean;
+            /** Format: date-time */
+            undo_until?: string;
+            /** Format: date-time */
+            updated_at: string;
+            url?: string;
+        };
         StageView: {
             /** Format: date-time */
             finished_at: string | null;
@@ -4870,6 +5690,24 @@ export interface components {
             started_at: string | null;
             status: string;
         };
+        StartIndexBody: {
+            /**
+             * @description fresh reads every file anew, delta what was added or changed since
+             * @enum {string}
+             */
+            mode: "fresh" | "delta";
+            /**
+             * Format: int64
+             * @description Try only the files again that failed in this index run; with mode delta
+             */
+            only_failed_of?: number;
+            /** @description The run waits with its plan until somebody applies it */
+            plan_first?: boolean;
+        };
+        StartIndexOutputBody: {
+            index_run: components["schemas"]["RunDetail"];
+            task: components["schemas"]["ListedNodeView"];
+        };
         StartOAuthOutputBody: {
             /** @description Open it in the browser; it leads back here */
             authorization_url: string;
@@ -4879,6 +5717,19 @@ export interface components {
             input?: unknown;
             /** @description Begin at this node instead of the start node */
             start_node_id?: string;
+        };
+        StoredChunk: {
+            context: string;
+            has_vector: boolean;
+            /** Format: int64 */
+            id: number;
+            key: string;
+            /** Format: int32 */
+            ordinal: number;
+            position: components["schemas"]["ChunkPosition"];
+            text: string;
+            /** Format: int32 */
+            tokens: number;
         };
         StreamPosition: {
             /** Format: int64 */
@@ -5529,6 +6380,54 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        UpdatedSourceOutputBody: {
+            active_run: components["schemas"]["SourceIndexRun"];
+            /** @description Empty: the server's default */
+            branch?: string;
+            /** Format: date-time */
+            created_at: string;
+            credential: components["schemas"]["SourceCredential"];
+            /** @description It can be restored until undo_until */
+            deleted?: boolean;
+            /** @description Empty: Google's */
+            endpoint?: string;
+            /** @description Of the last index run; the index before it still serves */
+            error: components["schemas"]["SourceError"];
+            exclude: string[];
+            folder_id?: string;
+            /** Format: int64 */
+            id: number;
+            /** @description Patterns; none: everything */
+            include: string[];
+            /** @description What searches see; null: nothing yet */
+            index: components["schemas"]["SourceIndex"];
+            /** @enum {string} */
+            kind: "local" | "git" | "google_drive";
+            /** @description That ended */
+            last_run: components["schemas"]["SourceIndexRun"];
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes: number | null;
+            name: string;
+            notice?: string;
+            path?: string;
+            /** Format: int64 */
+            revision: number;
+            schedule: components["schemas"]["SourceSchedule"];
+            /** @description The source is elsewhere now, so the secret that was entered for the former place was removed */
+            secret_removed?: boolean;
+            /** @enum {string} */
+            status: "not_indexed" | "queued" | "indexing" | "waiting" | "indexed" | "error";
+            subfolder?: string;
+            submodules?: boolean;
+            /** Format: date-time */
+            undo_until?: string;
+            /** Format: date-time */
+            updated_at: string;
+            url?: string;
+        };
         UpdateFlowchartInputBody: {
             description?: string;
             /** Format: int32 */
@@ -5670,8 +6569,14 @@ export interface components {
         UpdateScheduleInputBody: {
             /** Format: int32 */
             catch_up_limit?: number;
+            /** @description Takes the place of an interval */
             cron?: string;
             enabled?: boolean;
+            /**
+             * Format: int32
+             * @description Takes the place of an expression
+             */
+            every_seconds?: number;
             /** Format: int64 */
             flowchart_id?: number;
             input?: unknown;
@@ -5683,6 +6588,63 @@ export interface components {
             /** @enum {string} */
             overlap_policy?: "allow" | "skip";
             time_zone?: string;
+        };
+        UpdateSourceInputBody: {
+            /** @description Of kind git; empty: the server's default */
+            branch?: string | null;
+            /** @description Of kind google_drive; empty: Google's */
+            endpoint?: string | null;
+            exclude?: string[];
+            /** @description Of kind google_drive: the last part of the folder's address */
+            folder_id?: string;
+            /** @description Patterns such as docs/**\/*.md or *.go; none: everything */
+            include?: string[];
+            /**
+             * Format: int64
+             * @description null: that of the settings
+             */
+            max_file_bytes?: number | null;
+            name?: string;
+            /** @description Of kind local: a folder inside the allowed ones */
+            path?: string;
+            /** @description When it is indexed; null: when somebody asks for it */
+            schedule?: {
+                /** @description Either this */
+                cron?: string;
+                /** @description true if it is not given */
+                enabled?: boolean;
+                /**
+                 * Format: int32
+                 * @description or this, 60 to 31536000
+                 */
+                every_seconds?: number;
+                /** Format: int64 */
+                id?: number;
+                /**
+                 * @description fresh or delta
+                 * @default delta
+                 */
+                mode?: string;
+                /** Format: date-time */
+                next_due_at?: string;
+                /**
+                 * @description IANA name, of cron
+                 * @default UTC
+                 */
+                time_zone?: string;
+            } | null;
+            /** @description Write-only: the JSON key file of a service account; null removes it */
+            service_account?: string | null;
+            /** @description Write-only, for ssh: a private key without a passphrase; null removes it */
+            ssh_key?: string | null;
+            /** @description Of kind git; empty: everything */
+            subfolder?: string | null;
+            /** @description Of kind git; false if it is not given */
+            submodules?: boolean;
+            /** @description Write-only, for https; null removes it */
+            token?: string | null;
+            /** @description Of kind git: https, ssh, or file inside the allowed folders */
+            url?: string;
         };
         UpdateThreadInputBody: {
             mcp_server_ids?: number[];
@@ -11500,6 +12462,1226 @@ export interface operations {
             };
         };
     };
+    "list-file-chunks": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageStoredChunk"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-runs": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Of one source; 0: of all */
+                source_id?: number;
+                status?: ("queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageRunDetail"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunDetail"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "apply-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-run-errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexErrorsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-run-files": {
+        parameters: {
+            query?: {
+                action?: "add" | "change" | "remove";
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description A part of the path */
+                q?: string;
+                status?: "pending" | "done" | "failed";
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJournalLine"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pause-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-local-roots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RootsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "browse-local-roots": {
+        parameters: {
+            query: {
+                path: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BrowseOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-sources": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                kind?: "local" | "git" | "google_drive";
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Part of the name */
+                q?: string;
+                status?: "not_indexed" | "queued" | "indexing" | "waiting" | "indexed" | "error";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageSourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSourceInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "If-Match"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateSourceInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdatedSourceOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-source-files": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description Absent: all that are read; binary: those that nothing reads */
+                kind?: string;
+                language?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description A part of the path */
+                q?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageIndexedFile"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "index-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartIndexBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartIndexOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "restore-source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "check-source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckSourceInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceCheck"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-ready": {
         parameters: {
             query?: never;
@@ -11789,6 +13971,8 @@ export interface operations {
                 flowchart_id?: number;
                 /** @description How many items at most */
                 limit?: number;
+                /** @description Only that of this source */
+                rag_source_id?: number;
             };
             header?: never;
             path?: never;
