@@ -130,28 +130,40 @@ export type McpTest = Schemas["MCPTest"];
 export type McpTool = Schemas["MCPTool"];
 export type ToolCall = Schemas["ToolCallView"];
 
+type OrNull<T, K extends keyof T> = Omit<T, K> & { [P in K]: T[P] | null };
+
+export type Embedder = Schemas["SourceEmbedder"];
+/** Null: it has no vectors, or has not failed. */
+export type IndexRun = OrNull<Schemas["SourceIndexRun"], "embedder" | "error">;
+export type IndexMode = IndexRun["mode"];
+export type IndexCounts = IndexRun["counts"];
+export type IndexFile = OrNull<Schemas["JournalLine"], "error">;
+export type IndexErrorGroup = Schemas["ErrorGroup"];
+type SourceView = Schemas["SourceView"];
+export type Source = Omit<
+  OrNull<SourceView, "credential" | "schedule" | "error">,
+  "index" | "active_run" | "last_run"
+> & {
+  index: OrNull<SourceView["index"], "embedder"> | null;
+  active_run: IndexRun | null;
+  last_run: IndexRun | null;
+};
+export type SourceKind = Source["kind"];
+export type SourceSchedule = SourceView["schedule"];
+export type SourceDraft = Schemas["CreateSourceInputBody"];
+export type SourceChange = Schemas["UpdateSourceInputBody"];
+export type SourceQuestion = Schemas["CheckSourceInputBody"];
+export type SourceCheck = Schemas["SourceCheck"];
+export type SourceFile = Schemas["IndexedFile"];
+export type Chunk = Schemas["StoredChunk"];
+export type Position = Schemas["ChunkPosition"];
+
 export type {
-  Chunk,
   Collection,
-  IndexCounts,
-  IndexErrorGroup,
-  IndexFile,
-  IndexMode,
-  IndexRun,
-  LocalFolders,
-  LocalRoots,
   Passage,
-  Position,
   RetrievalHealth,
   RetrievalMode,
   RetrievalQuery,
   RetrievalStats,
   Retrieved,
-  Source,
-  SourceChange,
-  SourceCheck,
-  SourceDraft,
-  SourceFile,
-  SourceKind,
-  SourceSchedule,
 } from "./rag-contract";

@@ -3,10 +3,12 @@ import type {
   IndexFile,
   IndexMode,
   IndexRun,
+  Page,
   Source,
   SourceChange,
   SourceCheck,
   SourceDraft,
+  SourceQuestion,
 } from "../../api/aliases";
 import { api, idempotencyKey, result, withEtag } from "../../api/client";
 import { type Journal, nextJournal } from "./journal";
@@ -18,7 +20,7 @@ const next = (page: { next_cursor: string | null }) => page.next_cursor ?? undef
 export const sourceListQuery = (filter: SourceFilter, limit = 50) =>
   infiniteQueryOptions({
     queryKey: [...sourceKeys.lists, filter, limit],
-    queryFn: ({ pageParam, signal }) =>
+    queryFn: ({ pageParam, signal }): Promise<Page<Source>> =>
       result(api.GET("/rag/sources", { params: { query: { ...filter, limit, cursor: pageParam } }, signal })),
     initialPageParam: "",
     getNextPageParam: next,
@@ -41,7 +43,11 @@ export const createSource = (body: SourceDraft): Promise<Source> =>
   result(api.POST("/rag/sources", { params: { header: idempotencyKey() }, body }));
 
 /** With an etag only when nobody else has changed it since. */
-export const updateSource = (id: number, body: SourceChange, etag: string | null = null): Promise<Source> =>
+export const updateSource = (
+  id: number,
+  body: SourceChange,
+  etag: string | null = null,
+): Promise<Source & { notice?: string }> =>
   result(
     api.PATCH("/rag/sources/{id}", {
       params: { path: { id }, ...(etag && { header: { "If-Match": etag } }) },
@@ -49,14 +55,14 @@ export const updateSource = (id: number, body: SourceChange, etag: string | null
     }),
   );
 
-export const deleteSource = (id: number): Promise<unknown> =>
+export const deleteSource = (id: number): Promise<Source> =>
   result(api.DELETE("/rag/sources/{id}", { params: { path: { id } } }));
 
 export const restoreSource = (id: number): Promise<Source> =>
   result(api.POST("/rag/sources/{id}/restore", { params: { path: { id } } }));
 
 /** Whether a source can be reached and what is there; nothing is stored. */
-export const checkSource = (body: SourceDraft | { id: number }): Promise<SourceCheck> =>
+export const checkSource = (body: SourceQuestion): Promise<SourceCheck> =>
   result(api.POST("/rag/sources/check", { body }));
 
 export const localRootsQuery = queryOptions({
@@ -78,13 +84,13 @@ export interface IndexChoice {
   only_failed_of?: number;
 }
 
-export const startIndex = (id: number, body: IndexChoice) =>
+export const startIndex = (id: number, body: IndexChoice): Promise<{ index_run: IndexRun }> =>
   result(api.POST("/rag/sources/{id}/index", { params: { path: { id }, header: idempotencyKey() }, body }));
 
 export const indexRunsQuery = (source: number) =>
   infiniteQueryOptions({
     queryKey: sourceKeys.runs(source),
-    queryFn: ({ pageParam, signal }) =>
+    queryFn: ({ pageParam, signal }): Promise<Page<IndexRun>> =>
       result(
         api.GET("/rag/index-runs", {
           params: { query: { source_id: source, limit: 30, cursor: pageParam } },
@@ -130,7 +136,7 @@ const journalPage = 200;
 export const journalListQuery = (run: number, filter: JournalFilter) =>
   infiniteQueryOptions({
     queryKey: [...sourceKeys.journalList(run), filter],
-    queryFn: ({ pageParam, signal }) =>
+    queryFn: ({ pageParam, signal }): Promise<Page<IndexFile>> =>
       result(
         api.GET("/rag/index-runs/{id}/files", {
           params: { path: { id: run }, query: { ...filter, limit: 100, cursor: pageParam } },

@@ -121,6 +121,8 @@ describe("what the server found wrong", () => {
     expect(fault("include")).toBe("The pattern [ is not closed");
     expect(fault("exclude")).toBeUndefined();
     expect(faultsOf(new Error("x"))("name")).toBeUndefined();
+    const check = { ok: false, message: "No.", errors: [{ location: "body.url", message: "is none" }] };
+    expect(faultsOf(undefined, check)("url")).toBe("Is none");
   });
 
   it("of the schedule is said as the fields of a schedule name it", () => {

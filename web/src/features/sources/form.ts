@@ -1,6 +1,13 @@
 // What the form of a source holds, and the requests that it means. Pure.
 
-import type { Source, SourceChange, SourceDraft, SourceKind } from "../../api/aliases";
+import {
+  isObject,
+  type Source,
+  type SourceChange,
+  type SourceCheck,
+  type SourceDraft,
+  type SourceKind,
+} from "../../api/aliases";
 import { ApiError } from "../../api/client";
 
 export type SecretKind = "none" | "token" | "ssh_key" | "service_account";
@@ -187,9 +194,14 @@ export type Fault = (field: string) => string | undefined;
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** What the server found wrong, by field. */
+const isCheck = (value: unknown): value is SourceCheck =>
+  isObject(value) &&
+  typeof value.ok === "boolean" &&
+  (value.errors === undefined || Array.isArray(value.errors));
+
+/** What the server found wrong, by field: in refusals, and in what a check said. */
 export function faultsOf(...errors: unknown[]): Fault {
-  const found = errors.flatMap((e) => (e instanceof ApiError ? e.errors : []));
+  const found = errors.flatMap((e) => (e instanceof ApiError || isCheck(e) ? (e.errors ?? []) : []));
   return (field) => {
     const own = found.filter(
       (f) => f.location === `body.${field}` || f.location.startsWith(`body.${field}[`),

@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { envelope } from "../../test/realtime";
 import { counts, indexRun, running, source } from "../../test/sources";
 import {
-  everyWords,
   funnelOf,
   headline,
   headlineOfRun,
@@ -66,13 +65,7 @@ describe("what a source looks like", () => {
     expect(placeOf(source({ kind: "google_drive", folder_id: "abc" }))).toBe("folder abc");
   });
 
-  it("says intervals and positions in words", () => {
-    expect([60, 5_400, 7_200, 86_400].map(everyWords)).toEqual([
-      "every minute",
-      "every 90 minutes",
-      "every 2 hours",
-      "every day",
-    ]);
+  it("says positions and what was left out in words", () => {
     const at = (line_start: number, line_end: number, page = 0) =>
       positionWords({ line_start, line_end, page });
     expect([at(3, 9), at(3, 3), at(0, 0, 2), at(0, 0)]).toEqual(["lines 3–9", "line 3", "page 2", ""]);

@@ -314,20 +314,6 @@ export function placeOf(
   }
 }
 
-export function everyWords(seconds: number): string {
-  const units = [
-    [86_400, "day"],
-    [3_600, "hour"],
-    [60, "minute"],
-  ] as const;
-  for (const [size, name] of units) {
-    if (seconds % size !== 0) continue;
-    const n = seconds / size;
-    return n === 1 ? `every ${name}` : `every ${n} ${name}s`;
-  }
-  return `every ${seconds} seconds`;
-}
-
 // --- events ---
 
 export interface SourceNews {

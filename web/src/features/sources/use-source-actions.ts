@@ -43,7 +43,7 @@ export function useSourceActions(onGone?: () => void) {
     onError: (e, { what }) => notifyError(refused[what], e),
     onSettled: refresh,
   });
-  return { remove, index, order };
+  return { remove, restore, index, order };
 }
 
 export type SourceActions = ReturnType<typeof useSourceActions>;

@@ -10,7 +10,7 @@ import table from "../../../ui/table.module.css";
 import { Ago, useNow } from "../../../ui/time";
 import { deleteSchedule, fireSchedule, restoreSchedule, updateSchedule } from "../api";
 import { scheduleKeys } from "../keys";
-import { lookOfFiring, until, wordsOfFiring } from "../model";
+import { lookOfFiring, startsWords, until, wordsOfFiring } from "../model";
 import classes from "../schedules.module.css";
 
 export function useScheduleActions() {
@@ -64,6 +64,16 @@ function Last({ schedule }: { schedule: Schedule }) {
       <StatusIcon status={lookOfFiring(f)} size={15} /> {wordsOfFiring(f)} <Ago at={f.fired_at} />
     </>
   );
+  if (f.node_run_id)
+    return (
+      <Link
+        className={`${table.above} ${classes.outcome}`}
+        to="/nodes/$nodeId"
+        params={{ nodeId: String(f.node_run_id) }}
+      >
+        {shown}
+      </Link>
+    );
   if (!f.flowchart_run_id)
     return (
       <Tooltip label={f.message || wordsOfFiring(f)} multiline maw={360}>
@@ -102,14 +112,20 @@ function Row({
           {s.name}
         </Link>
         <div className={table.sub}>
-          {s.flowchart_name}
+          {startsWords(s)}
           {s.flowchart_deleted ? " (deleted)" : ""}
         </div>
       </td>
       <td className={table.clip} style={{ width: "30%" }}>
         {s.description}
         <div className={table.sub}>
-          <span className={classes.cron}>{s.cron}</span> · {s.time_zone}
+          {s.cron ? (
+            <>
+              <span className={classes.cron}>{s.cron}</span> · {s.time_zone}
+            </>
+          ) : (
+            "an interval"
+          )}
         </div>
       </td>
       <td className={table.muted}>
@@ -120,15 +136,17 @@ function Row({
       </td>
       <td>
         <div className={table.actions}>
-          <Tooltip label="Run now">
-            <ActionIcon
-              aria-label={`Run ${s.name} now`}
-              onClick={() => actions.fire.mutate(s)}
-              disabled={actions.fire.isPending}
-            >
-              <IconPlayerPlay size={16} />
-            </ActionIcon>
-          </Tooltip>
+          {s.rag_source_id === null && (
+            <Tooltip label="Run now">
+              <ActionIcon
+                aria-label={`Run ${s.name} now`}
+                onClick={() => actions.fire.mutate(s)}
+                disabled={actions.fire.isPending}
+              >
+                <IconPlayerPlay size={16} />
+              </ActionIcon>
+            </Tooltip>
+          )}
           <Tooltip label="Delete">
             <ActionIcon aria-label={`Delete ${s.name}`} onClick={() => actions.remove.mutate(s)}>
               <IconTrash size={16} />

@@ -20,11 +20,7 @@ export function HealthBanner() {
       <Icon size={17} aria-hidden />
       <div>
         <b>{trouble.title}</b> {trouble.text}{" "}
-        {trouble.settings && (
-          <Link to="/settings" hash="retrieval">
-            Settings, Retrieval
-          </Link>
-        )}
+        {trouble.settings && <Link to="/settings/retrieval">Settings, Retrieval</Link>}
       </div>
     </div>
   );

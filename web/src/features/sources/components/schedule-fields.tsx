@@ -1,7 +1,7 @@
 import { lazy, Suspense } from "react";
 import { Input, NumberInput, SegmentedControl, Select, Switch } from "../../../ui/inputs";
+import { intervalWords } from "../../schedules/model";
 import { type Fault, type SourceForm, scheduleError, type Timing, type Unit, units } from "../form";
-import { everyWords } from "../model";
 import classes from "../sources.module.css";
 
 const CronField = lazy(async () => ({
@@ -47,7 +47,7 @@ function Every({ form, fault, change }: Omit<Props, "error">) {
       </div>
       <p className={classes.quiet} role={fault("schedule.every_seconds") ? "alert" : undefined}>
         {fault("schedule.every_seconds") ??
-          `It is indexed ${everyWords(seconds)}, counted from its last time.`}
+          `It is indexed ${intervalWords(seconds)}, counted from when this is saved.`}
       </p>
     </div>
   );

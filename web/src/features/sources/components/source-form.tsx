@@ -8,7 +8,7 @@ import { ErrorNotice } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
 import { NumberInput, Textarea, TextInput } from "../../../ui/inputs";
 import { checkSource } from "../api";
-import { draftOf, faultsOf, missingOf, type SourceForm } from "../form";
+import { changeOf, draftOf, faultsOf, missingOf, type SourceForm } from "../form";
 import classes from "../sources.module.css";
 import { PlaceFields } from "./place-fields";
 import { ScheduleFields } from "./schedule-fields";
@@ -55,24 +55,22 @@ interface Props {
   aside?: ReactNode;
 }
 
-/** A stored secret is not here, so a source that relies on it is checked as it is stored. */
-const checkBody = (form: SourceForm, source: Source | undefined, changed: boolean) =>
-  source && (!changed || (source.credential?.kind === form.secretKind && form.secret === ""))
-    ? { id: source.id }
-    : draftOf(form);
+/** A stored secret is not here: a change is checked as one, so that the server takes it along. */
+const checkBody = (form: SourceForm, source: Source | undefined) =>
+  source ? { id: source.id, ...changeOf(form, source) } : draftOf(form);
 
 /** Everything that a source is, with a look at whether it can be reached before it is saved. */
 export function SourceFields({ start, source, action, save, differs, aside }: Props) {
   const [form, setForm] = useState(start);
   const saving = useMutation({ mutationFn: () => save(form) });
   const changed = differs?.(form) ?? true;
-  const checking = useMutation({ mutationFn: () => checkSource(checkBody(form, source, changed)) });
+  const checking = useMutation({ mutationFn: () => checkSource(checkBody(form, source)) });
   const change = (part: Partial<SourceForm>) => {
     setForm((known) => ({ ...known, ...part }));
     checking.reset(); // it was of something else
   };
   const error = saving.error ?? checking.error;
-  const fault = faultsOf(saving.error, checking.error);
+  const fault = faultsOf(saving.error, checking.error, checking.data);
   const atFields = error instanceof ApiError && error.errors.length > 0;
   const missing = missingOf(form);
   const submit = (event: FormEvent) => {

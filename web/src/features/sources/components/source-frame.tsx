@@ -99,6 +99,36 @@ function Tabs({ id }: { id: number }) {
   );
 }
 
+function Deleted({
+  source,
+  writes,
+  actions,
+}: {
+  source: LoadedSource;
+  writes: boolean;
+  actions: SourceActions;
+}) {
+  return (
+    <div role="status" className={classes.banner} data-bad>
+      <IconTrash size={17} aria-hidden />
+      <div>
+        This source is deleted. Searches find nothing of it.
+        {source.undo_until &&
+          ` Until ${new Date(source.undo_until).toLocaleTimeString()} it can be restored.`}
+      </div>
+      {writes && source.undo_until && (
+        <Button
+          variant="default"
+          loading={actions.restore.isPending}
+          onClick={() => actions.restore.mutate(source.id)}
+        >
+          Restore
+        </Button>
+      )}
+    </div>
+  );
+}
+
 interface Props {
   id: number;
   writes: boolean;
@@ -119,7 +149,8 @@ export function SourceFrame({ id, writes, children }: Props) {
       crumbs={[{ label: "Sources", to: "/sources" }, { label: name }]}
       actions={
         source &&
-        writes && (
+        writes &&
+        !source.deleted && (
           <>
             {source.active_run && <RunActions run={source.active_run} actions={actions} />}
             {!source.active_run && (
@@ -145,6 +176,7 @@ export function SourceFrame({ id, writes, children }: Props) {
       {loaded.isPending && <Lines n={8} />}
       {source && (
         <>
+          {source.deleted && <Deleted source={source} writes={writes} actions={actions} />}
           <Head source={source} />
           <Tabs id={id} />
           {children(source, actions)}

@@ -97,15 +97,16 @@ describe("the form", () => {
     expect(screen.queryByText("The token was refused.")).toBeNull();
   });
 
-  it("checks a source whose secret is stored as it is stored", async () => {
+  it("checks a change of a source together with the secret that is stored", async () => {
     const sent = serve({
       "POST /rag/sources/check": { body: { ok: true, message: "Reached.", revision: "8b0fe02c", files: 12 } },
     });
     await open(source({ credential: { kind: "token", fingerprint: "ab12", set_at: at(0) } }));
     expect(screen.getByText("ab12")).toBeTruthy();
+    fireEvent.change(screen.getByLabelText("Branch"), { target: { value: "dev" } });
     press("Check");
     expect(await screen.findByText(/12 files would be indexed/)).toBeTruthy();
-    expect(sent[0]?.body).toEqual({ id: 2 });
+    expect(sent[0]?.body).toEqual({ id: 2, branch: "dev" });
   });
 
   it("says at the fields what the server found wrong", async () => {
@@ -329,6 +330,6 @@ describe("what is indexed", () => {
     });
     await show(<HealthBanner />);
     expect((await screen.findByRole("status")).textContent).toContain("Searches go by words alone.");
-    expect(screen.getByRole("link").getAttribute("href")).toBe("/settings#retrieval");
+    expect(screen.getByRole("link").getAttribute("href")).toBe("/settings/retrieval");
   });
 });

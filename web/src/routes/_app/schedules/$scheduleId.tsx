@@ -13,6 +13,7 @@ import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { duration } from "../../../ui/format";
 import { Switch } from "../../../ui/inputs";
 import { JsonView } from "../../../ui/json-view";
+import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
 
 export const Route = createFileRoute("/_app/schedules/$scheduleId")({
@@ -27,14 +28,30 @@ function Facts({ schedule: s }: { schedule: LoadedSchedule }) {
     <dl className={classes.facts}>
       <dt>Starts</dt>
       <dd>
-        <Link to="/flowcharts/$flowchartId" params={{ flowchartId: String(s.flowchart_id) }}>
-          {s.flowchart_name}
-        </Link>
-        {s.flowchart_deleted ? ", which is deleted" : ", its newest version that runs"}
+        {s.rag_source_id !== null ? (
+          <Link to="/sources/$sourceId" params={{ sourceId: String(s.rag_source_id) }}>
+            {s.rag_source_name || `Source ${s.rag_source_id}`}
+          </Link>
+        ) : (
+          <Link to="/flowcharts/$flowchartId" params={{ flowchartId: String(s.flowchart_id) }}>
+            {s.flowchart_name}
+          </Link>
+        )}
+        {s.rag_source_id !== null
+          ? `, a ${s.mode ?? "delta"} index run of it`
+          : s.flowchart_deleted
+            ? ", which is deleted"
+            : ", its newest version that runs"}
       </dd>
       <dt>When</dt>
       <dd>
-        {s.description} (<span className={classes.cron}>{s.cron}</span>, {s.time_zone})
+        {s.description}
+        {s.cron && (
+          <>
+            {" "}
+            (<span className={classes.cron}>{s.cron}</span>, {s.time_zone})
+          </>
+        )}
         {s.jitter_seconds > 0 && `, spread over ${duration(s.jitter_seconds * 1_000)}`}
       </dd>
       <dt>Next</dt>
@@ -47,10 +64,14 @@ function Facts({ schedule: s }: { schedule: LoadedSchedule }) {
       </dd>
       <dt>While its last run still runs</dt>
       <dd>{s.overlap_policy === "skip" ? "it leaves its time out" : "it starts another one beside it"}</dd>
-      <dt>Input</dt>
-      <dd>
-        <JsonView value={s.input} empty="None" />
-      </dd>
+      {s.rag_source_id === null && (
+        <>
+          <dt>Input</dt>
+          <dd>
+            <JsonView value={s.input} empty="None" />
+          </dd>
+        </>
+      )}
     </dl>
   );
 }
@@ -60,7 +81,7 @@ function SchedulePage() {
   const schedule = useQuery(scheduleQuery(id));
   const actions = useScheduleActions();
   const [editing, dialog] = useDisclosure(false);
-  const choices = useFlowchartChoices(schedule.data?.flowchart_id);
+  const choices = useFlowchartChoices(schedule.data?.flowchart_id || undefined);
   const s = schedule.data;
   return (
     <PageFrame
@@ -76,16 +97,29 @@ function SchedulePage() {
               disabled={actions.toggle.isPending}
               onChange={() => actions.toggle.mutate(s)}
             />
-            <Button variant="default" leftSection={<IconPencil size={15} />} onClick={dialog.open}>
-              Change
-            </Button>
-            <Button
-              leftSection={<IconPlayerPlayFilled size={13} />}
-              loading={actions.fire.isPending}
-              onClick={() => actions.fire.mutate(s)}
-            >
-              Run now
-            </Button>
+            {s.rag_source_id !== null ? (
+              <LinkButton
+                to="/sources/$sourceId/settings"
+                params={{ sourceId: String(s.rag_source_id) }}
+                variant="default"
+                leftSection={<IconPencil size={15} />}
+              >
+                Change at the source
+              </LinkButton>
+            ) : (
+              <>
+                <Button variant="default" leftSection={<IconPencil size={15} />} onClick={dialog.open}>
+                  Change
+                </Button>
+                <Button
+                  leftSection={<IconPlayerPlayFilled size={13} />}
+                  loading={actions.fire.isPending}
+                  onClick={() => actions.fire.mutate(s)}
+                >
+                  Run now
+                </Button>
+              </>
+            )}
           </>
         )
       }

@@ -19,9 +19,9 @@ export const Route = createFileRoute("/_app/sources/$sourceId/settings")({
 function Form({ source }: { source: LoadedSource }) {
   const cache = useQueryClient();
   const save = async (form: SourceForm) => {
-    await updateSource(source.id, changeOf(form, source), source.etag);
+    const { notice } = await updateSource(source.id, changeOf(form, source), source.etag);
     await cache.invalidateQueries({ queryKey: sourceKeys.all });
-    notify("Saved. It counts from the next index run on.");
+    notify(notice ?? "Saved. It counts from the next index run on.");
   };
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
   return (
