@@ -2,17 +2,20 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	"github.com/llmctl/studio/internal/llm/demo"
 	"github.com/llmctl/studio/internal/llm/registry"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/rag/settings"
 )
 
-// ensureDemo adds the offline demo model and two sample flowcharts, once: who
-// deletes them does not get them back.
+// ensureDemo adds the offline demo models, for answers and for retrieval, and two sample
+// flowcharts, once: who deletes them does not get them back.
 func ensureDemo(ctx context.Context, s *studio) error {
 	return s.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO setting (section, key, value) VALUES ('demo', 'installed', 'true') ON CONFLICT DO NOTHING`)
@@ -24,6 +27,9 @@ func ensureDemo(ctx context.Context, s *studio) error {
 		}
 		p, err := s.catalog.CreateProvider(ctx, tx, catalog.ProviderFields{Name: "Demo (offline, not a real model)", Kind: registry.Demo})
 		if err != nil {
+			return err
+		}
+		if err := demoRetrieval(ctx, tx, s.catalog, p.ID); err != nil {
 			return err
 		}
 		m, err := s.catalog.CreateModel(ctx, tx, catalog.ModelFields{Name: "Demo model (offline, not a real model)", ProviderID: p.ID, Model: "demo"})
@@ -41,6 +47,23 @@ func ensureDemo(ctx context.Context, s *studio) error {
 		}
 		return nil
 	})
+}
+
+// demoRetrieval adds the model that embeds and ranks, and has retrieval use it unless
+// it has a model already.
+func demoRetrieval(ctx context.Context, tx *postgres.Tx, c *catalog.Catalog, providerID int64) error {
+	m, err := c.CreateModel(ctx, tx, catalog.ModelFields{
+		Name: demo.EmbeddingModelName, ProviderID: providerID, Model: demo.EmbeddingModelID, Config: json.RawMessage(`{"purpose":"embedding"}`),
+	})
+	if err != nil {
+		return err
+	}
+	_, _, err = settings.Save(ctx, tx, 0, func(s *settings.Settings) {
+		if s.EmbeddingModelID == nil {
+			s.EmbeddingModelID = &m.ID
+		}
+	})
+	return err
 }
 
 type sample struct{ name, description, graph string }

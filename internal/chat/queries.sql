@@ -253,7 +253,9 @@ ORDER BY id DESC LIMIT @max_rows;
 SELECT coalesce((SELECT last_sequence FROM event_stream WHERE name = $1), 0)::bigint;
 
 -- name: NewestModel :one
-SELECT id FROM model WHERE project_id = 1 ORDER BY id DESC LIMIT 1;
+SELECT id FROM model
+WHERE project_id = 1 AND config ->> 'purpose' IS DISTINCT FROM 'embedding' -- which answers nobody
+ORDER BY id DESC LIMIT 1;
 
 -- name: StreamedText :one
 -- What an attempt has streamed so far, in order.

@@ -280,6 +280,7 @@ func TestTheModelIsTheThreadsThenTheDefaultThenTheNewest(t *testing.T) {
 	b := setup(t)
 	b.start(t, b.direct())
 	newest := b.model(t, "newest", nil)
+	b.model(t, "vectors", map[string]any{"purpose": "embedding"}) // answers nobody
 	th, err := in(t, b, func(ctx context.Context, tx *postgres.Tx) (chat.Thread, error) {
 		return b.service.CreateTx(ctx, tx, chat.ThreadFields{}, chat.Origin{})
 	})

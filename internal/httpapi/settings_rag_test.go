@@ -23,7 +23,7 @@ func TestRetrievalSettingsAreShownChangedAndTested(t *testing.T) {
 	const path = "/api/settings/rag"
 	got := b.admin(t, http.StatusOK, http.MethodGet, path, nil)
 	require.Nil(t, got.at(t, "embedding_model_id"))
-	require.EqualValues(t, "5", got.id(t, "top_k"))
+	require.Equal(t, "5", got.id(t, "top_k"))
 
 	provider := b.admin(t, http.StatusCreated, http.MethodPost, "/api/providers", `{"name":"p","kind":"demo"}`).id(t, "id")
 	claude := b.admin(t, http.StatusCreated, http.MethodPost, "/api/providers", `{"name":"c","kind":"anthropic"}`).id(t, "id")

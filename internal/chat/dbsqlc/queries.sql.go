@@ -1521,7 +1521,9 @@ func (q *Queries) LockTurn(ctx context.Context, db DBTX, id int64) (Turn, error)
 }
 
 const newestModel = `-- name: NewestModel :one
-SELECT id FROM model WHERE project_id = 1 ORDER BY id DESC LIMIT 1
+SELECT id FROM model
+WHERE project_id = 1 AND config ->> 'purpose' IS DISTINCT FROM 'embedding' -- which answers nobody
+ORDER BY id DESC LIMIT 1
 `
 
 func (q *Queries) NewestModel(ctx context.Context, db DBTX) (int64, error) {

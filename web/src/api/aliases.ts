@@ -26,6 +26,9 @@ export type NodeExecutor = Schemas["NodeExecutorView"];
 /** null gives a value back to the environment. */
 export type NodeExecutorChange = Schemas["UpdateNodeExecutorInputBody"];
 export type ClusterTest = Schemas["Probe"];
+export type RetrievalSettings = Schemas["RetrievalView"];
+export type RetrievalChange = Schemas["UpdateRetrievalInputBody"];
+export type EmbeddingTest = Schemas["EmbeddingTest"];
 export type Integration = Schemas["IntegrationView"];
 export type McpServerInfo = Schemas["StudioMCPOutputBody"];
 export type FlowchartTool = Schemas["ToolView"];

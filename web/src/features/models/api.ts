@@ -36,6 +36,12 @@ export const modelsQuery = queryOptions({
   queryFn: ({ signal }) => everything((query) => result(api.GET("/models", { params: { query }, signal }))),
 });
 
+/** Models that answer, which those for embeddings do not. */
+export const answeringModelsQuery = queryOptions({
+  ...modelsQuery,
+  select: (models: Model[]) => models.filter((m) => m.config?.purpose !== "embedding"),
+});
+
 export const offeredModelsQuery = (id: number) =>
   queryOptions({
     queryKey: modelKeys.offered(id),

@@ -72,6 +72,19 @@ function Settings() {
       </Section>
       <ApiKeys />
       <ChatSettingsSection manages={user.role === "admin"} />
+      <Section title="Retrieval">
+        <div className={classes.form}>
+          <div className={classes.line}>
+            <div>
+              Models and limits
+              <small>What makes vectors and ranks, how files are indexed, how much a search gives.</small>
+            </div>
+            <LinkButton to="/settings/retrieval" variant="default">
+              Open
+            </LinkButton>
+          </div>
+        </div>
+      </Section>
       <McpServerSection />
       {user.role === "admin" && (
         <>

@@ -13,6 +13,11 @@ interface Props {
   onClose: () => void;
 }
 
+const purposes = [
+  { value: "answers", label: "Answers" },
+  { value: "embedding", label: "Embeddings and reranking" },
+];
+
 const numberOf = (config: JsonObject | null | undefined, key: string): number | "" => {
   const value = config?.[key];
   return typeof value === "number" ? value : "";
@@ -25,14 +30,18 @@ export function ModelDialog({ model, providers, onClose }: Props) {
   const [name, setName] = useState(model?.name ?? "");
   const [temperature, setTemperature] = useState<number | string>(numberOf(model?.config, "temperature"));
   const [maxTokens, setMaxTokens] = useState<number | string>(numberOf(model?.config, "max_tokens"));
+  const [purpose, setPurpose] = useState(model?.config?.purpose === "embedding" ? "embedding" : "answers");
+  const answers = purpose === "answers";
   const offered = useQuery({ ...offeredModelsQuery(providerId), enabled: providerId > 0 });
   const save = useMutation({
     mutationFn: (): Promise<Model> => {
       const config: JsonObject = { ...model?.config };
       delete config.temperature;
       delete config.max_tokens;
-      if (typeof temperature === "number") config.temperature = temperature;
-      if (typeof maxTokens === "number") config.max_tokens = maxTokens;
+      delete config.purpose;
+      if (!answers) config.purpose = purpose;
+      if (answers && typeof temperature === "number") config.temperature = temperature;
+      if (answers && typeof maxTokens === "number") config.max_tokens = maxTokens;
       const draft = { name: name.trim() || wire.trim(), provider_id: providerId, model: wire.trim(), config };
       return model ? updateModel(model.id, draft) : createModel(draft);
     },
@@ -80,27 +89,39 @@ export function ModelDialog({ model, providers, onClose }: Props) {
             value={name}
             onChange={(e) => setName(e.currentTarget.value)}
           />
-          <Group grow>
-            <NumberInput
-              label="Temperature"
-              placeholder="Provider's default"
-              min={0}
-              max={2}
-              step={0.1}
-              decimalScale={2}
-              value={temperature}
-              onChange={setTemperature}
-            />
-            <NumberInput
-              label="Most output tokens"
-              placeholder="Provider's default"
-              min={1}
-              max={1_000_000}
-              allowDecimal={false}
-              value={maxTokens}
-              onChange={setMaxTokens}
-            />
-          </Group>
+          <Select
+            label="Used for"
+            description={
+              answers ? null : "Set it under Settings, Retrieval. Threads and nodes do not offer it."
+            }
+            data={purposes}
+            value={purpose}
+            allowDeselect={false}
+            onChange={(value) => value && setPurpose(value)}
+          />
+          {answers && (
+            <Group grow>
+              <NumberInput
+                label="Temperature"
+                placeholder="Provider's default"
+                min={0}
+                max={2}
+                step={0.1}
+                decimalScale={2}
+                value={temperature}
+                onChange={setTemperature}
+              />
+              <NumberInput
+                label="Most output tokens"
+                placeholder="Provider's default"
+                min={1}
+                max={1_000_000}
+                allowDecimal={false}
+                value={maxTokens}
+                onChange={setMaxTokens}
+              />
+            </Group>
+          )}
           <Group justify="flex-end" gap="xs" mt={4}>
             <Button variant="default" onClick={onClose}>
               Cancel

@@ -5,7 +5,7 @@ import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { NumberInput, Select } from "../../../ui/inputs";
 import { notify } from "../../../ui/notices";
 import { Section } from "../../../ui/page";
-import { modelsQuery } from "../../models/api";
+import { answeringModelsQuery } from "../../models/api";
 import settings from "../../settings/settings.module.css";
 import { type LoadedSettings, saveSettings, settingsQuery, threadKeys } from "../api";
 import { complexities } from "../model";
@@ -69,7 +69,7 @@ function NumberLines({
 }
 
 function Defaults({ form, disabled, onChange }: PartProps) {
-  const models = useQuery(modelsQuery);
+  const models = useQuery(answeringModelsQuery);
   return (
     <>
       <Line label="Default model" hint="Of threads that choose none.">

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { Complexity } from "../../../api/aliases";
 import { MultiSelect, Select } from "../../../ui/inputs";
 import { mcpServersQuery } from "../../mcp/api";
-import { modelsQuery } from "../../models/api";
+import { answeringModelsQuery } from "../../models/api";
 import { SourcePicker } from "../../sources/components/source-picker";
 import { settingsQuery } from "../api";
 import { complexities } from "../model";
@@ -24,7 +24,7 @@ export function ChoiceFields({
   disabled: boolean;
   onChange: (change: Partial<Choices>) => void;
 }) {
-  const models = useQuery(modelsQuery);
+  const models = useQuery(answeringModelsQuery);
   const servers = useQuery(mcpServersQuery);
   const settings = useQuery(settingsQuery);
   const standard = models.data?.find((m) => m.id === settings.data?.default_model_id)?.name;

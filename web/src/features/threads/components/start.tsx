@@ -5,7 +5,7 @@ import { useRef, useState } from "react";
 import { ErrorNotice } from "../../../ui/feedback";
 import { LinkButton } from "../../../ui/link-button";
 import { notifyError } from "../../../ui/notices";
-import { modelsQuery } from "../../models/api";
+import { answeringModelsQuery } from "../../models/api";
 import { createThread, postTurn, settingsQuery, threadKeys } from "../api";
 import { keepDraft, useDraft } from "../draft";
 import { handOver } from "../handoff";
@@ -49,7 +49,7 @@ function useBegin(choices: Choices) {
 
 /** Where a conversation begins: what this is for, the choices for it, and its first message. */
 export function Start() {
-  const models = useQuery(modelsQuery);
+  const models = useQuery(answeringModelsQuery);
   const settings = useQuery(settingsQuery);
   const [text, setText] = useDraft("new");
   const [chosen, setChosen] = useState<Choices>({

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { JsonObject } from "../../../../api/aliases";
 import { CodeField, JsonField } from "../../../../ui/code-editor";
 import { NumberInput, Select } from "../../../../ui/inputs";
-import { modelsQuery } from "../../../models/api";
+import { answeringModelsQuery } from "../../../models/api";
 import { errorOf } from "../../findings";
 import { Fold, type FormProps, objectOf, textOf, useSet } from "./common";
 
@@ -20,7 +20,7 @@ export const taskKeys = [
 
 export function TaskForm({ node, findings }: FormProps) {
   const set = useSet(node);
-  const models = useQuery(modelsQuery);
+  const models = useQuery(answeringModelsQuery);
   const chosen = typeof node.config.model_id === "number" ? String(node.config.model_id) : null;
   const options = (models.data ?? []).map((m) => ({
     value: String(m.id),
