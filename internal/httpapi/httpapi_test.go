@@ -151,6 +151,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		Calls:   calls.NewStore(b.db), Client: fakeMCP{},
 	}
 	withNodeExecutor(t)(b, &d)
+	withSources(t, t.TempDir())(b, &d)
 	for _, o := range options {
 		o(b, &d)
 	}

@@ -33,11 +33,11 @@ type SourceBody struct {
 	Token        optional[string]              `json:"token,omitzero" doc:"Write-only, for https; null removes it"`
 	SSHKey       optional[string]              `json:"ssh_key,omitzero" doc:"Write-only, for ssh: a private key without a passphrase; null removes it"`
 	Account      optional[string]              `json:"service_account,omitzero" doc:"Write-only: the JSON key file of a service account; null removes it"`
-	Schedule     optional[sourceScheduleEntry] `json:"schedule,omitzero" doc:"When it is indexed; null: when somebody asks for it"`
+	Schedule     optional[SourceScheduleEntry] `json:"schedule,omitzero" doc:"When it is indexed; null: when somebody asks for it"`
 }
 
-// sourceScheduleEntry is a source's schedule in a request.
-type sourceScheduleEntry struct {
+// SourceScheduleEntry is a source's schedule in a request.
+type SourceScheduleEntry struct {
 	Cron         *string `json:"cron,omitempty" maxLength:"200" doc:"Either this"`
 	EverySeconds *int32  `json:"every_seconds,omitempty" doc:"or this, 60 to 31536000"`
 	TimeZone     string  `json:"time_zone,omitempty" maxLength:"64" default:"UTC" doc:"IANA name, of cron"`
