@@ -29,6 +29,7 @@ import (
 	"github.com/llmctl/studio/internal/mcp/servers"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
+	ragindex "github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
@@ -150,6 +151,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		Servers: servers.New(servers.Options{DB: b.db, Log: log, Seal: box, Fingerprint: secret.Fingerprint, Now: time.Now}),
 		Calls:   calls.NewStore(b.db), Client: fakeMCP{},
 	}
+	d.Indexing = ragindex.New(ragindex.Options{DB: b.db, Log: log, Engine: d.Engine, Now: time.Now})
 	withNodeExecutor(t)(b, &d)
 	withSources(t, t.TempDir())(b, &d)
 	for _, o := range options {

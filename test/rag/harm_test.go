@@ -37,11 +37,10 @@ func (r *rig) setUp() {
 
 func (r *rig) source(name string) int64 {
 	r.t.Helper()
-	var src struct {
-		ID int64 `json:"id"`
-	}
-	r.call(http.StatusCreated, http.MethodPost, "/api/rag/sources", map[string]any{"name": name, "kind": "local", "path": r.files()}, &src)
-	return src.ID
+	var id int64
+	require.NoError(r.t, r.pool.QueryRow(r.t.Context(), `INSERT INTO rag_source (name, kind, config) VALUES ($1, 'local', jsonb_build_object('path', $2::text)) RETURNING id`,
+		name, r.files()).Scan(&id))
+	return id
 }
 
 func (r *rig) start(source int64, mode string) indexRun {
