@@ -68,6 +68,8 @@ func systemTasks(s *studio) []periodic.Task {
 		}},
 		indexSweep(s),
 		removedSources(s),
+		s.asking.vectorCopies(),
+		s.asking.oldQuestions(),
 	}
 }
 

@@ -64,7 +64,8 @@ type chatSide struct {
 func newChatSide(s *studio, id uuid.UUID, client *http.Client, fresh func() bool) *chatSide {
 	c := &chatSide{recorder: chat.NewRecorder(s.db, s.events, s.log)}
 	c.worker = chat.NewWorker(s.chat, chat.WorkerOptions{
-		ID: id, Fresh: fresh, Recorder: c.recorder, Logger: s.log,
+		Retrieve: threadPassages{s.asking.Service},
+		ID:       id, Fresh: fresh, Recorder: c.recorder, Logger: s.log,
 		Answerer: tooluse.Answerer{
 			Open: func(ctx context.Context, modelID int64) (llm.Provider, error) {
 				return s.openModel(ctx, client, modelID)

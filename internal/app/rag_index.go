@@ -62,9 +62,6 @@ func (i indexSources) Fetcher(ctx context.Context, q postgres.Querier, id int64)
 	return f, err
 }
 
-// noEmbeddingModel is the reason why there are no vectors, where that is meant.
-const noEmbeddingModel = "rag.no_embedding_model"
-
 // indexSetup makes of the settings what an attempt of an index run works with.
 func (s *studio) indexSetup(ctx context.Context, tell func(string)) (index.Setup, error) {
 	set, _, err := settings.Load(ctx, s.db)
@@ -80,7 +77,7 @@ func (s *studio) indexSetup(ctx context.Context, tell func(string)) (index.Setup
 		},
 	}
 	e, err := s.retrieval.Embedder(ctx)
-	if errs.HasReason(err, noEmbeddingModel) {
+	if errs.HasReason(err, models.ReasonNoEmbeddingModel) {
 		return out, nil
 	}
 	if err != nil {

@@ -67,6 +67,7 @@ type studio struct {
 	catalog      *catalog.Catalog
 	providers    *providers
 	retrieval    *models.Models
+	asking       *asking
 	indexing     *index.Service
 	downloads    *download.Service
 	engine       *run.Engine
@@ -122,6 +123,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	client := llm.NewClient(llm.ClientOptions{})
 	s.providers = &providers{catalog: s.catalog, client: client, now: o.now}
 	s.retrieval = newRetrievalModels(s, client)
+	s.asking = newAsking(s, client)
 	if s.downloads, err = newDownloads(s); err != nil {
 		return nil, err
 	}
@@ -136,7 +138,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s.nodeSettings = newNodeSettings(s)
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: s.nodeSettings.executorFor,
-		InWorker: inWorker, Waits: s.waits, Ended: s.ended, QueueFor: s.queueFor, ModeFor: modeFor,
+		InWorker: inWorker, Waits: s.waits, Ended: s.ended, QueueFor: s.queueFor, ModeFor: modeFor, Admit: s.asking.admit,
 		Timeout: s.nodeSettings.timeout, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.indexing = newIndexing(s)

@@ -28,7 +28,7 @@ func (s *studio) buildAPI() error {
 	s.handler = httpapi.New(httpapi.Deps{
 		DB: s.db, Log: s.events, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine, Models: s.providers, Schedules: s.schedules,
 		Queues: s.board, River: s.console.handler(), Downloads: s.downloads, Threads: s.chat, Sources: s.sources, MCP: s.mcp.deps(), StudioMCP: mcp,
-		Providers: s.providers, NodeExecutor: s.nodeSettings.store, Embeddings: embeddingTest{s.retrieval}, Indexing: s.indexing, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxy, Ready: s.ready,
+		Providers: s.providers, NodeExecutor: s.nodeSettings.store, Embeddings: embeddingTest{s.retrieval}, Indexing: s.indexing, Retrieval: s.asking.Service, Realtime: s.realtime, Sockets: s.realtime.handler(), Page: page, NoPage: !s.sides.page, Proxy: proxy, Ready: s.ready,
 		APIPrefix: s.cfg.Proxy.APIPrefix, WebPrefix: s.cfg.Proxy.WebPrefix, SocketPath: s.cfg.SocketIO.Path, Transports: s.cfg.SocketIO.Transports,
 		AccessLog: accessLog, Observe: s.metrics.Request, Tracer: s.tracer, TraceLink: s.cfg.Telemetry.LinkTo, Version: buildVersion(), Logger: s.log, Now: s.now,
 	})

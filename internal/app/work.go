@@ -102,7 +102,7 @@ func (s *studio) register(ctx context.Context) error {
 // executors by name, and the one whose workspaces lie on this host.
 func (s *studio) executors(client *http.Client) (map[string]executor.Executor, *process.Executor, error) {
 	handlers, err := kind.Handlers(kind.Options{
-		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow, Tools: nodeTools{s.mcp}, RAG: rag.Options{Index: s.indexing},
+		LLMClient: client, HTTPAllow: s.cfg.Studio.HTTPNodeAllow, Tools: nodeTools{s.mcp}, RAG: rag.Options{Index: s.indexing, Query: rag.NewQuery(s.asking)},
 		Observe: observed.Options{Called: s.observer.called, Content: s.cfg.Telemetry.CaptureContent, Now: s.now},
 	})
 	if err != nil {

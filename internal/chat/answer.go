@@ -74,14 +74,14 @@ func (e *ToolError) Unwrap() error { return e.Cause }
 // Retriever finds passages of sources. Errors: unavailable when the sources cannot be
 // asked now.
 type Retriever interface {
-	Retrieve(ctx context.Context, sourceIDs []int64, question string, topK int) ([]MessageCitation, error)
+	Retrieve(ctx context.Context, turn *Turn, sourceIDs []int64, question string, topK int) ([]MessageCitation, error)
 }
 
 // noRetriever is there while sources are not: a thread cannot have any then.
 type noRetriever struct{}
 
 // Retrieve implements Retriever.
-func (noRetriever) Retrieve(context.Context, []int64, string, int) ([]MessageCitation, error) {
+func (noRetriever) Retrieve(context.Context, *Turn, []int64, string, int) ([]MessageCitation, error) {
 	return nil, errs.E(errs.Unavailable, "rag.not_available", "Sources are not available in this installation.")
 }
 

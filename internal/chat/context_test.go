@@ -111,7 +111,7 @@ func TestAMessageThatIsTooLongByItselfIsRefusedWithTheNumbers(t *testing.T) {
 // found answers as an index would.
 type found struct{ err error }
 
-func (f found) Retrieve(context.Context, []int64, string, int) ([]chat.MessageCitation, error) {
+func (f found) Retrieve(context.Context, *chat.Turn, []int64, string, int) ([]chat.MessageCitation, error) {
 	long := strings.Repeat("long ", 20_000)
 	return []chat.MessageCitation{{SourceID: 1, Path: "a.md", Text: "the answer is 42", Score: 0.9}, {SourceID: 1, Path: "b.md", Text: long}, {SourceID: 1, Path: "c.md", Text: "also"}}, f.err
 }

@@ -153,7 +153,7 @@ func (a *attempt) retrieve(ctx context.Context) error {
 	if err := a.w.s.enter(ctx, &a.turn, PhaseRetrieving, nil, &a.model); err != nil {
 		return err
 	}
-	found, err := a.w.o.Retrieve.Retrieve(ctx, a.thread.SourceIds, a.conv.user.Content, a.settings.RetrievalTopK)
+	found, err := a.w.o.Retrieve.Retrieve(ctx, &a.turn, a.thread.SourceIds, a.conv.user.Content, a.settings.RetrievalTopK)
 	if errs.Is(err, errs.Unavailable) {
 		return fail(CodeRAGUnavailable, "The sources of this thread cannot be asked now: "+errs.As(err).Message, err)
 	}

@@ -181,6 +181,9 @@ func (v *validator) checkRAG(n Node) (Common, faults) {
 			f.add("config.mode", "must be query, fresh_index or delta_index, not %q", c.Mode)
 		}
 	}
+	if c.ModelID != 0 && v.modelExists != nil && !v.modelExists(c.ModelID) && !f.names("config.model_id") {
+		v.addf(n.ID, "flow.unknown_model", "There is no model %d.", c.ModelID)
+	}
 	if len(c.SourceIDs) == 0 && !f.names("config.source_ids") {
 		v.addf(n.ID, "flow.missing_sources", "The rag node has no sources.")
 	}

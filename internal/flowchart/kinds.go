@@ -71,7 +71,8 @@ type RAGConfig struct {
 	Mode      string // query, fresh_index or delta_index
 	SourceIDs []int64
 	Question  string
-	TopK      int // 0: the handler's default
+	TopK      int   // 0: the handler's default
+	ModelID   int64 // of the model that answers; 0: the handler's default
 }
 
 // decode reads a config whose own members are fields.
@@ -211,6 +212,7 @@ func DecodeRAG(config json.RawMessage) (RAGConfig, error) {
 func decodeRAG(config json.RawMessage) (c RAGConfig, f faults) {
 	f = decode(config, &c.Common, map[string]field{
 		"mode": {into: &c.Mode}, "source_ids": {into: &c.SourceIDs}, "question": {into: &c.Question}, "top_k": {into: &c.TopK},
+		"model_id": {into: &c.ModelID},
 	})
 	return c, f
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/queue"
 	ragindex "github.com/llmctl/studio/internal/rag/index"
+	"github.com/llmctl/studio/internal/rag/retrieve"
 	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
@@ -62,6 +63,7 @@ type Deps struct {
 	Indexing     *ragindex.Service
 	Sources      *source.Service
 	MCP          MCPDeps
+	Retrieval    *retrieve.Service
 	// Ready lists why this process is not ready; empty: it is.
 	Ready func(ctx context.Context) []string
 
@@ -161,6 +163,7 @@ func (s *server) register() {
 	s.registerToolCalls()
 	s.registerIntegrations()
 	s.registerStudioMCP()
+	s.registerRetrieval()
 	s.describe()
 }
 

@@ -770,7 +770,7 @@ table rag_chunk
     constraint rag_chunk_rag_file_id_fkey FOREIGN KEY (rag_file_id) REFERENCES rag_file(id) ON DELETE CASCADE
     constraint rag_chunk_rag_file_id_ordinal_key UNIQUE (rag_file_id, ordinal)
     CREATE INDEX rag_chunk_content_hash ON public.rag_chunk USING btree (content_hash)
-    CREATE INDEX rag_chunk_context_trgm ON public.rag_chunk USING gin (context gin_trgm_ops)
+    CREATE INDEX rag_chunk_context_trgm ON public.rag_chunk USING gin (context studio_extensions.gin_trgm_ops)
     CREATE INDEX rag_chunk_rag_source_id ON public.rag_chunk USING btree (rag_source_id)
     CREATE INDEX rag_chunk_tsv ON public.rag_chunk USING gin (tsv)
     CREATE UNIQUE INDEX rag_chunk_pkey ON public.rag_chunk USING btree (id)

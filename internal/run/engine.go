@@ -61,6 +61,9 @@ type Options struct {
 	ModeFor  func(kind string, config json.RawMessage) string
 	// Waits reports whether a node that asks to be suspended has to wait for a person.
 	Waits func(ctx context.Context, q postgres.Querier, n *NodeRun) (bool, error)
+	// Admit refuses to start runs of a graph while what its nodes need is not there; nil:
+	// all may start.
+	Admit func(ctx context.Context, g *flowchart.Graph) error
 	// Ended is told in the transaction that ends a node run.
 	Ended func(ctx context.Context, tx *postgres.Tx, n *NodeRun) error
 }

@@ -71,6 +71,11 @@ func (e *Engine) begin(ctx context.Context, tx *postgres.Tx, req *StartRequest) 
 	if err != nil {
 		return nil, err
 	}
+	if e.Admit != nil {
+		if err := e.Admit(ctx, graph.Graph()); err != nil {
+			return nil, err
+		}
+	}
 	if len(req.Input) == 0 {
 		req.Input = json.RawMessage("{}")
 	}

@@ -1,12 +1,15 @@
 package ragpgvector
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/rag/scope"
 	"github.com/llmctl/studio/internal/rag/vector"
 	"github.com/llmctl/studio/internal/testkit/ragtest"
 )
@@ -36,4 +39,91 @@ func hurried() func() time.Time {
 		at = at.Add(time.Hour)
 		return at
 	}
+}
+
+const dimensions = 24
+
+func source(t *testing.T, db *postgres.DB, dimensions int, vectors [][]float32) *ragtest.Source {
+	t.Helper()
+	s := ragtest.NewSource(t, db, t.Name())
+	s.Embedder = ragtest.NewEmbedder(t, db, dimensions)
+	s.Write(t, ragtest.FilesOf(vectors)...)
+	s.Show(t)
+	return s
+}
+
+func sweep(t *testing.T, p *vector.Pgvector) vector.Swept {
+	t.Helper()
+	swept, err := p.Sweep(t.Context())
+	require.NoError(t, err)
+	require.True(t, swept.Ready, swept.Message)
+	return swept
+}
+
+// within asks in a snapshot and gives what its statements did to the index of an embedder.
+func within(t *testing.T, db *postgres.DB, prepared vector.Prepared, query vector.Query, embedder int64) (hits []vector.Hit, scans int64) {
+	t.Helper()
+	tx, err := db.Pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+	hits, err = prepared.Search(t.Context(), tx, query)
+	require.NoError(t, err)
+	require.NoError(t, tx.QueryRow(t.Context(), `SELECT coalesce(pg_stat_get_xact_numscans(to_regclass($1)), 0)`,
+		"rag_vector_hnsw_"+strconv.FormatInt(embedder, 10)).Scan(&scans))
+	return hits, scans
+}
+
+//nolint:paralleltest // see above
+func TestAutoSearchesExactlyUntilThePgvectorIndexIsFilled(t *testing.T) {
+	db := database(t)
+	vectors := ragtest.Random(21, 2500, dimensions)
+	s := source(t, db, dimensions, vectors)
+	pg := vector.NewPgvector(db, hurried())
+	auto := vector.NewAuto(vector.NewExact(db, 0), pg)
+	embedder := vector.Embedder{ID: s.Embedder, Dimensions: dimensions}
+	ask := func(backend string) ([]vector.Hit, int64) {
+		prepared, err := auto.Prepare(t.Context(), embedder, []scope.Source{{ID: s.ID, Revision: s.Revision}})
+		require.NoError(t, err)
+		require.Equal(t, backend, prepared.Backend())
+		return within(t, db, prepared, vector.Query{Vector: vectors[77], K: 10}, s.Embedder)
+	}
+	exact, scans := ask(vector.BackendExact)
+	require.Zero(t, scans)
+
+	swept := sweep(t, pg)
+	require.Equal(t, 2500, swept.Copied)
+	require.Equal(t, 1, swept.Indexed)
+	walked, scans := ask(vector.BackendPgvector)
+	require.Positive(t, scans, "the search did not use its index")
+	require.Equal(t, exact[0].ChunkID, walked[0].ChunkID)
+	again := sweep(t, pg)
+	require.Zero(t, again.Copied+again.Indexed)
+
+	// A new revision has a vector that is not copied yet.
+	s.Write(t, ragtest.File{Path: "new.md", Kind: "markdown", Chunks: []ragtest.Chunk{{Text: "new", Vector: ragtest.Random(22, 1, dimensions)[0]}}})
+	s.Show(t)
+	ask(vector.BackendExact)
+	require.Equal(t, 1, sweep(t, pg).Copied)
+	ask(vector.BackendPgvector)
+
+	// What is removed takes its copies along.
+	_, err := db.Exec(t.Context(), `DELETE FROM rag_embedding WHERE rag_embedder_id = $1`, s.Embedder)
+	require.NoError(t, err)
+	var left int
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT count(*) FROM rag_vector WHERE rag_embedder_id = $1`, s.Embedder).Scan(&left))
+	require.Zero(t, left)
+}
+
+//nolint:paralleltest // see above
+func TestMoreThanTwoThousandDimensionsAreIndexedInHalfPrecision(t *testing.T) {
+	db := database(t)
+	vectors := ragtest.Random(23, 2100, 2001)
+	s := source(t, db, 2001, vectors)
+	pg := vector.NewPgvector(db, hurried())
+	sweep(t, pg)
+	prepared, err := pg.Prepare(t.Context(), vector.Embedder{ID: s.Embedder, Dimensions: 2001}, []scope.Source{{ID: s.ID, Revision: s.Revision}})
+	require.NoError(t, err)
+	hits, scans := within(t, db, prepared, vector.Query{Vector: vectors[5], K: 3}, s.Embedder)
+	require.Positive(t, scans)
+	require.InDelta(t, 1, hits[0].Score, 1e-5, "the score is that of the whole vector")
 }

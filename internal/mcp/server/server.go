@@ -15,6 +15,7 @@ import (
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/mcp/publish"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/rag/retrieve"
 	"github.com/llmctl/studio/internal/run"
 )
 
@@ -27,6 +28,7 @@ type Domains struct {
 	Engine     *run.Engine
 	Downloads  *download.Service
 	Published  *publish.Store
+	Retrieval  *retrieve.Service
 	// Hints calls f with the name of every stream that has changed, as far as is
 	// known; some may be missed. f must return at once. nil: nobody tells.
 	Hints func(f func(stream string)) (cancel func())
@@ -91,7 +93,7 @@ func New(o Options) (*Server, error) {
 
 // toolsets are the groups of tools, one file each.
 func toolsets() []func(*registry) {
-	return []func(*registry){flowchartTools, graphTools, runTools, nodeTools, modelTools, downloadTools}
+	return []func(*registry){flowchartTools, graphTools, runTools, nodeTools, modelTools, downloadTools, sourceTools}
 }
 
 // Attach gives the tools what they work with.

@@ -204,15 +204,22 @@ CREATE UNIQUE INDEX schedule_rag_source_id ON schedule (rag_source_id) WHERE del
 ALTER TABLE schedule_firing ADD COLUMN node_run_id bigint REFERENCES node_run (id) ON DELETE SET NULL;
 CREATE INDEX schedule_firing_node_run_id ON schedule_firing (node_run_id) WHERE node_run_id IS NOT NULL;
 
--- Substrings and misspelt names. The extension comes with Debian's and the embedded server; where it is missing, the
--- search goes without.
+-- Substrings and misspelt names. The extension comes with Debian's and the embedded server; where it is missing or may not
+-- be made, the search goes without. It lies in a schema of its own, since a restored backup takes the place of ours.
 -- +goose StatementBegin
 DO $$
+DECLARE
+    place text;
 BEGIN
-    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm') THEN
-        CREATE EXTENSION IF NOT EXISTS pg_trgm;
-        CREATE INDEX rag_chunk_context_trgm ON rag_chunk USING gin (context gin_trgm_ops);
+    IF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm') THEN
+        RETURN;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') THEN
+        CREATE SCHEMA IF NOT EXISTS studio_extensions;
+        CREATE EXTENSION pg_trgm SCHEMA studio_extensions;
+    END IF;
+    SELECT n.nspname INTO place FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm';
+    EXECUTE format('CREATE INDEX rag_chunk_context_trgm ON rag_chunk USING gin (context %I.gin_trgm_ops)', place);
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE NOTICE 'pg_trgm was not created: %', SQLERRM;
 END

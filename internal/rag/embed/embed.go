@@ -122,6 +122,9 @@ func (e *Embedder) Telling(onWait func(d time.Duration, reason llm.Kind)) *Embed
 // Key is that of the options: the name of what makes these vectors.
 func (e *Embedder) Key() string { return e.o.Key }
 
+// Model is the provider's name for the model.
+func (e *Embedder) Model() string { return e.o.Model }
+
 // item is one text that is asked for, however often it came.
 type item struct {
 	hash   string

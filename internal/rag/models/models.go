@@ -21,6 +21,9 @@ import (
 	"github.com/llmctl/studio/internal/rag/settings"
 )
 
+// ReasonNoEmbeddingModel is the reason of Embedder's error when none is set.
+const ReasonNoEmbeddingModel = "rag.no_embedding_model"
+
 // Options of Models.
 type Options struct {
 	DB      *postgres.DB
@@ -132,7 +135,7 @@ func (m *Models) named(ctx context.Context, id int64, role string) (*named, erro
 
 func (m *Models) embedding(ctx context.Context, s settings.Settings) (*named, error) {
 	if s.EmbeddingModelID == nil {
-		return nil, errs.E(errs.Precondition, "rag.no_embedding_model", "There is no embedding model, so searches are lexical. Choose one under Settings -> Retrieval.")
+		return nil, errs.E(errs.Precondition, ReasonNoEmbeddingModel, "There is no embedding model, so searches are lexical. Choose one under Settings -> Retrieval.")
 	}
 	n, err := m.named(ctx, *s.EmbeddingModelID, "embedding model")
 	if err != nil {

@@ -19,10 +19,16 @@ const (
 	countLimit = 5000
 	// maxRanked bounds the chunks that are ranked: each has to be unpacked, which is what a search by words costs.
 	maxRanked = 3000
-	// weights of the classes of the full text: unused, parts of identifiers, text, path and headings.
-	weights = "{0.1, 0.25, 0.6, 1}"
-	// fuzzy is the similarity from which on a name counts as a misspelling; fuzzyWeight is what it is worth beside a match.
-	fuzzy       = 0.5
+	// weights of the classes of the full text: unused, parts of identifiers, text, path and headings. These and the
+	// two below were measured (docs/operations/retrieval-search.md); around them little changes.
+	weights = "{0.1, 0.5, 1, 1}"
+	// coverage is the power of the share of the question's words, by weight, that a chunk has.
+	coverage = "0.5"
+	// lengthShare is how much the length of a chunk, beside the others, takes from its score.
+	lengthShare = "0.2"
+	// fuzzy is the similarity from which on a name counts as a misspelling (two letters in the wrong order make 0.47 of a
+	// word of ten); fuzzyWeight is what it is worth beside a match.
+	fuzzy       = 0.4
 	fuzzyWeight = 0.5
 	// minFuzzy is the length from which on a word that nothing has is looked for in names.
 	minFuzzy = 4
@@ -146,10 +152,10 @@ func (l *lexical) total() float64 {
 func (l *lexical) rank(ctx context.Context, terms []weighed) ([]hit, error) {
 	var args scope.Args
 	var queries []string
-	var values []float64
+	var values, idfs []float64
 	for _, t := range terms {
 		queries = append(queries, t.query)
-		values = append(values, t.idf*t.forms())
+		values, idfs = append(values, t.idf*t.forms()), append(idfs, t.idf)
 	}
 	groups := l.groups(&args, terms)
 	if len(groups) == 0 {
@@ -157,11 +163,13 @@ func (l *lexical) rank(ctx context.Context, terms []weighed) ([]hit, error) {
 	}
 	fuzzyScore := l.fuzzyScore(&args, terms)
 	sql := `WITH candidates AS MATERIALIZED (` + strings.Join(groups, " UNION ") + `)
-		SELECT c.id, (coalesce(scored.score, 0) + ` + fuzzyScore + `)::float8 AS score
+		SELECT c.id, (coalesce(scored.sum * power(scored.share, ` + coverage + `), 0)
+			/ (1 - ` + lengthShare + ` + ` + lengthShare + ` * length(unpacked.tsv) / greatest(avg(length(unpacked.tsv)) OVER (), 1)) + ` + fuzzyScore + `)::float8 AS score
 		FROM candidates JOIN rag_chunk c ON c.id = candidates.id
 		CROSS JOIN LATERAL (SELECT c.tsv || ''::tsvector AS tsv OFFSET 0) AS unpacked
-		CROSS JOIN LATERAL (SELECT sum(t.value * ts_rank('` + weights + `', unpacked.tsv, t.query::tsquery, 0)) AS score
-			FROM unnest(` + args.Add(queries) + `::text[], ` + args.Add(values) + `::float8[]) AS t (query, value)) AS scored` +
+		CROSS JOIN LATERAL (SELECT sum(t.value * ts_rank('` + weights + `', unpacked.tsv, t.query::tsquery, 0)) AS sum,
+				coalesce(sum(t.idf) FILTER (WHERE unpacked.tsv @@ t.query::tsquery), 0) / sum(t.idf) AS share
+			FROM unnest(` + args.Add(queries) + `::text[], ` + args.Add(values) + `::float8[], ` + args.Add(idfs) + `::float8[]) AS t (query, value, idf)) AS scored` +
 		l.phraseFilter(&args) + `
 		ORDER BY score DESC, c.id LIMIT ` + args.Add(l.limit)
 	rows, err := l.q.Query(ctx, sql, args...)

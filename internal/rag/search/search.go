@@ -213,7 +213,7 @@ func (r *run) byWords(ctx context.Context, tx pgx.Tx, sources []source, depth in
 	return hits, terms, err
 }
 
-// phraseFree drops results that do not contain the phrases of the question.
+// withPhrases drops results that do not contain the phrases of the question.
 func (r *run) withPhrases(results []Result) []Result {
 	matchers := r.question.phraseMatchers()
 	return slices.DeleteFunc(results, func(x Result) bool {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode"
 
@@ -111,8 +112,9 @@ func cut(path, text string) []Chunk {
 	return out
 }
 
-// Vector is an embedding without a model: words and pieces of words hashed onto dimensions. Texts that share
-// them are near each other; what says the same in other words is not.
+// Vector stands in for an embedding model: words, without their endings, and pieces of words are hashed onto
+// dimensions, and words of one meaning share a part of theirs. It knows far fewer meanings than a model, and what it
+// finds says how lists that err differently are joined, not how well models do.
 func Vector(text string, dimensions int) []float32 {
 	sums := make([]float64, dimensions)
 	counts := map[string]int{}
@@ -122,17 +124,21 @@ func Vector(text string, dimensions int) []float32 {
 			order = append(order, w)
 		}
 	}
+	meanings := meaningOf()
 	for _, w := range order {
 		weight := 1 + math.Log(float64(counts[w]))
-		if len(w) <= 3 {
-			addFeature(sums, w, 0.2*weight)
-			continue
+		if strings.Contains(grammar, " "+w+" ") {
+			weight *= 0.05
 		}
+		w = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(w, "s"), "ing"), "ed"), "e")
 		addFeature(sums, w, weight)
+		if m, found := meanings[w]; found {
+			addFeature(sums, "="+m, weight)
+		}
 		edged := "^" + w + "$"
 		n := len(edged) - 2
 		for i := range n {
-			addFeature(sums, "~"+edged[i:i+3], 0.6*weight/math.Sqrt(float64(n)))
+			addFeature(sums, "~"+edged[i:i+3], 0.4*weight/math.Sqrt(float64(n)))
 		}
 	}
 	out := make([]float32, dimensions)
@@ -141,6 +147,72 @@ func Vector(text string, dimensions int) []float32 {
 	}
 	return out
 }
+
+// grammar are words that say little.
+const grammar = " a an and any are as at be before but by can do does for from go has have how i if in into is it its just like me my need no not of on one only or " +
+	"own should so that the their them then there they this to use want was what when where which while who why will with without would you your "
+
+// meaningOf gives for a word, without its ending, the first of those that mean the same.
+//
+//nolint:gochecknoglobals // read from a text once
+var meaningOf = sync.OnceValue(func() map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(synonyms) {
+		words := strings.Fields(line)
+		for _, w := range words {
+			out[w] = words[0]
+		}
+	}
+	return out
+})
+
+const synonyms = `imag pictur photo png jpeg
+undo rollback revert down roll
+password credential secret authentication auth login basic
+payload body upload
+limit maximum size byte most
+mistak error bug flaw rough
+retry backoff attempt
+answer reply response return
+ask request query
+upgrad migrat migration
+start begin startup launch boot
+stop shutdown exit terminat end cancel
+stream piec chunk
+render show display
+hid conceal omit hidden
+validat check validation verify
+requir need mandatory necessary dependent
+benchmark performanc fast speed compar
+modify change update patch alter edit
+token oauth jwt bearer
+terminal cli command shell consol
+sdk library packag
+group prefix base
+test unit
+stat status
+dashboard ui interfac web html
+health livenes prob
+minimum least smallest min
+maximum greatest largest max
+cost expensiv estimat
+exponential grow
+wait delay sleep timeout
+connect dial connection
+embed embedd includ
+legacy old previou compatibility backward behaviour
+second v2
+first v1
+function method handler
+custom own
+traffic network http
+rout path url
+event push notification notify
+progres report
+job task work
+transaction commit
+many several batch pipelin
+`
 
 func addFeature(sums []float64, feature string, weight float64) {
 	h := uint64(14695981039346656037)
