@@ -36,6 +36,7 @@ import { Route as AppSchedulesIndexRouteImport } from './routes/_app/schedules/i
 import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedules/$scheduleId'
 import { Route as AppSettingsIntegrationsRouteImport } from './routes/_app/settings_.integrations'
 import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
+import { Route as AppSettingsRetrievalRouteImport } from './routes/_app/settings_.retrieval'
 import { Route as AppSourcesIndexRouteImport } from './routes/_app/sources/index'
 import { Route as AppSourcesCollectionsRouteImport } from './routes/_app/sources/collections'
 import { Route as AppSourcesNewRouteImport } from './routes/_app/sources/new'
@@ -182,6 +183,11 @@ const AppSettingsNodeExecutorRoute = AppSettingsNodeExecutorRouteImport.update({
   path: '/settings/node-executor',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSettingsRetrievalRoute = AppSettingsRetrievalRouteImport.update({
+  id: '/settings_/retrieval',
+  path: '/settings/retrieval',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppSourcesIndexRoute = AppSourcesIndexRouteImport.update({
   id: '/sources/',
   path: '/sources/',
@@ -256,6 +262,7 @@ export interface FileRoutesByFullPath {
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/settings/retrieval': typeof AppSettingsRetrievalRoute
   '/sources/collections': typeof AppSourcesCollectionsRoute
   '/sources/new': typeof AppSourcesNewRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
@@ -293,6 +300,7 @@ export interface FileRoutesByTo {
   '/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/settings/retrieval': typeof AppSettingsRetrievalRoute
   '/sources/collections': typeof AppSourcesCollectionsRoute
   '/sources/new': typeof AppSourcesNewRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
@@ -333,6 +341,7 @@ export interface FileRoutesById {
   '/_app/schedules/$scheduleId': typeof AppSchedulesScheduleIdRoute
   '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
   '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
+  '/_app/settings_/retrieval': typeof AppSettingsRetrievalRoute
   '/_app/sources/collections': typeof AppSourcesCollectionsRoute
   '/_app/sources/new': typeof AppSourcesNewRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
@@ -373,6 +382,7 @@ export interface FileRouteTypes {
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
+    | '/settings/retrieval'
     | '/sources/collections'
     | '/sources/new'
     | '/threads/$threadId'
@@ -410,6 +420,7 @@ export interface FileRouteTypes {
     | '/schedules/$scheduleId'
     | '/settings/integrations'
     | '/settings/node-executor'
+    | '/settings/retrieval'
     | '/sources/collections'
     | '/sources/new'
     | '/threads/$threadId'
@@ -449,6 +460,7 @@ export interface FileRouteTypes {
     | '/_app/schedules/$scheduleId'
     | '/_app/settings_/integrations'
     | '/_app/settings_/node-executor'
+    | '/_app/settings_/retrieval'
     | '/_app/sources/collections'
     | '/_app/sources/new'
     | '/_app/threads/$threadId'
@@ -664,6 +676,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSettingsNodeExecutorRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/settings_/retrieval': {
+      id: '/_app/settings_/retrieval'
+      path: '/settings/retrieval'
+      fullPath: '/settings/retrieval'
+      preLoaderRoute: typeof AppSettingsRetrievalRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/sources/': {
       id: '/_app/sources/'
       path: '/sources'
@@ -770,6 +789,7 @@ interface AppRouteChildren {
   AppSchedulesScheduleIdRoute: typeof AppSchedulesScheduleIdRoute
   AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
   AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
+  AppSettingsRetrievalRoute: typeof AppSettingsRetrievalRoute
   AppSourcesCollectionsRoute: typeof AppSourcesCollectionsRoute
   AppSourcesNewRoute: typeof AppSourcesNewRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
@@ -805,6 +825,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppSchedulesScheduleIdRoute: AppSchedulesScheduleIdRoute,
   AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
   AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
+  AppSettingsRetrievalRoute: AppSettingsRetrievalRoute,
   AppSourcesCollectionsRoute: AppSourcesCollectionsRoute,
   AppSourcesNewRoute: AppSourcesNewRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
