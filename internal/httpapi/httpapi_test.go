@@ -139,7 +139,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		}),
 		Schedules: schedule.NewStore(b.db, log),
 		Queues:    queue.NewBoard(b.db, jobs, log, time.Now),
-		Providers: &fakeProviders{calls: b.calls}, Page: page(),
+		Providers: &fakeProviders{calls: b.calls}, Embeddings: fakeEmbeddings{}, Page: page(),
 		Ready:     func(context.Context) []string { return b.ready },
 		APIPrefix: "/api", WebPrefix: "/web", SocketPath: "/socket.io", Transports: []string{"websocket", "polling"},
 		Version: "dev", Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: time.Now,
