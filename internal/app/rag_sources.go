@@ -42,7 +42,7 @@ func sourceLimits(ctx context.Context, q postgres.Querier) (maxFile, maxPDF int6
 type sourceSchedules struct{ s *studio }
 
 // Set implements source.Schedules.
-func (x sourceSchedules) Set(ctx context.Context, tx *postgres.Tx, id int64, name string, want *source.SourceSchedule, user *int64) error {
+func (x sourceSchedules) Set(ctx context.Context, tx *postgres.Tx, id int64, name string, want *source.IndexSchedule, user *int64) error {
 	if want == nil {
 		return x.s.schedules.SetForSource(ctx, tx, id, name, nil, user)
 	}
@@ -54,14 +54,14 @@ func (x sourceSchedules) Set(ctx context.Context, tx *postgres.Tx, id int64, nam
 }
 
 // Of implements source.Schedules.
-func (x sourceSchedules) Of(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]source.SourceSchedule, error) {
+func (x sourceSchedules) Of(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]source.IndexSchedule, error) {
 	rows, err := x.s.schedules.OfSources(ctx, q, ids)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[int64]source.SourceSchedule, len(rows))
+	out := make(map[int64]source.IndexSchedule, len(rows))
 	for id, r := range rows {
-		v := source.SourceSchedule{ID: r.ID, EverySeconds: r.EverySeconds, TimeZone: r.TimeZone, Mode: r.Mode, Enabled: r.Enabled, NextDueAt: r.NextDueAt}
+		v := source.IndexSchedule{ID: r.ID, EverySeconds: r.EverySeconds, TimeZone: r.TimeZone, Mode: r.Mode, Enabled: r.Enabled, NextDueAt: r.NextDueAt}
 		if r.Cron != "" {
 			v.Cron = &r.Cron
 		}

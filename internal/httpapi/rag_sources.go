@@ -79,7 +79,7 @@ func (b *SourceBody) change() source.Change {
 		SetSchedule: b.Schedule.Set,
 	}
 	if e := b.Schedule.Value; e != nil {
-		c.Schedule = &source.SourceSchedule{Cron: e.Cron, EverySeconds: e.EverySeconds, TimeZone: e.TimeZone, Mode: e.Mode, Enabled: e.Enabled == nil || *e.Enabled}
+		c.Schedule = &source.IndexSchedule{Cron: e.Cron, EverySeconds: e.EverySeconds, TimeZone: e.TimeZone, Mode: e.Mode, Enabled: e.Enabled == nil || *e.Enabled}
 		if c.Schedule.TimeZone == "" {
 			c.Schedule.TimeZone = "UTC"
 		}

@@ -25,7 +25,7 @@ import (
 // sourceTimes keeps schedules as the composition root does.
 type sourceTimes struct{ s *schedule.Store }
 
-func (x sourceTimes) Set(ctx context.Context, tx *postgres.Tx, id int64, name string, want *source.SourceSchedule, user *int64) error {
+func (x sourceTimes) Set(ctx context.Context, tx *postgres.Tx, id int64, name string, want *source.IndexSchedule, user *int64) error {
 	if want == nil {
 		return x.s.SetForSource(ctx, tx, id, name, nil, user)
 	}
@@ -36,11 +36,11 @@ func (x sourceTimes) Set(ctx context.Context, tx *postgres.Tx, id int64, name st
 	return x.s.SetForSource(ctx, tx, id, name, &v, user)
 }
 
-func (x sourceTimes) Of(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]source.SourceSchedule, error) {
+func (x sourceTimes) Of(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]source.IndexSchedule, error) {
 	rows, err := x.s.OfSources(ctx, q, ids)
-	out := map[int64]source.SourceSchedule{}
+	out := map[int64]source.IndexSchedule{}
 	for id, r := range rows {
-		out[id] = source.SourceSchedule{ID: r.ID, Cron: &r.Cron, EverySeconds: r.EverySeconds, TimeZone: r.TimeZone, Mode: r.Mode, Enabled: r.Enabled, NextDueAt: r.NextDueAt}
+		out[id] = source.IndexSchedule{ID: r.ID, Cron: &r.Cron, EverySeconds: r.EverySeconds, TimeZone: r.TimeZone, Mode: r.Mode, Enabled: r.Enabled, NextDueAt: r.NextDueAt}
 	}
 	return out, err
 }
@@ -103,8 +103,8 @@ func TestSourceLifecycle(t *testing.T) {
 	b.admin(t, http.StatusConflict, http.MethodPost, schedulePath+"/fire", nil)
 
 	changed := b.admin(t, http.StatusOK, http.MethodPatch, path, `{"name":"Docs 2","max_file_bytes":5000,"schedule":{"every_seconds":3600,"mode":"fresh"}}`, header{"If-Match", `"1"`})
-	require.EqualValues(t, 5000, changed.at(t, "max_file_bytes"))
-	require.EqualValues(t, 3600, changed.at(t, "schedule", "every_seconds"))
+	require.Equal(t, json.Number("5000"), changed.at(t, "max_file_bytes"))
+	require.Equal(t, json.Number("3600"), changed.at(t, "schedule", "every_seconds"))
 	require.Equal(t, []any{"*.md"}, changed.at(t, "include"))
 	require.Equal(t, "Every hour", b.admin(t, http.StatusOK, http.MethodGet, schedulePath, nil).at(t, "description"))
 	b.admin(t, http.StatusPreconditionFailed, http.MethodPatch, path, `{"name":"x"}`, header{"If-Match", `"1"`})
@@ -171,8 +171,11 @@ func TestViewersSeeSourcesAndChangeNothing(t *testing.T) {
 	made := b.admin(t, http.StatusCreated, http.MethodPost, "/api/rag/sources", `{"name":"Docs","kind":"local","path":`+quoted(t, root)+`}`)
 	path := "/api/rag/sources/" + made.id(t, "id")
 	for _, c := range []struct{ method, path, body string }{
-		{http.MethodPost, "/api/rag/sources", `{"name":"x","kind":"local","path":` + quoted(t, root) + `}`}, {http.MethodPatch, path, `{"name":"y"}`},
-		{http.MethodDelete, path, ""}, {http.MethodPost, path + "/restore", ""}, {http.MethodPost, "/api/rag/sources/check", `{"kind":"local"}`},
+		{http.MethodPost, "/api/rag/sources", `{"name":"x","kind":"local","path":` + quoted(t, root) + `}`},
+		{http.MethodPatch, path, `{"name":"y"}`},
+		{http.MethodDelete, path, ""},
+		{http.MethodPost, path + "/restore", ""},
+		{http.MethodPost, "/api/rag/sources/check", `{"kind":"local"}`},
 		{http.MethodGet, "/api/rag/local-roots/browse?path=" + root, ""},
 	} {
 		var body any
@@ -197,7 +200,7 @@ func TestChecksAnswerWhatIsWrong(t *testing.T) {
 	}
 	ok := check(`{"kind":"local","path":` + quoted(t, root+"/docs") + `}`)
 	require.Equal(t, true, ok.at(t, "ok"))
-	require.EqualValues(t, 1, ok.at(t, "files"))
+	require.Equal(t, json.Number("1"), ok.at(t, "files"))
 	missing := check(`{"kind":"local","path":` + quoted(t, root+"/nothing") + `}`)
 	require.Equal(t, false, missing.at(t, "ok"))
 	require.Equal(t, "rag.folder_missing", missing.at(t, "code"))

@@ -151,7 +151,8 @@ func (m timing) next(t time.Time) time.Time {
 	if t.Before(m.from) {
 		t = m.from
 	}
-	return m.from.Add((t.Sub(m.from)/m.every + 1) * m.every).UTC()
+	passed := t.Sub(m.from)
+	return m.from.Add(passed - passed%m.every + m.every).UTC()
 }
 
 // after gives the first due time after t and when it is fired; zero: none.

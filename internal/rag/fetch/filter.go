@@ -66,7 +66,7 @@ func NewFilter(s Selection) *Filter {
 
 func words(list string) map[string]bool {
 	out := map[string]bool{}
-	for _, w := range strings.Fields(list) {
+	for w := range strings.FieldsSeq(list) {
 		out[w] = true
 	}
 	return out

@@ -107,7 +107,7 @@ func TestLimitedGivesTheLimitAndFailsBehindIt(t *testing.T) {
 
 func FuzzCheckedPatternsMatchInReasonableTime(f *testing.F) {
 	f.Add("**/a*{b,c}[d-e]?", "a/b/c")
-	f.Fuzz(func(t *testing.T, pattern, path string) {
+	f.Fuzz(func(_ *testing.T, pattern, path string) {
 		if fetch.CheckPattern(pattern) == "" && len(path) < 200 {
 			verdict(fetch.Selection{Include: []string{pattern}, Exclude: []string{pattern + "x"}}, path, 1)
 		}

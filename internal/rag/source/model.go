@@ -84,8 +84,8 @@ func (g Given) each() []struct {
 	}{{CredentialToken, g.Token}, {CredentialSSHKey, g.SSHKey}, {CredentialAccount, g.ServiceAccount}}
 }
 
-// SourceSchedule is when a source is indexed: by an expression or by an interval.
-type SourceSchedule struct {
+// IndexSchedule is when a source is indexed: by an expression or by an interval.
+type IndexSchedule struct {
 	ID           int64      `json:"id"`
 	Cron         *string    `json:"cron"`
 	EverySeconds *int32     `json:"every_seconds"`
@@ -100,5 +100,5 @@ type Change struct {
 	Apply       func(*Fields)
 	Secrets     Given
 	SetSchedule bool
-	Schedule    *SourceSchedule
+	Schedule    *IndexSchedule
 }

@@ -53,7 +53,7 @@ func (s *Service) fetcher(ctx context.Context, q postgres.Querier, id int64, f *
 		}
 		return git.New(o)
 	case rag.KindDrive:
-		return drive.New(drive.Options{FolderID: f.FolderID, Endpoint: f.Endpoint, Account: secret, Filter: filter, Client: s.o.HTTP})
+		return drive.New(drive.Options{FolderID: f.FolderID, Endpoint: f.Endpoint, Account: secret, Filter: filter, Client: s.o.HTTP}) //nolint:contextcheck // its requests have contexts of their own
 	}
 	return nil, fmt.Errorf("source %d is of kind %q", id, f.Kind)
 }

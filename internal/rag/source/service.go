@@ -25,9 +25,9 @@ type Sealer interface {
 type Schedules interface {
 	// Set stores a source's schedule; nil removes it. Error: invalid, with details that
 	// begin at body.schedule.
-	Set(ctx context.Context, tx *postgres.Tx, sourceID int64, name string, s *SourceSchedule, user *int64) error
+	Set(ctx context.Context, tx *postgres.Tx, sourceID int64, name string, s *IndexSchedule, user *int64) error
 	// Of gives schedules by source.
-	Of(ctx context.Context, q postgres.Querier, sourceIDs []int64) (map[int64]SourceSchedule, error)
+	Of(ctx context.Context, q postgres.Querier, sourceIDs []int64) (map[int64]IndexSchedule, error)
 	// Suspend puts the schedule of a source aside that is deleted in this transaction.
 	Suspend(ctx context.Context, tx *postgres.Tx, sourceID int64) error
 	// Resume takes that back; at is when the source was deleted.

@@ -69,7 +69,7 @@ func (b *bundle) service(t *testing.T, box source.Sealer) *source.Service {
 // schedules is what the composition root puts in between.
 type schedules struct{ s *schedule.Store }
 
-func (x schedules) Set(ctx context.Context, tx *postgres.Tx, id int64, name string, want *source.SourceSchedule, user *int64) error {
+func (x schedules) Set(ctx context.Context, tx *postgres.Tx, id int64, name string, want *source.IndexSchedule, user *int64) error {
 	if want == nil {
 		return x.s.SetForSource(ctx, tx, id, name, nil, user)
 	}
@@ -80,11 +80,11 @@ func (x schedules) Set(ctx context.Context, tx *postgres.Tx, id int64, name stri
 	return x.s.SetForSource(ctx, tx, id, name, &v, user)
 }
 
-func (x schedules) Of(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]source.SourceSchedule, error) {
+func (x schedules) Of(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]source.IndexSchedule, error) {
 	rows, err := x.s.OfSources(ctx, q, ids)
-	out := map[int64]source.SourceSchedule{}
+	out := map[int64]source.IndexSchedule{}
 	for id, r := range rows {
-		v := source.SourceSchedule{ID: r.ID, EverySeconds: r.EverySeconds, TimeZone: r.TimeZone, Mode: r.Mode, Enabled: r.Enabled, NextDueAt: r.NextDueAt}
+		v := source.IndexSchedule{ID: r.ID, EverySeconds: r.EverySeconds, TimeZone: r.TimeZone, Mode: r.Mode, Enabled: r.Enabled, NextDueAt: r.NextDueAt}
 		if r.Cron != "" {
 			v.Cron = &r.Cron
 		}
@@ -407,7 +407,7 @@ func TestSourceThatIsIndexedIsNotDeleted(t *testing.T) {
 func TestDeletedSourceIsRestoredWithItsScheduleAndRemovedLater(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	v, err := b.create(t, b.docs(), source.Change{SetSchedule: true, Schedule: &source.SourceSchedule{
+	v, err := b.create(t, b.docs(), source.Change{SetSchedule: true, Schedule: &source.IndexSchedule{
 		EverySeconds: new(int32(3600)), TimeZone: "UTC", Mode: rag.Fresh, Enabled: true,
 	}})
 	require.NoError(t, err)
@@ -460,14 +460,14 @@ func TestScheduleIsMadeChangedAndRemovedWithTheSource(t *testing.T) {
 	v, err := b.create(t, b.docs(), source.Change{})
 	require.NoError(t, err)
 	require.Nil(t, v.Schedule)
-	set := func(s *source.SourceSchedule) (source.Updated, error) {
+	set := func(s *source.IndexSchedule) (source.Updated, error) {
 		return b.update(t, v.ID, 0, source.Change{SetSchedule: true, Schedule: s})
 	}
-	u, err := set(&source.SourceSchedule{Cron: new("0 3 * * *"), TimeZone: "Europe/Berlin", Mode: rag.Delta, Enabled: true})
+	u, err := set(&source.IndexSchedule{Cron: new("0 3 * * *"), TimeZone: "Europe/Berlin", Mode: rag.Delta, Enabled: true})
 	require.NoError(t, err)
 	require.Equal(t, "0 3 * * *", *u.Schedule.Cron)
 	first := u.Schedule.ID
-	u, err = set(&source.SourceSchedule{EverySeconds: new(int32(7200)), TimeZone: "UTC", Mode: rag.Fresh, Enabled: false})
+	u, err = set(&source.IndexSchedule{EverySeconds: new(int32(7200)), TimeZone: "UTC", Mode: rag.Fresh, Enabled: false})
 	require.NoError(t, err)
 	require.Equal(t, first, u.Schedule.ID)
 	require.Nil(t, u.Schedule.Cron)
@@ -481,13 +481,13 @@ func TestScheduleIsMadeChangedAndRemovedWithTheSource(t *testing.T) {
 	require.Equal(t, "Renamed", item.Schedule.Name)
 	require.Equal(t, "Renamed", item.SourceName)
 
-	_, err = set(&source.SourceSchedule{Cron: new("x"), TimeZone: "Mars", Mode: rag.Delta})
+	_, err = set(&source.IndexSchedule{Cron: new("x"), TimeZone: "Mars", Mode: rag.Delta})
 	require.Equal(t, []string{"body.schedule.cron", "body.schedule.time_zone"}, places(err))
-	_, err = set(&source.SourceSchedule{Cron: new("0 3 * * *"), EverySeconds: new(int32(60)), TimeZone: "UTC", Mode: rag.Delta})
+	_, err = set(&source.IndexSchedule{Cron: new("0 3 * * *"), EverySeconds: new(int32(60)), TimeZone: "UTC", Mode: rag.Delta})
 	require.Equal(t, []string{"body.schedule.every_seconds"}, places(err))
-	_, err = set(&source.SourceSchedule{EverySeconds: new(int32(59)), TimeZone: "UTC", Mode: rag.Delta})
+	_, err = set(&source.IndexSchedule{EverySeconds: new(int32(59)), TimeZone: "UTC", Mode: rag.Delta})
 	require.Equal(t, []string{"body.schedule.every_seconds"}, places(err))
-	_, err = set(&source.SourceSchedule{EverySeconds: new(int32(60)), TimeZone: "UTC", Mode: "all"})
+	_, err = set(&source.IndexSchedule{EverySeconds: new(int32(60)), TimeZone: "UTC", Mode: "all"})
 	require.Equal(t, []string{"body.schedule.mode"}, places(err))
 	u, err = set(nil)
 	require.NoError(t, err)

@@ -16,89 +16,89 @@ import (
 
 // View is a source as the API and events show it.
 type View struct {
-	ID           int64             `json:"id"`
-	Name         string            `json:"name"`
-	Kind         string            `json:"kind" enum:"local,git,google_drive"`
-	Path         *string           `json:"path,omitempty"`
-	URL          *string           `json:"url,omitempty"`
-	Branch       *string           `json:"branch,omitempty" doc:"Empty: the server's default"`
-	Subfolder    *string           `json:"subfolder,omitempty"`
-	Submodules   *bool             `json:"submodules,omitempty"`
-	FolderID     *string           `json:"folder_id,omitempty"`
-	Endpoint     *string           `json:"endpoint,omitempty" doc:"Empty: Google's"`
-	Include      []string          `json:"include" doc:"Patterns; none: everything"`
-	Exclude      []string          `json:"exclude"`
-	MaxFileBytes *int64            `json:"max_file_bytes" doc:"null: that of the settings"`
-	Credential   *SourceCredential `json:"credential"`
-	Schedule     *SourceSchedule   `json:"schedule"`
-	Status       string            `json:"status" enum:"not_indexed,queued,indexing,waiting,indexed,error"`
-	Index        *SourceIndex      `json:"index" doc:"What searches see; null: nothing yet"`
-	Error        *SourceError      `json:"error" doc:"Of the last index run; the index before it still serves"`
-	ActiveRun    *SourceIndexRun   `json:"active_run"`
-	LastRun      *SourceIndexRun   `json:"last_run" doc:"That ended"`
-	Revision     int64             `json:"revision"`
-	CreatedAt    time.Time         `json:"created_at"`
-	UpdatedAt    time.Time         `json:"updated_at"`
-	Deleted      bool              `json:"deleted,omitempty" doc:"It can be restored until undo_until"`
-	UndoUntil    *time.Time        `json:"undo_until,omitempty"`
+	ID           int64          `json:"id"`
+	Name         string         `json:"name"`
+	Kind         string         `json:"kind" enum:"local,git,google_drive"`
+	Path         *string        `json:"path,omitempty"`
+	URL          *string        `json:"url,omitempty"`
+	Branch       *string        `json:"branch,omitempty" doc:"Empty: the server's default"`
+	Subfolder    *string        `json:"subfolder,omitempty"`
+	Submodules   *bool          `json:"submodules,omitempty"`
+	FolderID     *string        `json:"folder_id,omitempty"`
+	Endpoint     *string        `json:"endpoint,omitempty" doc:"Empty: Google's"`
+	Include      []string       `json:"include" doc:"Patterns; none: everything"`
+	Exclude      []string       `json:"exclude"`
+	MaxFileBytes *int64         `json:"max_file_bytes" doc:"null: that of the settings"`
+	Credential   *Credential    `json:"credential"`
+	Schedule     *IndexSchedule `json:"schedule"`
+	Status       string         `json:"status" enum:"not_indexed,queued,indexing,waiting,indexed,error"`
+	Index        *VisibleIndex  `json:"index" doc:"What searches see; null: nothing yet"`
+	Error        *IndexError    `json:"error" doc:"Of the last index run; the index before it still serves"`
+	ActiveRun    *RunSummary    `json:"active_run"`
+	LastRun      *RunSummary    `json:"last_run" doc:"That ended"`
+	Revision     int64          `json:"revision"`
+	CreatedAt    time.Time      `json:"created_at"`
+	UpdatedAt    time.Time      `json:"updated_at"`
+	Deleted      bool           `json:"deleted,omitempty" doc:"It can be restored until undo_until"`
+	UndoUntil    *time.Time     `json:"undo_until,omitempty"`
 }
 
-// SourceCredential is what may be shown of a secret.
-type SourceCredential struct {
+// Credential is what may be shown of a secret.
+type Credential struct {
 	Kind        string    `json:"kind" enum:"token,ssh_key,service_account"`
 	Fingerprint string    `json:"fingerprint"`
 	SetAt       time.Time `json:"set_at"`
 }
 
-// SourceEmbedder names what made vectors.
-type SourceEmbedder struct {
+// IndexEmbedder names what made vectors.
+type IndexEmbedder struct {
 	Model      string `json:"model"`
 	Dimensions int32  `json:"dimensions"`
 }
 
-// SourceIndex is the visible index.
-type SourceIndex struct {
-	Revision       int64           `json:"revision"`
-	Files          int32           `json:"files"`
-	Chunks         int32           `json:"chunks"`
-	Bytes          int64           `json:"bytes"`
-	IndexedAt      *time.Time      `json:"indexed_at"`
-	RemoteRevision string          `json:"remote_revision" doc:"A commit"`
-	Embedder       *SourceEmbedder `json:"embedder" doc:"null: it has no vectors"`
+// VisibleIndex is the visible index.
+type VisibleIndex struct {
+	Revision       int64          `json:"revision"`
+	Files          int32          `json:"files"`
+	Chunks         int32          `json:"chunks"`
+	Bytes          int64          `json:"bytes"`
+	IndexedAt      *time.Time     `json:"indexed_at"`
+	RemoteRevision string         `json:"remote_revision" doc:"A commit"`
+	Embedder       *IndexEmbedder `json:"embedder" doc:"null: it has no vectors"`
 }
 
-// SourceError is how an index run failed.
-type SourceError struct {
+// IndexError is how an index run failed.
+type IndexError struct {
 	Code    string     `json:"code"`
 	Message string     `json:"message"`
 	At      *time.Time `json:"at,omitempty"`
 }
 
-// SourceIndexRun is an index run of a source.
-type SourceIndexRun struct {
-	ID             int64             `json:"id"`
-	SourceID       int64             `json:"source_id"`
-	SourceName     string            `json:"source_name"`
-	NodeID         int64             `json:"node_id"`
-	Mode           string            `json:"mode" enum:"fresh,delta"`
-	ExecutionMode  string            `json:"execution_mode" enum:"indexing,delta_indexing"`
-	Status         string            `json:"status" enum:"queued,syncing,planning,planned,indexing,paused,succeeded,failed,cancelled"`
-	PlanFirst      bool              `json:"plan_first"`
-	OnlyFailedOf   *int64            `json:"only_failed_of"`
-	Counts         SourceIndexCounts `json:"counts"`
-	RemoteRevision string            `json:"remote_revision"`
-	Embedder       *SourceEmbedder   `json:"embedder"`
-	PauseRequested bool              `json:"pause_requested"`
-	Error          *SourceError      `json:"error"`
-	CreatedAt      time.Time         `json:"created_at"`
-	StartedAt      *time.Time        `json:"started_at"`
-	PlannedAt      *time.Time        `json:"planned_at"`
-	AppliedAt      *time.Time        `json:"applied_at"`
-	FinishedAt     *time.Time        `json:"finished_at"`
+// RunSummary is an index run of a source.
+type RunSummary struct {
+	ID             int64          `json:"id"`
+	SourceID       int64          `json:"source_id"`
+	SourceName     string         `json:"source_name"`
+	NodeID         int64          `json:"node_id"`
+	Mode           string         `json:"mode" enum:"fresh,delta"`
+	ExecutionMode  string         `json:"execution_mode" enum:"indexing,delta_indexing"`
+	Status         string         `json:"status" enum:"queued,syncing,planning,planned,indexing,paused,succeeded,failed,cancelled"`
+	PlanFirst      bool           `json:"plan_first"`
+	OnlyFailedOf   *int64         `json:"only_failed_of"`
+	Counts         RunCounts      `json:"counts"`
+	RemoteRevision string         `json:"remote_revision"`
+	Embedder       *IndexEmbedder `json:"embedder"`
+	PauseRequested bool           `json:"pause_requested"`
+	Error          *IndexError    `json:"error"`
+	CreatedAt      time.Time      `json:"created_at"`
+	StartedAt      *time.Time     `json:"started_at"`
+	PlannedAt      *time.Time     `json:"planned_at"`
+	AppliedAt      *time.Time     `json:"applied_at"`
+	FinishedAt     *time.Time     `json:"finished_at"`
 }
 
-// SourceIndexCounts say how far an index run is.
-type SourceIndexCounts struct {
+// RunCounts say how far an index run is.
+type RunCounts struct {
 	Found      int32 `json:"found"`
 	Excluded   int   `json:"excluded"`
 	TooLarge   int   `json:"too_large"`
@@ -117,27 +117,27 @@ type SourceIndexCounts struct {
 	Tokens     int64 `json:"tokens"`
 }
 
-func embedder(model string, dimensions int32) *SourceEmbedder {
+func embedder(model string, dimensions int32) *IndexEmbedder {
 	if model == "" {
 		return nil
 	}
-	return &SourceEmbedder{Model: model, Dimensions: dimensions}
+	return &IndexEmbedder{Model: model, Dimensions: dimensions}
 }
 
-func errorOf(raw json.RawMessage) *SourceError {
-	var e *SourceError
+func errorOf(raw json.RawMessage) *IndexError {
+	var e *IndexError
 	_ = json.Unmarshal(raw, &e) // it is one of ours, or null
 	return e
 }
 
-func viewRun(row *dbsqlc.IndexRunsRow, name string) *SourceIndexRun {
+func viewRun(row *dbsqlc.IndexRunsRow, name string) *RunSummary {
 	r := &row.RagIndexRun
-	v := &SourceIndexRun{
+	v := &RunSummary{
 		ID: r.ID, SourceID: r.RagSourceID, SourceName: name, NodeID: r.NodeRunID, Mode: r.Mode, ExecutionMode: "delta_indexing", Status: r.Status,
 		PlanFirst: r.PlanFirst, OnlyFailedOf: r.OnlyFailedOf, RemoteRevision: r.RemoteRevision, Embedder: embedder(row.Model, row.Dimensions),
 		PauseRequested: r.PauseRequestedAt != nil, Error: errorOf(r.Error), CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, PlannedAt: r.PlannedAt,
 		AppliedAt: r.AppliedAt, FinishedAt: r.FinishedAt,
-		Counts: SourceIndexCounts{
+		Counts: RunCounts{
 			Found: r.Found, Added: r.Added, Changed: r.Changed, Removed: r.Removed, Kept: r.Kept, Done: r.Done, Failed: r.Failed, Chunks: r.Chunks,
 			Embedded: r.Embedded, Cached: r.Cached, Bytes: r.Bytes, Tokens: r.Tokens,
 		},
@@ -168,10 +168,10 @@ func viewRow(i *dbsqlc.ListSourcesRow) View {
 		v.FolderID, v.Endpoint = &c.FolderID, &c.Endpoint
 	}
 	if r.CredentialKind != "" && r.CredentialSetAt != nil {
-		v.Credential = &SourceCredential{Kind: r.CredentialKind, Fingerprint: r.CredentialFingerprint, SetAt: *r.CredentialSetAt}
+		v.Credential = &Credential{Kind: r.CredentialKind, Fingerprint: r.CredentialFingerprint, SetAt: *r.CredentialSetAt}
 	}
 	if r.IndexRevision > 0 {
-		v.Index = &SourceIndex{
+		v.Index = &VisibleIndex{
 			Revision: r.IndexRevision, Files: r.Files, Chunks: r.Chunks, Bytes: r.Bytes, IndexedAt: r.IndexedAt, RemoteRevision: r.RemoteRevision,
 			Embedder: embedder(i.Model, i.Dimensions),
 		}

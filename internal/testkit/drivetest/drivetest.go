@@ -182,7 +182,7 @@ func fail(w http.ResponseWriter, status int, reason, message string) {
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
+	_ = json.NewEncoder(w).Encode(v) //nolint:errchkjson // values of the tests
 }
 
 // token gives one for an assertion that the account's key signed.

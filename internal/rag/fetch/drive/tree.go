@@ -81,9 +81,9 @@ func (t *tree) Open(ctx context.Context, item fetch.Item, limit int64) (io.ReadC
 	// The body is read after the request is over, so its time is the caller's.
 	err := t.f.try(ctx, nil, func(context.Context) (err error) {
 		if d.export.mime != "" {
-			res, err = t.f.api.Files.Export(d.Id, d.export.mime).Context(ctx).Download()
+			res, err = t.f.api.Files.Export(d.Id, d.export.mime).Context(ctx).Download() //nolint:bodyclose // the reader closes it
 		} else {
-			res, err = t.f.api.Files.Get(d.Id).SupportsAllDrives(true).Context(ctx).Download()
+			res, err = t.f.api.Files.Get(d.Id).SupportsAllDrives(true).Context(ctx).Download() //nolint:bodyclose // the reader closes it
 		}
 		return err
 	})

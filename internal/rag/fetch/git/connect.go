@@ -117,11 +117,11 @@ func (f *Fetcher) connectSSH(c *connection, r remote, address netip.Addr, secret
 		socket = c.agent.socket()
 	}
 	options = append(options, "IdentityAgent="+doubleQuoted(socket))
-	line := "ssh -F none"
+	words := []string{"ssh", "-F", "none"}
 	for _, o := range options {
-		line += " -o " + shellQuoted(o)
+		words = append(words, "-o", shellQuoted(o))
 	}
-	c.env = append(c.env, "GIT_SSH_COMMAND="+line, "GIT_SSH_VARIANT=ssh")
+	c.env = append(c.env, "GIT_SSH_COMMAND="+strings.Join(words, " "), "GIT_SSH_VARIANT=ssh")
 	return os.MkdirAll(filepath.Dir(f.knownHosts()), 0o700)
 }
 

@@ -196,7 +196,7 @@ func TestCutConnectionIsAnErrorAndTheNextTryGoesOn(t *testing.T) {
 	for n := range 200 {
 		noise := make([]byte, 1000)
 		for i := range noise {
-			noise[i] = byte('a' + rand.IntN(26)) //nolint:gosec // noise
+			noise[i] = byte('a' + rand.IntN(26))
 		}
 		files[fmt.Sprintf("f%d", n)] = string(noise)
 	}
@@ -279,7 +279,7 @@ func TestLimitOfSizesEndsAFetch(t *testing.T) {
 	r := setup(t)
 	noise := make([]byte, 4<<20)
 	for i := range noise {
-		noise[i] = byte(rand.Uint32()) //nolint:gosec // noise
+		noise[i] = byte(rand.Uint32())
 	}
 	r.repo("a", map[string]string{"big": string(noise)})
 	o := r.options(r.fileURL("a"))

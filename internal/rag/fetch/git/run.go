@@ -59,9 +59,19 @@ type program struct {
 // environment is all that git sees of the environment.
 func (p program) environment(c command) []string {
 	config := append([][2]string{
-		{"core.hooksPath", "/dev/null"}, {"core.fsync", "none"}, {"core.askPass", ""}, {"credential.helper", ""}, {"gc.auto", "0"},
-		{"maintenance.auto", "false"}, {"fetch.recurseSubmodules", "false"}, {"fetch.unpackLimit", "1"}, {"protocol.version", "2"},
-		{"http.followRedirects", "false"}, {"http.proxy", ""}, {"http.lowSpeedLimit", "500"}, {"http.lowSpeedTime", "60"},
+		{"core.hooksPath", "/dev/null"},
+		{"core.fsync", "none"},
+		{"core.askPass", ""},
+		{"credential.helper", ""},
+		{"gc.auto", "0"},
+		{"maintenance.auto", "false"},
+		{"fetch.recurseSubmodules", "false"},
+		{"fetch.unpackLimit", "1"},
+		{"protocol.version", "2"},
+		{"http.followRedirects", "false"},
+		{"http.proxy", ""},
+		{"http.lowSpeedLimit", "500"},
+		{"http.lowSpeedTime", "60"},
 	}, c.config...)
 	env := append([]string{
 		"PATH=" + filepath.Dir(p.path) + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + p.home, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1",

@@ -22,7 +22,7 @@ func TestAddressesAreCheckedAndWrittenInFull(t *testing.T) {
 	r := setup(t)
 	for given, want := range map[string]string{
 		"https://example.org/a/b.git":         "https://example.org/a/b.git",
-		" HTTPS://example.org:8443/b ":        "https://example.org:8443/b",
+		"HTTPS://example.org:8443/b":          "https://example.org:8443/b",
 		"git@example.org:team/b.git":          "ssh://git@example.org/team/b.git",
 		"example.org:b.git":                   "ssh://example.org/b.git",
 		"ssh://git@example.org:2222/~u/b":     "ssh://git@example.org:2222/~u/b",

@@ -231,7 +231,7 @@ func TestFolderThatMayNotBeReadIsCountedAndTheWalkGoesOn(t *testing.T) {
 	b.write(t, "closed/x", "")
 	b.write(t, "open/x", "")
 	require.NoError(t, os.Chmod(filepath.Join(b.root, "closed"), 0))
-	t.Cleanup(func() { require.NoError(t, os.Chmod(filepath.Join(b.root, "closed"), 0o700)) }) //nolint:gosec // a folder of the test
+	t.Cleanup(func() { require.NoError(t, os.Chmod(filepath.Join(b.root, "closed"), 0o700)) })
 	items, skipped := walk(t, b.tree(t, "", fetch.Selection{}))
 	require.Equal(t, []string{"open/x"}, paths(items))
 	require.Equal(t, 1, skipped.Unreadable)
