@@ -101,6 +101,10 @@ bench-queue: deps-up build ## Measure the queue beside Celery on Redis; see benc
 	@tools/deps.sh celery redis
 	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Queue' -benchtime 1x
 
+.PHONY: bench-index
+bench-index: deps-up build ## Measure index runs over the module cache and this repository; see bench/README.md
+	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Index' -benchtime 1x -timeout 30m
+
 .PHONY: bench-kubernetes
 bench-kubernetes: deps-test build ## Measure a node as a Job beside kubectl, on the rig; see bench/README.md
 	@BENCH=yes PACKAGES=./bench/kubernetes tools/test-kubernetes.sh

@@ -18,6 +18,9 @@
 // is fenced by the attempt and the worker, and another worker adopts it; the pod is
 // fenced by a token, its own id and the numbers of its events (Report, ReportEnd).
 //
+// A quick node is a node run that belongs to no run. Its own row stands where the
+// run's row stands otherwise, and nothing follows from its end.
+//
 // When a node fails for good, or the run is cancelled, the run becomes
 // "cancelling": what was not started is cancelled at once, what is running gets
 // an order to stop, and the run ends (failed or cancelled) when each of them has

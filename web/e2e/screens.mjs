@@ -113,6 +113,7 @@ async function seed() {
   }
   const all = (await call("GET", "/flowchart-runs")).items;
   return {
+    model: model_id,
     support,
     faulty,
     files: all.find((r) => r.flowchart_id === files).id,
@@ -133,6 +134,24 @@ async function talk() {
   await ask({ message: "Compare bridges and ferries: a table, *reasons*, and `code` that counts cars." });
   const turn = await ask({ message: "And how long does $n$ cars take?" });
   await ask({}, `/${turn.id}/regenerate`);
+  return id;
+}
+
+/** Quick nodes: one that ended well, one that was cancelled and one that cannot end well. */
+async function askAlone() {
+  const start = async (body) => (await call("POST", "/nodes", { model_id: made.model, ...body })).task.id;
+  const id = await start({ prompt: "Compare bridges and ferries in two sentences.", system: "Be brief." });
+  await start({
+    prompt: "x",
+    title: "Answer as JSON",
+    output_schema: { type: "object", required: ["never"] },
+  });
+  await call("POST", `/nodes/${await start({ prompt: long("cancelled") })}/cancel`);
+  for (let i = 0; i < 100; i++) {
+    const { items } = await call("GET", "/nodes?quick=true&status=queued,running,cancelling");
+    if (items.length === 0) break;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
   return id;
 }
 
@@ -213,6 +232,21 @@ await shoot("run-live", async () => {
   await page.waitForTimeout(150);
 });
 await shoot("runs", at("/runs"));
+await shoot("quick-nodes-none", at("/nodes?status=waiting"));
+await shoot("quick-node-new", at("/nodes/new"));
+const quick = await askAlone();
+await shoot("quick-nodes", at("/nodes"));
+await shoot("quick-node", at(`/nodes/${quick}`));
+await shoot("quick-node-input", at(`/nodes/${quick}?tab=input`));
+await shoot("quick-node-attempts", at(`/nodes/${quick}?tab=attempts`));
+await shoot("quick-node-live", async () => {
+  const { task } = await call("POST", "/nodes", {
+    model_id: made.model,
+    prompt: `Explain: ${long("alone")}`,
+  });
+  await page.goto(`${base}/nodes/${task.id}`);
+  await page.waitForTimeout(600);
+});
 await shoot("threads-start", at("/threads"));
 const thread = await talk();
 await shoot("thread", at(`/threads/${thread}`));
