@@ -36,12 +36,12 @@ type ragQueryInput struct{ Body ragQuestion }
 
 type ragQueryOutput struct {
 	Body struct {
-		Results        []search.Result     `json:"results" doc:"The best first"`
-		Lists          *search.Lists       `json:"lists,omitempty" doc:"With explain"`
-		Answer         string              `json:"answer,omitempty" doc:"With synthesize"`
-		Citations      []retrieve.Citation `json:"citations,omitempty"`
-		SynthesisError *retrieve.Failure   `json:"synthesis_error,omitempty" doc:"Why there is no answer in words; the results stand"`
-		Stats          retrieve.Stats      `json:"stats"`
+		Results        []search.Result      `json:"results" doc:"The best first"`
+		Lists          *search.Lists        `json:"lists,omitempty" doc:"With explain"`
+		Answer         string               `json:"answer,omitempty" doc:"With synthesize"`
+		Citations      []retrieve.Citation  `json:"citations,omitempty"`
+		SynthesisError *retrieve.Unanswered `json:"synthesis_error,omitempty" doc:"Why there is no answer in words; the results stand"`
+		Stats          retrieve.QueryStats  `json:"stats"`
 	}
 }
 
@@ -59,9 +59,9 @@ func (s *server) registerRetrieval() {
 	handle(s, route{
 		method: http.MethodGet, path: "/rag/health", id: "retrieval-health", tag: "rag", permission: auth.Read,
 		summary: "Whether retrieval can be used; the embedding model is tried at most once a minute",
-	}, func(ctx context.Context, _ *struct{}) (*struct{ Body retrieve.Health }, error) {
+	}, func(ctx context.Context, _ *struct{}) (*struct{ Body retrieve.RetrievalHealth }, error) {
 		h, err := s.deps.Retrieval.Health(ctx)
-		return &struct{ Body retrieve.Health }{h}, err
+		return &struct{ Body retrieve.RetrievalHealth }{h}, err
 	})
 	handle(s, route{
 		method: http.MethodGet, path: "/rag/collections", id: "list-collections", tag: "rag", permission: auth.Read,

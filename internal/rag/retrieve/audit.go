@@ -25,16 +25,16 @@ type Found struct {
 
 // Retrieval is a question that was put.
 type Retrieval struct {
-	ID        int64     `json:"id"`
-	Origin    string    `json:"origin" enum:"api,thread,node,mcp"`
-	OriginID  *int64    `json:"origin_id" doc:"The turn or node run that asked"`
-	User      *string   `json:"user" doc:"Who asked, by e-mail"`
-	Question  string    `json:"question"`
-	SourceIDs []int64   `json:"source_ids"`
-	Results   []Found   `json:"results"`
-	Stats     Stats     `json:"stats"`
-	RequestID string    `json:"request_id"`
-	At        time.Time `json:"at"`
+	ID        int64      `json:"id"`
+	Origin    string     `json:"origin" enum:"api,thread,node,mcp"`
+	OriginID  *int64     `json:"origin_id" doc:"The turn or node run that asked"`
+	User      *string    `json:"user" doc:"Who asked, by e-mail"`
+	Question  string     `json:"question"`
+	SourceIDs []int64    `json:"source_ids"`
+	Results   []Found    `json:"results"`
+	Stats     QueryStats `json:"stats"`
+	RequestID string     `json:"request_id"`
+	At        time.Time  `json:"at"`
 }
 
 // note writes a question down. It is part of asking: what was shown to somebody or to a

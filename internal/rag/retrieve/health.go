@@ -19,8 +19,8 @@ const (
 	Healthy      = "configured_healthy"
 )
 
-// Health is whether retrieval can be used.
-type Health struct {
+// RetrievalHealth is whether retrieval can be used.
+type RetrievalHealth struct {
 	Status         string         `json:"status" enum:"unconfigured,configured_unhealthy,configured_healthy"`
 	Sources        int            `json:"sources"`
 	IndexedSources int            `json:"indexed_sources"`
@@ -78,8 +78,8 @@ func (p *probe) last(now time.Time, model string) (err error, known bool) { //no
 }
 
 // Health asks the store, and the embedding model unless it is known how that does.
-func (s *Service) Health(ctx context.Context) (Health, error) {
-	h := Health{Status: Healthy, Store: StoreHealth{OK: true, VectorBackend: vector.BackendNone}, Reasons: []string{}}
+func (s *Service) Health(ctx context.Context) (RetrievalHealth, error) {
+	h := RetrievalHealth{Status: Healthy, Store: StoreHealth{OK: true, VectorBackend: vector.BackendNone}, Reasons: []string{}}
 	n, err := s.q.CountSources(ctx, s.o.DB)
 	if err != nil {
 		return h, fmt.Errorf("count sources: %w", err)
@@ -97,7 +97,7 @@ func (s *Service) Health(ctx context.Context) (Health, error) {
 	return h, nil
 }
 
-func (s *Service) storeHealth(ctx context.Context, h *Health) {
+func (s *Service) storeHealth(ctx context.Context, h *RetrievalHealth) {
 	store, err := s.q.ReadStore(ctx, s.o.DB)
 	if err != nil {
 		s.o.Logger.WarnContext(ctx, "the index cannot be read", "error", err)
@@ -111,7 +111,7 @@ func (s *Service) storeHealth(ctx context.Context, h *Health) {
 	}
 }
 
-func (s *Service) embedderHealth(ctx context.Context, h *Health) {
+func (s *Service) embedderHealth(ctx context.Context, h *RetrievalHealth) {
 	model, ok, err := s.o.Models.Embedder(ctx)
 	if err == nil && !ok {
 		h.Embedder.Message = "No embedding model is set, so words are compared and nothing else. Choose one under Settings → Retrieval."

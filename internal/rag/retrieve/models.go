@@ -94,12 +94,12 @@ func (s *Service) synthesize(ctx context.Context, q *Question, a *Answer) {
 		return
 	}
 	if len(a.Results) == 0 {
-		a.SynthesisError = &Failure{Code: CodeNothingFound, Message: "Nothing was found to answer from."}
+		a.SynthesisError = &Unanswered{Code: CodeNothingFound, Message: "Nothing was found to answer from."}
 		return
 	}
 	model, ok, err := s.o.Models.Writer(ctx, q.ModelID)
 	if err == nil && !ok {
-		a.SynthesisError = &Failure{Code: CodeNoModel, Message: "No model for answers is set. Choose one under Settings → Retrieval."}
+		a.SynthesisError = &Unanswered{Code: CodeNoModel, Message: "No model for answers is set. Choose one under Settings → Retrieval."}
 		return
 	}
 	began := s.o.Now()
@@ -117,7 +117,7 @@ func (s *Service) synthesize(ctx context.Context, q *Question, a *Answer) {
 		if le, ok := errors.AsType[*llm.Error](err); ok {
 			code = string(le.Kind)
 		}
-		a.SynthesisError = &Failure{Code: code, Message: e.Message}
+		a.SynthesisError = &Unanswered{Code: code, Message: e.Message}
 		return
 	}
 	a.Answer = strings.TrimSpace(res.Text)

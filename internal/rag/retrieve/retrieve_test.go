@@ -159,7 +159,7 @@ func TestModelThatFailsLeavesTheWords(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "a", a.Results[0].Path, "the search's order stays")
 	require.Contains(t, a.Stats.Warnings[0], "Too slow.")
-	require.Equal(t, &retrieve.Failure{Code: "auth", Message: "No key."}, a.SynthesisError)
+	require.Equal(t, &retrieve.Unanswered{Code: "auth", Message: "No key."}, a.SynthesisError)
 }
 
 func TestRerankAndAnswer(t *testing.T) {
@@ -216,7 +216,7 @@ func TestWhatWasAskedIsKept(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	state := func() retrieve.Health {
+	state := func() retrieve.RetrievalHealth {
 		h, err := b.Health(t.Context())
 		require.NoError(t, err)
 		return h

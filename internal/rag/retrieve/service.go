@@ -110,9 +110,9 @@ type Answer struct {
 	Answer    string
 	Citations []Citation
 	// SynthesisError is why there is no answer in words; the results stand.
-	SynthesisError *Failure
+	SynthesisError *Unanswered
 	Usage          llm.Usage
-	Stats          Stats
+	Stats          QueryStats
 }
 
 // Citation is a passage that the answer refers to by number.
@@ -121,8 +121,8 @@ type Citation struct {
 	ResultIndex int `json:"result_index" doc:"Position in results, from 0"`
 }
 
-// Failure is why a part could not be done. Message is for people.
-type Failure struct {
+// Unanswered is why a part could not be done. Message is for people.
+type Unanswered struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
@@ -134,7 +134,7 @@ type EmbedderInfo struct {
 }
 
 // Stats say how it was found. Times are milliseconds.
-type Stats struct {
+type QueryStats struct {
 	Mode          string        `json:"mode" enum:"hybrid,lexical,vector" doc:"What was done, which is less than what was asked for when there are no vectors"`
 	TopK          int           `json:"top_k"`
 	Candidates    int           `json:"candidates" doc:"Passages that either list had"`
@@ -149,7 +149,7 @@ type Stats struct {
 	Warnings      []string      `json:"warnings" doc:"What was left out, and why"`
 }
 
-func (s *Stats) warn(format string, args ...any) {
+func (s *QueryStats) warn(format string, args ...any) {
 	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
 }
 
@@ -169,7 +169,7 @@ func (s *Service) Ask(ctx context.Context, by Origin, q Question) (Answer, error
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Results: []search.Result{}, Citations: []Citation{}, Stats: Stats{Mode: q.Mode, TopK: q.TopK, VectorBackend: "none", Warnings: []string{}}}
+	a := Answer{Results: []search.Result{}, Citations: []Citation{}, Stats: QueryStats{Mode: q.Mode, TopK: q.TopK, VectorBackend: "none", Warnings: []string{}}}
 	req, err := s.request(ctx, &q, asked, &a.Stats)
 	if err != nil {
 		return Answer{}, err
@@ -248,7 +248,7 @@ func (s *Service) asked(ctx context.Context, ids []int64) ([]dbsqlc.ListAskedRow
 }
 
 // request makes a search of a question: with a vector, where the sources have such.
-func (s *Service) request(ctx context.Context, q *Question, asked []dbsqlc.ListAskedRow, stats *Stats) (search.Request, error) {
+func (s *Service) request(ctx context.Context, q *Question, asked []dbsqlc.ListAskedRow, stats *QueryStats) (search.Request, error) {
 	req := search.Request{Question: q.Question, TopK: q.TopK, Mode: q.Mode, Filter: q.Filter, Explain: q.Explain}
 	if q.Rerank {
 		req.TopK = min(q.TopK*rerankOf, MaxTopK)
@@ -282,7 +282,7 @@ func (s *Service) request(ctx context.Context, q *Question, asked []dbsqlc.ListA
 }
 
 // embed makes the question's vector, if a source has vectors of the model that is set.
-func (s *Service) embed(ctx context.Context, req *search.Request, asked []dbsqlc.ListAskedRow, stats *Stats) error {
+func (s *Service) embed(ctx context.Context, req *search.Request, asked []dbsqlc.ListAskedRow, stats *QueryStats) error {
 	model, ok, err := s.o.Models.Embedder(ctx)
 	if err != nil {
 		return err

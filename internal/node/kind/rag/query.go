@@ -34,9 +34,9 @@ type question struct {
 type Output struct {
 	Answer           string            `json:"answer"`
 	RetrievalContext []Passage         `json:"retrieval_context"`
-	RetrievalStats   retrieve.Stats    `json:"retrieval_stats"`
+	RetrievalStats   retrieve.QueryStats    `json:"retrieval_stats"`
 	Mode             string            `json:"mode"`
-	SynthesisError   *retrieve.Failure `json:"synthesis_error,omitempty"` // why there is no answer
+	SynthesisError   *retrieve.Unanswered `json:"synthesis_error,omitempty"` // why there is no answer
 }
 
 // Passage is what was found; an answer refers to it by its number.

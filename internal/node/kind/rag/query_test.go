@@ -58,7 +58,7 @@ func TestNodeThatAsksGivesPassagesAndAnAnswer(t *testing.T) {
 func TestNodeWithoutAnAnswerIsDegradedOnlyIfAModelFailed(t *testing.T) {
 	t.Parallel()
 	for code, status := range map[string]executor.Status{retrieve.CodeNoModel: executor.Succeeded, retrieve.CodeNothingFound: executor.Succeeded, "unavailable": executor.Degraded} {
-		res, _ := query(t, &asker{answer: retrieve.Answer{SynthesisError: &retrieve.Failure{Code: code, Message: "No."}}})
+		res, _ := query(t, &asker{answer: retrieve.Answer{SynthesisError: &retrieve.Unanswered{Code: code, Message: "No."}}})
 		require.Equal(t, status, res.Status, code)
 	}
 	res, _ := query(t, &asker{err: errs.E(errs.Unavailable, "rag.unconfigured", "There are no sources.")})
