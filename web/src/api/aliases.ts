@@ -135,14 +135,13 @@ export type ToolCall = Schemas["ToolCallView"];
 
 type OrNull<T, K extends keyof T> = Omit<T, K> & { [P in K]: T[P] | null };
 
-export type Embedder = Schemas["SourceEmbedder"];
+type SourceView = Schemas["SourceView"];
 /** Null: it has no vectors, or has not failed. */
-export type IndexRun = OrNull<Schemas["SourceIndexRun"], "embedder" | "error">;
+export type IndexRun = OrNull<SourceView["active_run"], "embedder" | "error">;
 export type IndexMode = IndexRun["mode"];
 export type IndexCounts = IndexRun["counts"];
 export type IndexFile = OrNull<Schemas["JournalLine"], "error">;
 export type IndexErrorGroup = Schemas["ErrorGroup"];
-type SourceView = Schemas["SourceView"];
 export type Source = Omit<
   OrNull<SourceView, "credential" | "schedule" | "error">,
   "index" | "active_run" | "last_run"
@@ -159,14 +158,12 @@ export type SourceQuestion = Schemas["CheckSourceInputBody"];
 export type SourceCheck = Schemas["SourceCheck"];
 export type SourceFile = Schemas["IndexedFile"];
 export type Chunk = Schemas["StoredChunk"];
-export type Position = Schemas["ChunkPosition"];
+export type Position = Chunk["position"];
 
-export type {
-  Collection,
-  Passage,
-  RetrievalHealth,
-  RetrievalMode,
-  RetrievalQuery,
-  RetrievalStats,
-  Retrieved,
-} from "./rag-contract";
+export type RetrievalHealth = Schemas["RetrievalHealth"];
+export type Collection = OrNull<Schemas["Collection"], "embedder">;
+export type RetrievalQuery = Schemas["RagQuestion"];
+export type RetrievalMode = NonNullable<RetrievalQuery["mode"]>;
+type RagAnswer = Schemas["RagQueryOutputBody"];
+export type Passage = RagAnswer["results"][number];
+export type Retrieved = Omit<RagAnswer, "stats"> & { stats: OrNull<RagAnswer["stats"], "embedder"> };

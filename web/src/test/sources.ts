@@ -1,6 +1,6 @@
 // Sources and index runs for tests.
 
-import type { IndexCounts, IndexFile, IndexRun, Passage, Source } from "../api/aliases";
+import type { IndexCounts, IndexFile, IndexRun, Passage, Retrieved, Source } from "../api/aliases";
 import { at } from "./graphs";
 
 export const counts = (change: Partial<IndexCounts> = {}): IndexCounts => ({
@@ -105,6 +105,9 @@ export const passage = (id: number, change: Partial<Passage> = {}): Passage => (
   path: `docs/file${id}.md`,
   language: "",
   kind: "markdown",
+  title: `File ${id}`,
+  context: "",
+  modified_at: null,
   position: { line_start: 3, line_end: 9, page: 0, heading: ["Jobs"] },
   text: `the text of ${id}`,
   snippet: `the snippet of ${id}`,
@@ -112,5 +115,21 @@ export const passage = (id: number, change: Partial<Passage> = {}): Passage => (
   score: 1 / id,
   ranks: { lexical: id, vector: null, fused: id, rerank: null },
   scores: { lexical: 1 / id, vector: null },
+  ...change,
+});
+
+export const queryStats = (change: Partial<Retrieved["stats"]> = {}): Retrieved["stats"] => ({
+  mode: "hybrid",
+  top_k: 10,
+  candidates: 40,
+  lexical_ms: 3,
+  vector_ms: 20,
+  embed_ms: 0,
+  rerank_ms: 0,
+  synthesis_ms: 0,
+  total_ms: 25,
+  embedder: { model: "embedder", dimensions: 3 },
+  vector_backend: "exact",
+  warnings: [],
   ...change,
 });

@@ -1298,6 +1298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rag/collections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is indexed of each source, as a search sees it now */
+        get: operations["list-collections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rag/files/{id}/chunks": {
         parameters: {
             query?: never;
@@ -1307,6 +1324,23 @@ export interface paths {
         };
         /** The chunks that an indexed file was cut into, in their order */
         get: operations["list-file-chunks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether retrieval can be used; the embedding model is tried at most once a minute */
+        get: operations["retrieval-health"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1477,6 +1511,40 @@ export interface paths {
         };
         /** The folders in a folder, to choose one */
         get: operations["browse-local-roots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask sources: passages, and if wanted an answer in words */
+        post: operations["query-sources"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/retrievals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was asked of sources, by whom, and what was found */
+        get: operations["list-retrievals"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2758,6 +2826,39 @@ export interface components {
             /** Format: int32 */
             page: number;
         };
+        Citation: {
+            /**
+             * Format: int64
+             * @description As the answer refers to it: [1]
+             */
+            number: number;
+            /**
+             * Format: int64
+             * @description Position in results, from 0
+             */
+            result_index: number;
+        };
+        Collection: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            chunks: number;
+            /** @description null: there are no vectors, words are compared */
+            embedder: components["schemas"]["EmbedderInfo"];
+            /** Format: int32 */
+            files: number;
+            /** Format: date-time */
+            indexed_at: string | null;
+            /** @enum {string} */
+            kind: "local" | "git" | "google_drive";
+            kinds: components["schemas"]["KindCount"][];
+            languages: components["schemas"]["LanguageCount"][];
+            name: string;
+            /** Format: int64 */
+            source_id: number;
+            /** @enum {string} */
+            status: "not_indexed" | "ready";
+        };
         CompactionPart: {
             /** Format: int64 */
             id: number;
@@ -3135,6 +3236,13 @@ export interface components {
             /** @enum {string} */
             role: "admin" | "editor" | "viewer";
         };
+        Credential: {
+            fingerprint: string;
+            /** @enum {string} */
+            kind: "token" | "ssh_key" | "service_account";
+            /** Format: date-time */
+            set_at: string;
+        };
         DayUsage: {
             /** Format: int64 */
             cached_tokens: number;
@@ -3318,6 +3426,17 @@ export interface components {
             /** @description Write-only; for this download instead of HF_TOKEN, encrypted, removed when it ends */
             token?: string;
         };
+        EmbedderHealth: {
+            configured: boolean;
+            message: string;
+            model: string;
+            ok: boolean;
+        };
+        EmbedderInfo: {
+            /** Format: int64 */
+            dimensions: number;
+            model: string;
+        };
         EmbeddingTest: {
             /**
              * Format: int64
@@ -3421,6 +3540,17 @@ export interface components {
         Folder: {
             name: string;
             path: string;
+        };
+        Found: {
+            /** @description The chunk's key */
+            chunk: string;
+            path: string;
+            position: components["schemas"]["Position"];
+            /** Format: double */
+            score: number;
+            snippet: string;
+            /** Format: int64 */
+            source_id: number;
         };
         GetFlowchartToolOutputBody: {
             /** @description null: it is not published */
@@ -3573,11 +3703,35 @@ export interface components {
             size: number;
             title: string;
         };
+        IndexEmbedder: {
+            /** Format: int32 */
+            dimensions: number;
+            model: string;
+        };
+        IndexError: {
+            /** Format: date-time */
+            at?: string;
+            code: string;
+            message: string;
+        };
         IndexErrorsOutputBody: {
             items: components["schemas"]["ErrorGroup"][];
         };
         IndexRunOrderOutputBody: {
             index_run: components["schemas"]["RunDetail"];
+        };
+        IndexSchedule: {
+            cron: string | null;
+            enabled: boolean;
+            /** Format: int32 */
+            every_seconds: number | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: date-time */
+            next_due_at: string | null;
+            time_zone: string;
         };
         IntegrationsOutputBody: {
             items: components["schemas"]["IntegrationView"][];
@@ -3721,6 +3875,11 @@ export interface components {
             /** Format: int32 */
             tries: number;
         };
+        KindCount: {
+            /** Format: int32 */
+            files: number;
+            kind: string;
+        };
         KubeconfigInfo: {
             contexts: string[];
             current_context: string;
@@ -3728,6 +3887,11 @@ export interface components {
             set: boolean;
             /** Format: date-time */
             updated_at: string | null;
+        };
+        LanguageCount: {
+            /** Format: int32 */
+            files: number;
+            language: string;
         };
         ListedNodeView: {
             /** Format: int32 */
@@ -3780,6 +3944,10 @@ export interface components {
             status: "cancelled" | "cancelling" | "degraded" | "failed" | "pending" | "queued" | "running" | "skipped" | "succeeded" | "waiting";
             title: string;
             usage: components["schemas"]["Usage"] | null;
+        };
+        Lists: {
+            lexical: components["schemas"]["Result"][];
+            vector: components["schemas"]["Result"][];
         };
         LiveAnswer: {
             /** @description Of the turn's own stream */
@@ -4236,6 +4404,10 @@ export interface components {
             items: components["schemas"]["AuditView"][];
             next_cursor: string | null;
         };
+        PageCollection: {
+            items: components["schemas"]["Collection"][];
+            next_cursor: string | null;
+        };
         PageDeadView: {
             items: components["schemas"]["DeadView"][];
             next_cursor: string | null;
@@ -4294,6 +4466,10 @@ export interface components {
         };
         PageQueueJobView: {
             items: components["schemas"]["QueueJobView"][];
+            next_cursor: string | null;
+        };
+        PageRetrieval: {
+            items: components["schemas"]["Retrieval"][];
             next_cursor: string | null;
         };
         PageRunDetail: {
@@ -4385,6 +4561,15 @@ export interface components {
             submitted_at: string | null;
             /** @description The pod; null: none has started */
             uid: string | null;
+        };
+        Position: {
+            heading: string[];
+            /** Format: int64 */
+            line_end: number;
+            /** Format: int64 */
+            line_start: number;
+            /** Format: int64 */
+            page: number;
         };
         PostedTurn: {
             /** @description The message and the place of its answer */
@@ -4501,6 +4686,37 @@ export interface components {
              * @description How long a call waits for the run's end; absent: 30
              */
             wait_seconds?: number;
+        };
+        QueryStats: {
+            /**
+             * Format: int64
+             * @description Passages that either list had
+             */
+            candidates: number;
+            /** Format: double */
+            embed_ms: number;
+            embedder: components["schemas"]["EmbedderInfo"];
+            /** Format: double */
+            lexical_ms: number;
+            /**
+             * @description What was done, which is less than what was asked for when there are no vectors
+             * @enum {string}
+             */
+            mode: "hybrid" | "lexical" | "vector";
+            /** Format: double */
+            rerank_ms: number;
+            /** Format: double */
+            synthesis_ms: number;
+            /** Format: int64 */
+            top_k: number;
+            /** Format: double */
+            total_ms: number;
+            /** @enum {string} */
+            vector_backend: "exact" | "pgvector" | "none";
+            /** Format: double */
+            vector_ms: number;
+            /** @description What was left out, and why */
+            warnings: string[];
         };
         QueueJobView: {
             /**
@@ -4697,6 +4913,67 @@ export interface components {
         };
         QuickNodeOutputBody: {
             task: components["schemas"]["ListedNodeView"];
+        };
+        RagFilters: {
+            /** @description code, markdown, html, config, text, pdf, docx, pptx, xlsx */
+            kinds?: string[];
+            languages?: string[];
+            /** Format: date-time */
+            modified_after?: string;
+            /** Format: date-time */
+            modified_before?: string;
+            /** @description Patterns such as docs/**\/*.md; one has to match */
+            paths?: string[];
+        };
+        RagQueryOutputBody: {
+            /** @description With synthesize */
+            answer?: string;
+            citations?: components["schemas"]["Citation"][];
+            /** @description With explain */
+            lists?: components["schemas"]["Lists"];
+            /** @description The best first */
+            results: components["schemas"]["Result"][];
+            stats: components["schemas"]["QueryStats"];
+            /** @description Why there is no answer in words; the results stand */
+            synthesis_error?: components["schemas"]["Unanswered"];
+        };
+        RagQuestion: {
+            /** @description Also give the two lists that were joined */
+            explain?: boolean;
+            filters?: components["schemas"]["RagFilters"];
+            /**
+             * @description Default hybrid: words and vectors, joined by their ranks
+             * @enum {string}
+             */
+            mode?: "hybrid" | "lexical" | "vector";
+            /**
+             * Format: int64
+             * @description That answers in words; default: that of /settings/rag
+             */
+            model_id?: number;
+            /** @description A sentence or words. "In quotes" words stand beside each other */
+            question: string;
+            /** @description Have the reranking model order what was found */
+            rerank?: boolean;
+            /** @description Empty: all sources */
+            source_ids?: number[];
+            /** @description Have a model answer in words, with citations */
+            synthesize?: boolean;
+            /**
+             * Format: int64
+             * @description Passages at most; the default is set under /settings/rag
+             */
+            top_k?: number;
+        };
+        Ranks: {
+            /** Format: int64 */
+            fused: number;
+            /** Format: int64 */
+            lexical: number | null;
+            /** Format: int64 */
+            rerank: number | null;
+            /** Format: int64 */
+            vector: number | null;
         };
         RateView: {
             /**
@@ -4976,6 +5253,31 @@ export interface components {
             /** @description Stop the work and report a cancelled result */
             cancel: boolean;
         };
+        Result: {
+            /** Format: int64 */
+            chunk_id: number;
+            context: string;
+            /** Format: int64 */
+            file_id: number;
+            highlights: number[][];
+            key: string;
+            kind: string;
+            language: string;
+            /** Format: date-time */
+            modified_at: string | null;
+            path: string;
+            position: components["schemas"]["Position"];
+            ranks: components["schemas"]["Ranks"];
+            /** Format: double */
+            score: number;
+            scores: components["schemas"]["Scores"];
+            snippet: string;
+            /** Format: int64 */
+            source_id: number;
+            source_name: string;
+            text: string;
+            title: string;
+        };
         RetentionView: {
             /**
              * Format: int32
@@ -5022,6 +5324,38 @@ export interface components {
             outcome: "retried" | "already_retried" | "refused";
             /** @description Of a refusal, a stable dotted word */
             reason: string;
+        };
+        Retrieval: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            origin: "api" | "thread" | "node" | "mcp";
+            /**
+             * Format: int64
+             * @description The turn or node run that asked
+             */
+            origin_id: number | null;
+            question: string;
+            request_id: string;
+            results: components["schemas"]["Found"][];
+            source_ids: number[];
+            stats: components["schemas"]["QueryStats"];
+            /** @description Who asked, by e-mail */
+            user: string | null;
+        };
+        RetrievalHealth: {
+            embedder: components["schemas"]["EmbedderHealth"];
+            /** Format: int64 */
+            indexed_sources: number;
+            /** @description Why it is not healthy, and what to do; for people */
+            reasons: string[];
+            /** Format: int64 */
+            sources: number;
+            /** @enum {string} */
+            status: "unconfigured" | "configured_unhealthy" | "configured_healthy";
+            store: components["schemas"]["StoreHealth"];
         };
         RetrievalView: {
             /**
@@ -5149,6 +5483,40 @@ export interface components {
             /** @description Folders that local sources may lie in; none: an administrator sets LLMCTL_STUDIO_RAG_LOCAL_ROOTS */
             roots: components["schemas"]["Root"][];
         };
+        RunCounts: {
+            /** Format: int32 */
+            added: number;
+            /** Format: int64 */
+            binary: number;
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            cached: number;
+            /** Format: int32 */
+            changed: number;
+            /** Format: int32 */
+            chunks: number;
+            /** Format: int32 */
+            done: number;
+            /** Format: int32 */
+            embedded: number;
+            /** Format: int64 */
+            excluded: number;
+            /** Format: int32 */
+            failed: number;
+            /** Format: int32 */
+            found: number;
+            /** Format: int32 */
+            kept: number;
+            /** Format: int32 */
+            removed: number;
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int64 */
+            too_large: number;
+            /** Format: int64 */
+            unreadable: number;
+        };
         RunDetail: {
             /** Format: date-time */
             applied_at: string | null;
@@ -5201,6 +5569,39 @@ export interface components {
         RunProblem: {
             code: string;
             message: string;
+        };
+        RunSummary: {
+            /** Format: date-time */
+            applied_at: string | null;
+            counts: components["schemas"]["RunCounts"];
+            /** Format: date-time */
+            created_at: string;
+            embedder: components["schemas"]["IndexEmbedder"];
+            error: components["schemas"]["IndexError"];
+            /** @enum {string} */
+            execution_mode: "indexing" | "delta_indexing";
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: int64 */
+            node_id: number;
+            /** Format: int64 */
+            only_failed_of: number | null;
+            pause_requested: boolean;
+            plan_first: boolean;
+            /** Format: date-time */
+            planned_at: string | null;
+            remote_revision: string;
+            /** Format: int64 */
+            source_id: number;
+            source_name: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
         };
         Runtime: {
             api_failure_category: string | null;
@@ -5420,6 +5821,12 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        Scores: {
+            /** Format: double */
+            lexical: number | null;
+            /** Format: double */
+            vector: number | null;
+        };
         SecretView: {
             fingerprint: string;
             name: string;
@@ -5520,133 +5927,19 @@ export interface components {
             /** @description The commit that the branch is at */
             revision?: string;
         };
-        SourceCredential: {
-            fingerprint: string;
-            /** @enum {string} */
-            kind: "token" | "ssh_key" | "service_account";
-            /** Format: date-time */
-            set_at: string;
-        };
-        SourceEmbedder: {
-            /** Format: int32 */
-            dimensions: number;
-            model: string;
-        };
-        SourceError: {
-            /** Format: date-time */
-            at?: string;
-            code: string;
-            message: string;
-        };
-        SourceIndex: {
-            /** Format: int64 */
-            bytes: number;
-            /** Format: int32 */
-            chunks: number;
-            /** @description null: it has no vectors */
-            embedder: components["schemas"]["SourceEmbedder"];
-            /** Format: int32 */
-            files: number;
-            /** Format: date-time */
-            indexed_at: string | null;
-            /** @description A commit */
-            remote_revision: string;
-            /** Format: int64 */
-            revision: number;
-        };
-        SourceIndexCounts: {
-            /** Format: int32 */
-            added: number;
-            /** Format: int64 */
-            binary: number;
-            /** Format: int64 */
-            bytes: number;
-            /** Format: int32 */
-            cached: number;
-            /** Format: int32 */
-            changed: number;
-            /** Format: int32 */
-            chunks: number;
-            /** Format: int32 */
-            done: number;
-            /** Format: int32 */
-            embedded: number;
-            /** Format: int64 */
-            excluded: number;
-            /** Format: int32 */
-            failed: number;
-            /** Format: int32 */
-            found: number;
-            /** Format: int32 */
-            kept: number;
-            /** Format: int32 */
-            removed: number;
-            /** Format: int64 */
-            tokens: number;
-            /** Format: int64 */
-            too_large: number;
-            /** Format: int64 */
-            unreadable: number;
-        };
-        SourceIndexRun: {
-            /** Format: date-time */
-            applied_at: string | null;
-            counts: components["schemas"]["SourceIndexCounts"];
-            /** Format: date-time */
-            created_at: string;
-            embedder: components["schemas"]["SourceEmbedder"];
-            error: components["schemas"]["SourceError"];
-            /** @enum {string} */
-            execution_mode: "indexing" | "delta_indexing";
-            /** Format: date-time */
-            finished_at: string | null;
-            /** Format: int64 */
-            id: number;
-            /** @enum {string} */
-            mode: "fresh" | "delta";
-            /** Format: int64 */
-            node_id: number;
-            /** Format: int64 */
-            only_failed_of: number | null;
-            pause_requested: boolean;
-            plan_first: boolean;
-            /** Format: date-time */
-            planned_at: string | null;
-            remote_revision: string;
-            /** Format: int64 */
-            source_id: number;
-            source_name: string;
-            /** Format: date-time */
-            started_at: string | null;
-            /** @enum {string} */
-            status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
-        };
-        SourceSchedule: {
-            cron: string | null;
-            enabled: boolean;
-            /** Format: int32 */
-            every_seconds: number | null;
-            /** Format: int64 */
-            id: number;
-            /** @enum {string} */
-            mode: "fresh" | "delta";
-            /** Format: date-time */
-            next_due_at: string | null;
-            time_zone: string;
-        };
         SourceView: {
-            active_run: components["schemas"]["SourceIndexRun"];
+            active_run: components["schemas"]["RunSummary"];
             /** @description Empty: the server's default */
             branch?: string;
             /** Format: date-time */
             created_at: string;
-            credential: components["schemas"]["SourceCredential"];
+            credential: components["schemas"]["Credential"];
             /** @description It can be restored until undo_until */
             deleted?: boolean;
             /** @description Empty: Google's */
             endpoint?: string;
             /** @description Of the last index run; the index before it still serves */
-            error: components["schemas"]["SourceError"];
+            error: components["schemas"]["IndexError"];
             exclude: string[];
             folder_id?: string;
             /** Format: int64 */
@@ -5654,11 +5947,11 @@ export interface components {
             /** @description Patterns; none: everything */
             include: string[];
             /** @description What searches see; null: nothing yet */
-            index: components["schemas"]["SourceIndex"];
+            index: components["schemas"]["VisibleIndex"];
             /** @enum {string} */
             kind: "local" | "git" | "google_drive";
             /** @description That ended */
-            last_run: components["schemas"]["SourceIndexRun"];
+            last_run: components["schemas"]["RunSummary"];
             /**
              * Format: int64
              * @description null: that of the settings
@@ -5668,7 +5961,7 @@ export interface components {
             path?: string;
             /** Format: int64 */
             revision: number;
-            schedule: components["schemas"]["SourceSchedule"];
+            schedule: components["schemas"]["IndexSchedule"];
             /** @enum {string} */
             status: "not_indexed" | "queued" | "indexing" | "waiting" | "indexed" | "error";
             subfolder?: string;
@@ -5730,6 +6023,13 @@ export interface components {
             text: string;
             /** Format: int32 */
             tokens: number;
+        };
+        StoreHealth: {
+            message: string;
+            ok: boolean;
+            pgvector: boolean;
+            /** @enum {string} */
+            vector_backend: "exact" | "pgvector" | "none";
         };
         StreamPosition: {
             /** Format: int64 */
@@ -6279,6 +6579,10 @@ export interface components {
             /** Format: int64 */
             user_message_id: number;
         };
+        Unanswered: {
+            code: string;
+            message: string;
+        };
         UpdateChatSettingsInputBody: {
             currency?: string;
             /** Format: int64 */
@@ -6381,18 +6685,18 @@ export interface components {
             updated_at: string;
         };
         UpdatedSourceOutputBody: {
-            active_run: components["schemas"]["SourceIndexRun"];
+            active_run: components["schemas"]["RunSummary"];
             /** @description Empty: the server's default */
             branch?: string;
             /** Format: date-time */
             created_at: string;
-            credential: components["schemas"]["SourceCredential"];
+            credential: components["schemas"]["Credential"];
             /** @description It can be restored until undo_until */
             deleted?: boolean;
             /** @description Empty: Google's */
             endpoint?: string;
             /** @description Of the last index run; the index before it still serves */
-            error: components["schemas"]["SourceError"];
+            error: components["schemas"]["IndexError"];
             exclude: string[];
             folder_id?: string;
             /** Format: int64 */
@@ -6400,11 +6704,11 @@ export interface components {
             /** @description Patterns; none: everything */
             include: string[];
             /** @description What searches see; null: nothing yet */
-            index: components["schemas"]["SourceIndex"];
+            index: components["schemas"]["VisibleIndex"];
             /** @enum {string} */
             kind: "local" | "git" | "google_drive";
             /** @description That ended */
-            last_run: components["schemas"]["SourceIndexRun"];
+            last_run: components["schemas"]["RunSummary"];
             /**
              * Format: int64
              * @description null: that of the settings
@@ -6415,7 +6719,7 @@ export interface components {
             path?: string;
             /** Format: int64 */
             revision: number;
-            schedule: components["schemas"]["SourceSchedule"];
+            schedule: components["schemas"]["IndexSchedule"];
             /** @description The source is elsewhere now, so the secret that was entered for the former place was removed */
             secret_removed?: boolean;
             /** @enum {string} */
@@ -6776,6 +7080,22 @@ export interface components {
             usage?: components["schemas"]["Usage"];
             /** Format: int32 */
             version: number;
+        };
+        VisibleIndex: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            chunks: number;
+            /** @description null: it has no vectors */
+            embedder: components["schemas"]["IndexEmbedder"];
+            /** Format: int32 */
+            files: number;
+            /** Format: date-time */
+            indexed_at: string | null;
+            /** @description A commit */
+            remote_revision: string;
+            /** Format: int64 */
+            revision: number;
         };
         WorkersOutputBody: {
             /**
@@ -12462,6 +12782,67 @@ export interface operations {
             };
         };
     };
+    "list-collections": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageCollection"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-file-chunks": {
         parameters: {
             query?: {
@@ -12485,6 +12866,62 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageStoredChunk"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "retrieval-health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetrievalHealth"];
                 };
             };
             /** @description Unauthorized */
@@ -13078,6 +13515,129 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BrowseOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "query-sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RagQuestion"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RagQueryOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-retrievals": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                origin?: "api" | "thread" | "node" | "mcp";
+                source_id?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageRetrieval"];
                 };
             };
             /** @description Unauthorized */

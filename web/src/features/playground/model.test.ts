@@ -1,19 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { passage } from "../../test/sources";
+import { passage, queryStats } from "../../test/sources";
 import { askedOf, columnsOf, formOf, linesOf, piecesOf, queryOf, rankWords, timingsOf } from "./model";
 
-const stats = {
-  mode: "hybrid",
-  top_k: 10,
-  candidates: 9,
-  lexical_ms: 3,
-  vector_ms: 0,
-  synthesis_ms: 900,
-  total_ms: 910,
-  embedder: null,
-  vector_backend: "none",
-  warnings: [],
-};
+const stats = queryStats({ vector_ms: 0, synthesis_ms: 900, total_ms: 910 });
 
 describe("the address", () => {
   it("holds what is not usual, and nothing else", () => {

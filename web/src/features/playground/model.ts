@@ -190,9 +190,10 @@ export interface Timing {
 export function timingsOf(s: Retrieved["stats"]): Timing[] {
   const parts: Timing[] = [
     { key: "lexical", label: "Words", ms: s.lexical_ms },
+    { key: "embed", label: "Embed", ms: s.embed_ms },
     { key: "vector", label: "Meaning", ms: s.vector_ms },
-    { key: "rerank", label: "Rerank", ms: s.rerank_ms ?? 0 },
-    { key: "synthesis", label: "Answer", ms: s.synthesis_ms ?? 0 },
+    { key: "rerank", label: "Rerank", ms: s.rerank_ms },
+    { key: "synthesis", label: "Answer", ms: s.synthesis_ms },
   ];
   return parts.filter((p) => p.ms > 0);
 }

@@ -1,5 +1,6 @@
 import { infiniteQueryOptions, type QueryClient, queryOptions } from "@tanstack/react-query";
 import type {
+  Collection,
   IndexFile,
   IndexMode,
   IndexRun,
@@ -132,8 +133,11 @@ export interface JournalFilter {
 
 const journalPage = 200;
 
+const listEvery = 3_000;
+const maxFollowed = 3; // pages; a list that was read further down stands still until the run's state changes
+
 /** The journal as a list: what the filter lets through, page by page. */
-export const journalListQuery = (run: number, filter: JournalFilter) =>
+export const journalListQuery = (run: number, filter: JournalFilter, moving: boolean) =>
   infiniteQueryOptions({
     queryKey: [...sourceKeys.journalList(run), filter],
     queryFn: ({ pageParam, signal }): Promise<Page<IndexFile>> =>
@@ -145,9 +149,10 @@ export const journalListQuery = (run: number, filter: JournalFilter) =>
       ),
     initialPageParam: "",
     getNextPageParam: next,
+    refetchInterval: (query) => moving && (query.state.data?.pages.length ?? 0) <= maxFollowed && listEvery,
   });
 
-const journalEvery = 2_500;
+const journalEvery = 1_500;
 
 /**
  * Every file of a run, for the grid. Only pages that may have changed are read again: those before the place up to
@@ -220,7 +225,7 @@ export const healthQuery = queryOptions({
 
 export const collectionsQuery = infiniteQueryOptions({
   queryKey: sourceKeys.collections,
-  queryFn: ({ pageParam, signal }) =>
+  queryFn: ({ pageParam, signal }): Promise<Page<Collection>> =>
     result(api.GET("/rag/collections", { params: { query: { limit: 100, cursor: pageParam } }, signal })),
   initialPageParam: "",
   getNextPageParam: next,

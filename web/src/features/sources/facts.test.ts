@@ -31,7 +31,7 @@ describe("the health of retrieval", () => {
 
   it("tells what is broken, the store first", () => {
     const embedder = { configured: true, ok: false, model: "m", message: "refused (401)" };
-    const store = { ok: false, vector_backend: "", pgvector: false, message: "no table" };
+    const store = { ok: false, vector_backend: "none" as const, pgvector: false, message: "no table" };
     expect(troubleOf(health({ embedder }))).toMatchObject({ bad: true, settings: true });
     expect(troubleOf(health({ embedder, store }))?.text).toBe("no table.");
   });
@@ -62,7 +62,7 @@ describe("collections", () => {
     source_id: 1,
     name: "c",
     kind: "git",
-    status: "indexed",
+    status: "ready",
     files,
     chunks: 1,
     bytes: 1,

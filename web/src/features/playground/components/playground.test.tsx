@@ -3,7 +3,7 @@ import { createRef } from "react";
 import { describe, expect, it, vi } from "vitest";
 import type { Retrieved } from "../../../api/aliases";
 import { serve, show } from "../../../test/render";
-import { passage, source } from "../../../test/sources";
+import { passage, queryStats, source } from "../../../test/sources";
 import type { Asked } from "../model";
 import { Question } from "./question";
 import { Results } from "./results";
@@ -14,17 +14,7 @@ const retrieved = (change: Partial<Retrieved> = {}): Retrieved => ({
     passage(1, { snippet: "the other one", ranks: { lexical: 1, vector: 2, fused: 2, rerank: null } }),
   ],
   lists: { lexical: [passage(1), passage(2)], vector: [passage(1)] },
-  stats: {
-    mode: "hybrid",
-    top_k: 10,
-    candidates: 40,
-    lexical_ms: 3,
-    vector_ms: 20,
-    total_ms: 25,
-    embedder: { model: "embedder", dimensions: 3 },
-    vector_backend: "exact",
-    warnings: [],
-  },
+  stats: queryStats(),
   ...change,
 });
 

@@ -6,6 +6,7 @@ import { bytes, count, duration } from "../../../ui/format";
 import table from "../../../ui/table.module.css";
 import { type JournalFilter, journalListQuery } from "../api";
 import { cellStates, stateOf } from "../grid";
+import { isMoving } from "../model";
 import classes from "../sources.module.css";
 import { SearchField } from "./search-field";
 
@@ -118,7 +119,10 @@ function Choices({ run, filter, onFilter }: Props) {
 /** The files of a run with what is done with each: before it is applied its plan, after that how far it is. */
 export function JournalTable({ run, filter, onFilter }: Props) {
   const planned = run.status === "planned";
-  const list = useInfiniteQuery({ ...journalListQuery(run.id, filter), placeholderData: keepPreviousData });
+  const list = useInfiniteQuery({
+    ...journalListQuery(run.id, filter, isMoving(run)),
+    placeholderData: keepPreviousData,
+  });
   const items = list.data?.pages.flatMap((page) => page.items) ?? [];
   const { q: _, ...withoutText } = filter;
   return (
