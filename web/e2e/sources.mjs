@@ -85,6 +85,7 @@ async function browses() {
 
 async function asks() {
   await page.goto(`${web}/playground`);
+  await page.getByText("See what a question finds").waitFor();
   await page.keyboard.press("/");
   await page.keyboard.type("striped zebra crossing");
   await page.keyboard.press("Enter");
