@@ -49,7 +49,7 @@ const funnel = () => page.getByRole("list", { name: "From found to stored" });
 /** Files that the last step of the funnel counts. */
 const stored = async () => {
   const text = await funnel().getByRole("listitem").last().innerText();
-  return Number(/([\d,]+) files/.exec(text)?.[1]?.replaceAll(",", "") ?? -1);
+  return Number(/([\d,]+) files?/.exec(text)?.[1]?.replaceAll(",", "") ?? -1);
 };
 
 async function indexes(id) {
@@ -90,7 +90,7 @@ async function asks() {
   await page.keyboard.type("striped zebra crossing");
   await page.keyboard.press("Enter");
   await page.waitForURL(/q=striped/);
-  const first = page.getByRole("region", { name: "Together" }).getByRole("button").first();
+  const first = page.getByRole("region", { name: "By words" }).getByRole("button").first();
   await first.waitFor();
   must(/zebra\.md/.test(await first.innerText()), "the playground finds the file first");
   must((await page.locator("mark").count()) > 0, "and marks what was looked for");

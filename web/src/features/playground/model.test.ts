@@ -43,12 +43,16 @@ describe("ranks", () => {
   const c = passage(3);
 
   it("stand beside each other, those that there are", () => {
-    const columns = columnsOf({ results: [b, a], lists: { lexical: [a, b, c], vector: [] }, stats });
+    const columns = columnsOf({ results: [b, a], lists: { lexical: [a, b, c], vector: [b] }, stats });
     expect(columns.map((x) => [x.key, x.items.length])).toEqual([
       ["lexical", 3],
       ["result", 2],
+      ["vector", 1],
     ]);
     expect(columns[0]?.most).toBe(1);
+    // Without vectors there is one order only.
+    const single = columnsOf({ results: [a, b], lists: { lexical: [a, b, c], vector: [] }, stats });
+    expect(single.map((x) => [x.label, x.items.length])).toEqual([["By words", 2]]);
     expect(columnsOf({ results: [a], stats }).map((x) => x.label)).toEqual(["Together"]);
     const ranks = { lexical: 1, vector: 2, fused: 1, rerank: 1 };
     const reranked = passage(1, { ranks });

@@ -134,6 +134,9 @@ export function columnsOf(r: Retrieved): Column[] {
   const middle = column("result", reranked ? "Reranked" : "Together", r.results, (p) => p.score);
   const lexical = column("lexical", "By words", r.lists?.lexical ?? [], (p) => p.scores.lexical);
   const vector = column("vector", "By meaning", r.lists?.vector ?? [], (p) => p.scores.vector);
+  // One list alone is the result: beside itself it would say nothing.
+  const [only, ...others] = [lexical, vector].filter((c) => c.items.length > 0);
+  if (only && others.length === 0 && !reranked) return [{ ...only, key: "result", items: r.results }];
   return [
     ...(lexical.items.length > 0 ? [lexical] : []),
     middle,

@@ -172,7 +172,7 @@ export interface Step {
   label: string;
   /** null: not known yet, or it has no such step. */
   value: number | null;
-  unit: string;
+  unit: "file" | "chunk";
   note: string;
   /** How far it is, 0 to 1. */
   share: number;
@@ -196,7 +196,7 @@ export function funnelOf(run: IndexRun): Step[] {
       key: "found",
       label: "Found",
       value: run.status === "queued" && !planned ? null : c.found,
-      unit: "files",
+      unit: "file",
       note: out > 0 ? `${count(out)} left out` : "",
       share: planned ? 1 : 0,
       width: 1,
@@ -205,7 +205,7 @@ export function funnelOf(run: IndexRun): Step[] {
       key: "changed",
       label: run.mode === "fresh" ? "To index" : "Changed",
       value: planned ? todo : null,
-      unit: "files",
+      unit: "file",
       note: planned ? `+${count(c.added)} ~${count(c.changed)} −${count(c.removed)}` : "",
       share: planned ? 1 : 0,
       width,
@@ -214,7 +214,7 @@ export function funnelOf(run: IndexRun): Step[] {
       key: "chunked",
       label: "Chunked",
       value: planned ? c.chunks : null,
-      unit: "chunks",
+      unit: "chunk",
       note: c.tokens > 0 ? `${count(c.tokens)} tokens` : "",
       share: progress,
       width,
@@ -223,7 +223,7 @@ export function funnelOf(run: IndexRun): Step[] {
       key: "embedded",
       label: "Embedded",
       value: planned && run.embedder ? c.embedded : null,
-      unit: "chunks",
+      unit: "chunk",
       note: embeddedNote(run),
       share: run.embedder ? (c.chunks === 0 ? progress : progress * part(c.embedded, c.chunks)) : 0,
       width,
@@ -232,7 +232,7 @@ export function funnelOf(run: IndexRun): Step[] {
       key: "stored",
       label: "Stored",
       value: planned ? c.done : null,
-      unit: "files",
+      unit: "file",
       note: c.failed > 0 ? `${count(c.failed)} failed` : "",
       share: todo === 0 ? progress : part(c.done, todo),
       width,

@@ -110,7 +110,8 @@ export function Funnel({ run }: { run: IndexRun }) {
             <span className={classes.stepLabel}>{step.label}</span>
             <Shape step={step} next={steps[i + 1]} moving={moving} />
             <span className={classes.stepValue}>
-              <b>{step.value === null ? "–" : count(step.value)}</b> {step.value !== null && step.unit}
+              <b>{step.value === null ? "–" : count(step.value)}</b>{" "}
+              {step.value !== null && (step.value === 1 ? step.unit : `${step.unit}s`)}
               {moving && rateWords(step, samples) && <i>{rateWords(step, samples)}</i>}
             </span>
             <span className={classes.stepNote}>{step.note}</span>

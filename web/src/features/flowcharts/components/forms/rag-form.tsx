@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { CodeField } from "../../../../ui/code-editor";
 import { NumberInput, Select } from "../../../../ui/inputs";
+import { answeringModelsQuery } from "../../../models/api";
 import { healthQuery } from "../../../sources/api";
 import { SourcePicker } from "../../../sources/components/source-picker";
 import { refusalOf, troubleOf } from "../../../sources/health";
@@ -9,10 +10,19 @@ import { errorOf } from "../../findings";
 import classes from "../editor.module.css";
 import { type FormProps, textOf, useSet } from "./common";
 
-export const ragKeys = ["mode", "source_ids", "question", "top_k", "retry", "timeout_seconds", "fan_in"];
+export const ragKeys = [
+  "mode",
+  "source_ids",
+  "question",
+  "top_k",
+  "model_id",
+  "retry",
+  "timeout_seconds",
+  "fan_in",
+];
 
 const modes = [
-  { value: "query", label: "Ask: passages that fit a question" },
+  { value: "query", label: "Ask: passages, and an answer from them" },
   { value: "delta_index", label: "Index what has changed" },
   { value: "fresh_index", label: "Index everything afresh" },
 ];
@@ -32,6 +42,8 @@ function Health() {
 function AskFields({ node, findings }: FormProps) {
   const set = useSet(node);
   const top = node.config.top_k;
+  const models = useQuery(answeringModelsQuery);
+  const model = typeof node.config.model_id === "number" ? String(node.config.model_id) : null;
   return (
     <>
       <CodeField
@@ -52,6 +64,17 @@ function AskFields({ node, findings }: FormProps) {
         value={typeof top === "number" ? top : ""}
         error={errorOf(findings, "top_k")}
         onChange={(value) => set("top_k", typeof value === "number" ? value : undefined)}
+      />
+      <Select
+        label="Model that answers"
+        description="From the passages, in words."
+        placeholder="That of the settings"
+        clearable
+        searchable
+        data={models.data?.map((m) => ({ value: String(m.id), label: m.name })) ?? []}
+        value={model}
+        error={errorOf(findings, "model_id")}
+        onChange={(value) => set("model_id", value === null ? undefined : Number(value))}
       />
     </>
   );
