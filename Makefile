@@ -94,7 +94,7 @@ bench-serving: deps-up build ## Measure serving beside Flask under Gunicorn; see
 
 .PHONY: bench-realtime
 bench-realtime: deps-up build ## Measure commit to client, and the sockets beside other servers; see bench/README.md
-	bin/llmctl db with-test --durable -- go test ./bench/realtime -run '^$$' -bench 'Commit|Peers' -benchtime 1x -v -timeout 30m
+	bin/llmctl db with-test --durable -- go test ./bench/realtime -run '^$$' -bench 'Commit|Tokens|Peers' -benchtime 1x -v -timeout 30m
 
 .PHONY: bench-queue
 bench-queue: deps-up build ## Measure the queue beside Celery on Redis; see bench/README.md
@@ -104,6 +104,9 @@ bench-queue: deps-up build ## Measure the queue beside Celery on Redis; see benc
 .PHONY: bench-index
 bench-index: deps-up build ## Measure index runs over the module cache and this repository; see bench/README.md
 	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Index' -benchtime 1x -timeout 30m
+.PHONY: bench-search
+bench-search: deps-up build ## Measure searches in sources: what they find, how long they take; see bench/README.md
+	bin/llmctl db with-test -- go test ./bench/search -run '^$$' -bench . -benchtime 1x -timeout 30m
 
 .PHONY: bench-kubernetes
 bench-kubernetes: deps-test build ## Measure a node as a Job beside kubectl, on the rig; see bench/README.md

@@ -12,9 +12,11 @@ trap 'rm -rf "$work"' EXIT
 cache=${FUZZ_CACHE:-$(go env GOCACHE)/fuzz/llmctl}
 targets=0
 
+# By default the fuzzer spends up to a minute on making each input that it finds smaller, which
+# may be all the time that there is.
 run() { # FOLDER TARGET
 	(cd "$1" && timeout $((seconds * 2 + 60)) "$work/fuzz.test" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "${seconds}s" \
-		-test.fuzzcachedir "$cache/$1" -test.parallel "${FUZZ_PARALLEL:-2}") >"$work/log" 2>&1
+		-test.fuzzminimizetime 20x -test.fuzzcachedir "$cache/$1" -test.parallel "${FUZZ_PARALLEL:-2}") >"$work/log" 2>&1
 }
 
 # Go's fuzzer may take the end of its own time for a failure, when a worker is busy just

@@ -12,7 +12,7 @@ if [ test/socketio/package-lock.json -nt test/socketio/node_modules/.package-loc
 	(cd test/socketio && npm ci --no-audit --no-fund --loglevel=error)
 fi
 
-for part in mcp mcpserver; do
+for part in mcp mcpserver rag-pgvector; do
 	if [ test/$part/package-lock.json -nt test/$part/node_modules/.package-lock.json ]; then
 		echo "installing the packages for test/$part"
 		(cd test/$part && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)

@@ -34,6 +34,8 @@ type studio struct {
 	key     string
 	db      *postgres.DB
 	log     *event.Log
+	uri     string
+	environ []string // of each of its processes
 }
 
 const (
@@ -47,29 +49,36 @@ const (
 const studioBinary = "../../bin/llmctl"
 
 // startStudio starts the program; its figures and profiles are on internal.
-func startStudio(b *testing.B, workers int) (s *studio, internal string) {
+func startStudio(b *testing.B, workers int, environ ...string) (s *studio, internal string) {
+	b.Helper()
+	s = &studio{uri: pgtest.URI(b), environ: environ}
+	internal = free(b)
+	s.process, s.address = launch(b, s.command(b, "serve", internal,
+		"LLMCTL_STUDIO_ADMIN_EMAIL="+studioEmail, "LLMCTL_STUDIO_ADMIN_PASSWORD="+studioPassword, "GUNICORN_CONTROL_SOCKET_DISABLE=true",
+		fmt.Sprint("GUNICORN_WORKERS=", workers), "GUNICORN_BIND=127.0.0.1:0", "GUNICORN_ACCESS_LOG=/dev/null"))
+	s.signIn(b)
+	s.openLog(b, s.uri)
+	return s, internal
+}
+
+// command is a role of the program on the database of s.
+func (s *studio) command(b *testing.B, role, internal string, environ ...string) *exec.Cmd {
 	b.Helper()
 	binary, err := filepath.Abs(studioBinary)
 	require.NoError(b, err)
 	require.FileExists(b, binary, "make build makes it")
-	s, uri := &studio{}, pgtest.URI(b)
-	internal = free(b)
-	cmd := exec.Command(binary, "serve")
+	cmd := exec.Command(binary, role)
 	for _, pair := range os.Environ() { // what is set for tests is not for this program
-		if !strings.HasPrefix(pair, "LLMCTL_") && !strings.HasPrefix(pair, "GUNICORN_") {
+		if !strings.HasPrefix(pair, "LLMCTL_") && !strings.HasPrefix(pair, "GUNICORN_") && !strings.HasPrefix(pair, "CELERY_") {
 			cmd.Env = append(cmd.Env, pair)
 		}
 	}
 	cmd.Env = append(cmd.Env,
-		"LLMCTL_STUDIO_DATABASE_URI="+uri, "LLMCTL_STUDIO_DATA_DIR="+b.TempDir(),
-		"LLMCTL_STUDIO_SECRET_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-		"LLMCTL_STUDIO_ADMIN_EMAIL="+studioEmail, "LLMCTL_STUDIO_ADMIN_PASSWORD="+studioPassword,
-		"LLMCTL_STUDIO_INTERNAL_BIND="+internal, "GUNICORN_CONTROL_SOCKET_DISABLE=true",
-		fmt.Sprint("GUNICORN_WORKERS=", workers), "GUNICORN_BIND=127.0.0.1:0", "GUNICORN_ACCESS_LOG=/dev/null")
-	s.process, s.address = launch(b, cmd)
-	s.signIn(b)
-	s.openLog(b, uri)
-	return s, internal
+		"LLMCTL_STUDIO_DATABASE_URI="+s.uri, "LLMCTL_STUDIO_DATA_DIR="+b.TempDir(),
+		"LLMCTL_STUDIO_SECRET_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "LLMCTL_STUDIO_INTERNAL_BIND="+internal)
+	cmd.Env = append(cmd.Env, s.environ...)
+	cmd.Env = append(cmd.Env, environ...)
+	return cmd
 }
 
 // launch waits until the program says that it is ready.
@@ -135,10 +144,14 @@ func (s *studio) profile(b *testing.B, internal string, lasts time.Duration) (wa
 	if file == "" {
 		return func() {}
 	}
-	url := fmt.Sprintf("http://%s/workers/%s/debug/pprof/profile?seconds=%d", internal, s.process.family(b)[1], int(lasts.Seconds()))
+	return profileOf(b, fmt.Sprintf("http://%s/workers/%s/debug/pprof/profile", internal, s.process.family(b)[1]), file, lasts)
+}
+
+func profileOf(b *testing.B, url, file string, lasts time.Duration) (wait func()) {
+	b.Helper()
 	done := make(chan error, 1)
 	go func() {
-		res, err := (&http.Client{Timeout: lasts + answerWait}).Get(url)
+		res, err := (&http.Client{Timeout: lasts + answerWait}).Get(fmt.Sprintf("%s?seconds=%d", url, int(lasts.Seconds())))
 		if err != nil {
 			done <- err
 			return

@@ -110,6 +110,33 @@ func BenchmarkSearch(b *testing.B) {
 	}
 }
 
+// BenchmarkQuality asks the labelled questions and reports how many find their page.
+func BenchmarkQuality(b *testing.B) {
+	const dimensions = 512
+	db := pgtest.DB(b)
+	source := ragtest.NewSource(b, db, "documentation")
+	source.Embedder = ragtest.NewEmbedder(b, db, dimensions)
+	source.Words = search.Words
+	source.Write(b, ragtest.Embedded(ragtest.Documentation(b), dimensions)...)
+	source.Show(b)
+	searcher := search.New(search.Options{DB: db, Vectors: vector.NewExact(db, 0), Now: time.Now})
+	for b.Loop() {
+		for _, mode := range []string{search.ModeLexical, search.ModeVector, search.ModeHybrid} {
+			recall, mrr := ragtest.Quality(b, func(question string) []string {
+				r, err := searcher.Search(b.Context(), search.Request{Question: question, Mode: mode, Vectors: map[int64][]float32{source.Embedder: ragtest.Vector(question, dimensions)}})
+				require.NoError(b, err)
+				var paths []string
+				for _, x := range r.Results {
+					paths = append(paths, x.Path)
+				}
+				return paths
+			})
+			b.ReportMetric(recall, mode+"-recall@5")
+			b.ReportMetric(mrr, mode+"-MRR")
+		}
+	}
+}
+
 func exactLatency(b *testing.B, db *postgres.DB, source *ragtest.Source, vectors [][]float32) {
 	b.Helper()
 	ctx := b.Context()
@@ -173,6 +200,7 @@ func wholeLatency(b *testing.B, db *postgres.DB, source *ragtest.Source) {
 	asked := ragtest.Questions()
 	for _, mode := range []string{search.ModeHybrid, search.ModeLexical} { // hybrid first: it loads
 		var times []time.Duration
+		before := processor(b)
 		for i := range questions {
 			question := asked[i%len(asked)].Question
 			at := time.Now()
@@ -186,6 +214,7 @@ func wholeLatency(b *testing.B, db *postgres.DB, source *ragtest.Source) {
 		p50, p95 := percentiles(times)
 		b.ReportMetric(millis(p50), "ms-"+mode+"-p50")
 		b.ReportMetric(millis(p95), "ms-"+mode+"-p95")
+		b.ReportMetric(millis((processor(b)-before)/questions), "cpu-ms-"+mode+"-without-database")
 	}
 }
 

@@ -32,7 +32,7 @@ type lateTurns struct{ s *studio }
 func turnPointers(pointers []chat.Pointer) []queue.Pointer {
 	out := make([]queue.Pointer, len(pointers))
 	for i, p := range pointers {
-		out[i] = queue.Pointer{Kind: chat.Kind, ID: p.ID, Queue: queue.Chat}
+		out[i] = queue.Pointer{Kind: chat.Kind, ID: p.ID, Queue: queue.Chat, At: p.At}
 	}
 	return out
 }

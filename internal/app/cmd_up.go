@@ -109,7 +109,7 @@ func (c *command) upOnce(ctx context.Context, p workParts, f upFlags, first bool
 	s, err := newStudio(ctx, studioOptions{
 		sides: sides{web: true, page: true, work: true, beat: true}, access: access,
 		cfg: p.cfg, log: p.log, now: c.edge.Now, db: p.db, box: p.box, bus: hints, dataDir: p.dataDir,
-		place: alone(c.edge.Now),
+		place: alone(c.edge.Now), alone: true,
 		owner: ownerOf(p.dataDir), scriptNodes: p.cfg.Studio.ScriptNodes && p.cfg.Executor.Provider != "inline",
 		buried: bury,
 	})
@@ -197,6 +197,9 @@ func (c *command) runAll(ctx, life context.Context, s *studio, f upFlags, first 
 	}
 	server, bound, err := s.listen(ctx)
 	if err != nil {
+		return err
+	}
+	if err := s.mcp.syncAt(ctx, bound[0].Addr, s.cfg.Server.Certfile != ""); err != nil {
 		return err
 	}
 	defer impatience(s.queue.HandOver)()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/llmctl/studio/internal/egress"
 	"github.com/llmctl/studio/internal/errs"
@@ -30,6 +32,7 @@ type mcpSide struct {
 	pool    *mcpclient.Pool
 	box     *tools.Box
 	calls   *calls.Store
+	mounted atomic.Pointer[string] // address of the Studio's own server in this process, once it listens
 }
 
 func newMCPSide(s *studio) (*mcpSide, error) {
@@ -49,11 +52,31 @@ func newMCPSide(s *studio) (*mcpSide, error) {
 	m := &mcpSide{s: s, calls: calls.NewStore(s.db)}
 	m.servers = servers.New(servers.Options{
 		DB: s.db, Log: s.events, Seal: s.box, Fingerprint: secret.Fingerprint, Client: web, Now: s.now,
-		PublicBaseURL: s.cfg.MCP.PublicBaseURL,
+		PublicBaseURL: s.cfg.MCP.PublicBaseURL, Own: m.mountedAt,
 	})
 	m.pool = mcpclient.NewPool(mcpclient.Options{HTTP: web, Programs: programs, Version: buildVersion(), Now: s.now, Logger: s.log})
 	m.box = tools.NewBox(m.servers, m.pool, []tools.Builtin{tools.Clock(s.now)}, s.now, s.log)
 	return m, nil
+}
+
+func (m *mcpSide) mountedAt() string {
+	if at := m.mounted.Load(); at != nil {
+		return *at
+	}
+	return ""
+}
+
+// syncAt is sync where this process is all there is, so that its own MCP server is at the
+// address that it listens at.
+func (m *mcpSide) syncAt(ctx context.Context, bound net.Addr, secure bool) error {
+	if tcp, ok := bound.(*net.TCPAddr); ok {
+		scheme := "http://"
+		if secure {
+			scheme = "https://"
+		}
+		m.mounted.Store(new(scheme + reachable(tcp) + m.s.cfg.Proxy.APIPrefix + "/mcp"))
+	}
+	return m.sync(ctx)
 }
 
 // sync makes the integrated servers follow from what is configured.

@@ -25,7 +25,7 @@ func newMCP(cfg *config.Config, log *slog.Logger, e Edge) (*server.Server, error
 func attachMCP(to *server.Server, s *studio) {
 	to.Attach(server.Domains{
 		DB: s.db, Auth: s.auth, Flowcharts: s.flowcharts, Catalog: s.catalog, Engine: s.engine, Downloads: s.downloads,
-		Published: publish.New(s.db, s.events), Retrieval: s.asking.Service,
+		Threads: s.chat, Published: publish.New(s.db, s.events), Retrieval: s.asking.Service,
 		Hints: func(f func(string)) func() { return s.bus.Subscribe(func(h bus.Hint) { f(h.Stream) }) },
 	})
 }

@@ -28,7 +28,7 @@ type asking struct {
 
 // newAsking makes what answers questions to sources.
 func newAsking(s *studio, client *http.Client) *asking {
-	pgvector := vector.NewPgvector(s.db, s.now)
+	pgvector := vector.NewPgvector(vector.PgvectorOptions{DB: s.db, Now: s.now})
 	find := search.New(search.Options{DB: s.db, Vectors: vector.NewAuto(vector.NewExact(s.db, 0), pgvector), Now: s.now})
 	return &asking{pgvector: pgvector, Service: retrieve.New(retrieve.Options{
 		DB: s.db, Search: find, Models: retrieveModels{s, client}, Now: s.now, Logger: s.log,

@@ -53,6 +53,7 @@ type studioOptions struct {
 	dataDir     string
 	owner       string // of the worker registry: who else's workers are dead when this one starts
 	scriptNodes bool
+	alone       bool           // one process is the whole Studio
 	buried      func()         // called when this worker was declared dead; nil: nobody waits for that
 	place       *webPlace      // among the web workers; nil: this process is not one
 	access      *accesslog.Log // nil: lines of requests go to log
@@ -161,8 +162,10 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	}
 	s.board = queue.NewBoard(s.db, s.queue, s.events, s.now)
 	if o.sides.web {
-		if err = s.mcp.sync(ctx); err != nil {
-			return nil, err
+		if !o.alone { // else once it listens
+			if err = s.mcp.sync(ctx); err != nil {
+				return nil, err
+			}
 		}
 		if s.realtime, err = newRealtime(s); err != nil {
 			return nil, err

@@ -120,12 +120,12 @@ const schemaTables = "'goose_db_version', 'river_migration', 'schema_level'"
 
 // listTables gives the tables of the schema that tx sees, with the columns that
 // can be copied: not generated ones, and no transaction ids, which mean nothing on
-// another server.
+// another server. Copies of vectors are made anew (internal/rag/vector).
 func listTables(ctx context.Context, tx pgx.Tx) ([]Table, error) {
 	rows, err := tx.Query(ctx, `SELECT c.relname, array_agg(a.attname ORDER BY a.attnum)
 		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 		WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-		  AND c.relname NOT IN (`+schemaTables+`)
+		  AND c.relname NOT IN (`+schemaTables+`, 'rag_vector')
 		  AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.atttypid <> 'xid8'::regtype
 		GROUP BY c.relname ORDER BY c.relname`)
 	if err != nil {

@@ -66,7 +66,7 @@ func beating(ctx context.Context, q querier) ([]string, error) {
 // start makes do not count.
 func filled(ctx context.Context, q querier) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
-		AND relname NOT IN (`+schemaTables+`, 'project', 'setup_token', 'worker_process', 'web_worker', 'liveness_watch', 'beat_process', 'periodic_task', 'retention_progress', 'queue_minute') AND relname NOT LIKE 'river\_%' ORDER BY relname`)
+		AND relname NOT IN (`+schemaTables+`, 'project', 'setup_token', 'worker_process', 'web_worker', 'liveness_watch', 'beat_process', 'periodic_task', 'retention_progress', 'queue_minute', 'rag_vector') AND relname NOT LIKE 'river\_%' ORDER BY relname`)
 	if err != nil {
 		return nil, fmt.Errorf("look at the tables: %w", err)
 	}

@@ -55,6 +55,13 @@ func (f *fanout) onSignal(topic string, handler func(string)) (cancel func()) {
 	}
 }
 
+// wantsHints tells whether anybody here takes hints.
+func (f *fanout) wantsHints() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.hints) > 0
+}
+
 func (f *fanout) hint(hints ...Hint) {
 	f.mu.Lock()
 	handlers := slices.Collect(maps.Values(f.hints))

@@ -87,11 +87,12 @@ type relay struct {
 	// is ready after its first try.
 	patient bool
 
-	origin string
-	out    fanout
-	queue  chan outgoing
-	canary canary
-	poke   chan struct{} // asks the sender for a canary now
+	origin    string
+	signature string // how our own messages begin
+	out       fanout
+	outbox    *outbox
+	canary    canary
+	poke      chan struct{} // asks the sender for a canary now
 
 	published, received, dropped, undecodable, reconnects atomic.Int64
 
@@ -103,16 +104,11 @@ type relay struct {
 	hangUp    context.CancelFunc // ends the current subscription
 }
 
-// outgoing is what waits to be sent: a hint, or a signal.
-type outgoing struct {
-	hint   Hint
-	signal wireSignal
-}
-
 func newRelay(name string, o Options, l link, lim limits) *relay {
+	origin := uuid.NewString()
 	return &relay{
-		name: name, o: o, link: l, limits: lim, patient: true, origin: uuid.NewString(),
-		queue: make(chan outgoing, o.Queue), poke: make(chan struct{}, 1),
+		name: name, o: o, link: l, limits: lim, patient: true, origin: origin, signature: signature(origin),
+		outbox: newOutbox(o.Queue), poke: make(chan struct{}, 1),
 		listenErr: errors.New("not running"),
 	}
 }
@@ -138,23 +134,17 @@ func (r *relay) Publish(events []event.Stored) {
 	r.published.Add(int64(len(events)))
 	hints := hintsOf(events)
 	r.out.hint(hints...)
-	for _, h := range hints {
-		r.enqueue(outgoing{hint: h})
+	all := make([]outgoing, len(hints))
+	for i, h := range hints {
+		all[i].hint = h
 	}
+	r.dropped.Add(int64(r.outbox.add(all...)))
 }
 
 // Signal hands key to those who listen to the topic, here and elsewhere.
 func (r *relay) Signal(topic, key string) {
 	r.out.signal(topic, key)
-	r.enqueue(outgoing{signal: wireSignal{Topic: topic, Key: key}})
-}
-
-func (r *relay) enqueue(o outgoing) {
-	select {
-	case r.queue <- o:
-	default:
-		r.dropped.Add(1)
-	}
+	r.dropped.Add(int64(r.outbox.add(outgoing{signal: wireSignal{Topic: topic, Key: key}})))
 }
 
 // Subscribe hands every hint to f.

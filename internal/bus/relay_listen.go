@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -81,19 +82,14 @@ func (r *relay) receive(ctx context.Context, sub subscription) error {
 }
 
 func (r *relay) handle(payload string) {
-	m, err := decode(payload)
+	if strings.HasPrefix(payload, r.signature) || !r.out.wantsHints() {
+		r.skim(payload)
+		return
+	}
+	m, err := decode[wireHint](payload)
 	if err != nil {
 		r.undecodable.Add(1)
 		return
-	}
-	if m.Origin == r.origin {
-		if m.Canary > 0 {
-			r.canary.hear(m.Canary, r.o.Now())
-			r.mu.Lock()
-			r.suspect = false
-			r.mu.Unlock()
-		}
-		return // our own subscribers have had the rest
 	}
 	hints := make([]Hint, len(m.Hints))
 	for i, h := range m.Hints {
@@ -101,7 +97,33 @@ func (r *relay) handle(payload string) {
 	}
 	r.received.Add(int64(len(hints)))
 	r.out.hint(hints...)
-	for _, s := range m.Signals {
+	r.signals(m.Signals)
+}
+
+// skim handles a message whose hints are of no use here: our own, or one that comes to a
+// process in which nobody wants hints, as in a worker. They are most of what travels, so
+// they are passed over without being read.
+func (r *relay) skim(payload string) {
+	m, err := decode[struct{}](payload)
+	if err != nil {
+		r.undecodable.Add(1)
+		return
+	}
+	if m.Origin != r.origin {
+		r.received.Add(int64(len(m.Hints)))
+		r.signals(m.Signals)
+		return
+	}
+	if m.Canary > 0 {
+		r.canary.hear(m.Canary, r.o.Now())
+		r.mu.Lock()
+		r.suspect = false
+		r.mu.Unlock()
+	}
+}
+
+func (r *relay) signals(all []wireSignal) {
+	for _, s := range all {
 		r.out.signal(s.Topic, s.Key)
 	}
 }

@@ -27,8 +27,8 @@ func (r *relay) send(ctx context.Context) {
 			payloads = []string{r.marker()}
 		case <-r.poke:
 			payloads = []string{r.marker()}
-		case first := <-r.queue:
-			payloads, n = r.batch(ctx, first)
+		case <-r.outbox.ready:
+			payloads, n = r.batch(ctx)
 		}
 		if err := r.transmit(ctx, payloads); err != nil {
 			r.dropped.Add(int64(n))
@@ -50,15 +50,10 @@ func (r *relay) send(ctx context.Context) {
 func (r *relay) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	for {
-		select {
-		case first := <-r.queue:
-			payloads, n := r.batch(ctx, first)
-			if err := r.transmit(ctx, payloads); err != nil {
-				r.dropped.Add(int64(n))
-				return
-			}
-		default:
+	for !r.outbox.empty() {
+		payloads, n := r.batch(ctx)
+		if err := r.transmit(ctx, payloads); err != nil {
+			r.dropped.Add(int64(n))
 			return
 		}
 	}
@@ -80,24 +75,16 @@ func (r *relay) transmit(ctx context.Context, payloads []string) (err error) {
 }
 
 func (r *relay) marker() string {
-	raw, err := json.Marshal(message{Origin: r.origin, Canary: r.canary.next(r.o.Now())})
+	raw, err := json.Marshal(message[wireHint]{Origin: r.origin, Canary: r.canary.next(r.o.Now())})
 	if err != nil {
 		return "" // a string and a number always encode
 	}
 	return string(raw)
 }
 
-// batch takes what else is queued and packs it.
-func (r *relay) batch(ctx context.Context, first outgoing) (payloads []string, n int) {
-	taken := []outgoing{first}
-	for more := true; more && len(taken) < maxBatch; {
-		select {
-		case next := <-r.queue:
-			taken = append(taken, next)
-		default:
-			more = false
-		}
-	}
+// batch takes what is queued and packs it; n is how much of it can be sent.
+func (r *relay) batch(ctx context.Context) (payloads []string, n int) {
+	taken := r.outbox.take(maxBatch)
 	items := make([]item, 0, len(taken))
 	for _, o := range taken {
 		if i, ok := r.encode(ctx, o); ok {

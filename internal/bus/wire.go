@@ -9,9 +9,9 @@ import (
 
 // message is what travels between processes. Fields may be added; a reader
 // ignores what it does not know, so that releases can run side by side.
-type message struct {
-	Origin  string       `json:"o"`
-	Hints   []wireHint   `json:"h,omitempty"`
+type message[H any] struct {
+	Origin  string       `json:"o"` // first, so that our own are told by how they begin
+	Hints   []H          `json:"h,omitempty"`
 	Signals []wireSignal `json:"s,omitempty"`
 	Canary  int64        `json:"c,omitempty"`
 }
@@ -102,8 +102,12 @@ func pack(origin string, items []item, limit int) ([]string, error) {
 	return out, nil
 }
 
-func decode(payload string) (message, error) {
-	var m message
+// signature is how messages of an origin begin.
+func signature(origin string) string { return `{"o":"` + origin + `"` }
+
+// decode reads a message; with an H of struct{} its hints are counted and not read.
+func decode[H any](payload string) (message[H], error) {
+	var m message[H]
 	if err := json.Unmarshal([]byte(payload), &m); err != nil {
 		return m, fmt.Errorf("decode bus message: %w", err)
 	}

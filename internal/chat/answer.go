@@ -38,6 +38,7 @@ type Said struct {
 type Answer struct {
 	Finish    llm.FinishReason
 	Usage     llm.Usage
+	Begun     bool // the last call of the model said something; of one that failed
 	Estimated bool // Usage is not, or not all, the provider's count
 	Calls     int  // of the model; 0 counts as 1
 	// ToolTokens is what schemas and results of tools took of the window, by Estimate.
@@ -106,7 +107,7 @@ func (d Direct) Answer(ctx context.Context, q Question, emit func(Said) error) (
 		}
 		return emit(Said{Text: delta.Text})
 	})
-	return Answer{Finish: res.Finish, Usage: res.Usage, Estimated: res.Usage == llm.Usage{}}, err
+	return Answer{Finish: res.Finish, Begun: res.Text != "", Usage: res.Usage, Estimated: res.Usage == llm.Usage{}}, err
 }
 
 // failureOf tells users why an attempt failed.

@@ -110,6 +110,7 @@ type outcome struct {
 	firstToken *time.Time
 	checkpoint json.RawMessage
 	learned    *learned
+	retryIn    time.Duration // of a failure after which the same is worth another try; 0: it is not
 }
 
 // learned is a measured ratio.
@@ -151,6 +152,13 @@ func (s *Service) finish(ctx context.Context, threadID, id int64, number int32, 
 			if err := s.keepRatio(ctx, tx, *t.ModelID, o.learned.before, o.learned.after); err != nil {
 				return err
 			}
+		}
+		if o.retryIn > 0 {
+			failed, err := s.q.CountFailedAttempts(ctx, tx, id)
+			if err != nil {
+				return fmt.Errorf("count attempts of turn %d: %w", id, err)
+			}
+			o.retryIn = patience(o.retryIn, id, failed)
 		}
 		to := decide(&t, o)
 		if to.status == Waiting {
@@ -204,6 +212,8 @@ func decide(t *Turn, o outcome) settlement {
 		to.status = Waiting
 	case o.status == attemptHandedOver:
 		to.status = Queued
+	case o.retryIn > 0:
+		to.status, to.reason = Queued, o.failure.Code
 	case o.status == attemptLost:
 		to.lost++
 		to.status = Queued
@@ -247,7 +257,11 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, thread *Thread, t
 	}
 	if !final {
 		if to.status == Queued {
-			if err := s.o.Queue.Enqueue(ctx, tx, []Pointer{{ID: t.ID}}); err != nil {
+			next := Pointer{ID: t.ID}
+			if to.retryIn > 0 {
+				next.At = t.RunAfter
+			}
+			if err := s.o.Queue.Enqueue(ctx, tx, []Pointer{next}); err != nil {
 				return t, err
 			}
 		}
@@ -284,6 +298,9 @@ func (s *Service) settleParams(ctx context.Context, tx *postgres.Tx, t *Turn, to
 	p := dbsqlc.SettleTurnParams{
 		ID: t.ID, Status: to.status, Lost: to.lost, ReasonCode: to.reason, FinishReason: string(to.finish), InputTokens: to.usage.InputTokens,
 		OutputTokens: to.usage.OutputTokens, CachedTokens: to.usage.CachedTokens, TokensEstimated: to.estimated, FirstTokenAt: to.firstToken, Final: final,
+	}
+	if to.status == Queued {
+		p.RetrySeconds = to.retryIn.Seconds()
 	}
 	var err error
 	if p.Error, err = encodeFailure(to.failure); err != nil {

@@ -34,10 +34,12 @@ type testBundle struct {
 	server  *llmtest.Server
 	client  *publisher
 	jobs    chan int64
+	later   chan chat.Pointer // that are not due yet
 	now     func() time.Time
 	modelID int64
 
 	retrieve chat.Retriever
+	calls    chat.ToolCalls
 	known    chat.Selectables
 
 	mu      sync.Mutex
@@ -98,7 +100,11 @@ func (sqlModels) Model(ctx context.Context, q postgres.Querier, id int64) (chat.
 func (b *testBundle) Enqueue(_ context.Context, tx *postgres.Tx, pointers []chat.Pointer) error {
 	tx.AfterCommit(func() {
 		for _, p := range pointers {
-			b.jobs <- p.ID
+			if p.At.IsZero() {
+				b.jobs <- p.ID
+			} else {
+				b.later <- p
+			}
 		}
 	})
 	return nil
@@ -107,7 +113,7 @@ func (b *testBundle) Enqueue(_ context.Context, tx *postgres.Tx, pointers []chat
 func setup(t *testing.T) *testBundle {
 	t.Helper()
 	b := &testBundle{
-		db: pgtest.DB(t), server: llmtest.New(t), client: &publisher{news: make(chan struct{})}, jobs: make(chan int64, 10_000), now: time.Now,
+		db: pgtest.DB(t), server: llmtest.New(t), client: &publisher{news: make(chan struct{})}, jobs: make(chan int64, 10_000), later: make(chan chat.Pointer, 100), now: time.Now,
 	}
 	b.log = event.NewLog(b.client, time.Now)
 	b.service = b.with(nil)
@@ -124,7 +130,7 @@ func (b *testBundle) with(known chat.Selectables) *chat.Service {
 func (b *testBundle) on(db *postgres.DB) *chat.Service {
 	known := b.known
 	return chat.New(chat.Options{
-		DB: db, Log: b.log, Queue: b, Signal: b.cancel, Models: sqlModels{}, Selectables: known, Now: func() time.Time { return b.now() },
+		DB: db, Log: b.log, Queue: b, Signal: b.cancel, Models: sqlModels{}, Selectables: known, ToolCalls: b.calls, Now: func() time.Time { return b.now() },
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }

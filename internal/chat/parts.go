@@ -36,6 +36,7 @@ type MessageToolCall struct {
 	ServerID  int64           `json:"server_id,omitempty"`
 	Arguments json.RawMessage `json:"arguments"`
 	Status    string          `json:"status,omitempty" enum:"pending,waiting,approved,running,succeeded,failed,denied,unknown,cancelled" doc:"waiting: for a person's approval"`
+	Progress  string          `json:"progress,omitempty" doc:"What its server said last of how far it is, while it runs"`
 	// ToolCallID names the record of the call.
 	ToolCallID int64 `json:"tool_call_id,omitempty" doc:"Approve or deny it at /api/tool-calls/{tool_call_id}"`
 	// Signature is opaque and goes back to the provider with the call.
@@ -114,6 +115,7 @@ func closeCalls(placed []PlacedPart) []PlacedPart {
 			continue
 		}
 		ended := *c
+		ended.Progress = ""
 		switch c.Status {
 		case "running":
 			ended.Status = "unknown"

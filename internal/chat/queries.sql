@@ -142,8 +142,12 @@ UPDATE turn SET status = @status, phase = '', worker_process_id = NULL, lost = @
     finish_reason = @finish_reason, input_tokens = input_tokens + @input_tokens, output_tokens = output_tokens + @output_tokens,
     cached_tokens = cached_tokens + @cached_tokens, tokens_estimated = tokens_estimated OR @tokens_estimated, cost_micros = @cost_micros,
     context = coalesce(sqlc.narg(context), context), checkpoint = @checkpoint, first_token_at = coalesce(first_token_at, sqlc.narg(first_token_at)),
+    run_after = CASE WHEN @retry_seconds::double precision > 0 THEN now() + make_interval(secs => @retry_seconds) ELSE run_after END,
     finished_at = CASE WHEN @final::boolean THEN now() END
 WHERE id = @id RETURNING *;
+
+-- name: CountFailedAttempts :one
+SELECT count(*) FROM turn_attempt WHERE turn_id = $1 AND status = 'failed';
 
 -- name: RequestTurnCancel :one
 UPDATE turn SET status = 'cancelling', cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = $1 RETURNING *;
@@ -263,5 +267,12 @@ SELECT coalesce(string_agg(payload->>'text', '' ORDER BY sequence), '')::text
 FROM event WHERE stream = @stream AND (payload->>'attempt')::integer = @attempt::integer;
 
 -- name: StreamedParts :many
-SELECT (payload->>'offset')::bigint AS at, (payload->'part')::json AS part
-FROM event WHERE stream = @stream AND (payload->>'attempt')::integer = @attempt::integer AND payload->'part' IS NOT NULL ORDER BY sequence LIMIT 1000;
+-- A call is told again with every step. Where it came first is its place, what came last is how it stands.
+SELECT p.at::bigint AS at, p.part::json AS part
+FROM (
+    SELECT min((e.payload->>'offset')::bigint) OVER same AS at, min(e.sequence) OVER same AS first, max(e.sequence) OVER same AS last, e.sequence,
+        e.payload->'part' AS part
+    FROM event e
+    WHERE e.stream = @stream AND (e.payload->>'attempt')::integer = @attempt::integer AND e.payload->'part' IS NOT NULL
+    WINDOW same AS (PARTITION BY coalesce(e.payload->'part'->'tool_call'->>'id', e.sequence::text))
+) p WHERE p.sequence = p.last ORDER BY p.first LIMIT 10000;

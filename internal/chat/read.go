@@ -124,6 +124,20 @@ func (s *Service) around(ctx context.Context, tx *postgres.Tx, threadID int64, b
 	return append(rows, more...), err
 }
 
+// Message gives a message of a thread, whichever branch it is in. Errors: not_found.
+func (s *Service) Message(ctx context.Context, threadID, id int64) (MessageView, error) {
+	var v MessageView
+	err := s.snapshot(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		if _, err := s.get(ctx, tx, threadID); err != nil {
+			return err
+		}
+		m, err := s.messageOf(ctx, tx, threadID, id)
+		v = ViewMessage(&m)
+		return err
+	})
+	return v, err
+}
+
 // Detail is a thread with the end of its conversation, as of numbers of its streams.
 type Detail struct {
 	Thread     Thread

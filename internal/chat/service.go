@@ -14,7 +14,10 @@ import (
 const Kind = "turn"
 
 // Pointer points at a turn that is to be worked.
-type Pointer struct{ ID int64 }
+type Pointer struct {
+	ID int64
+	At time.Time // not before; zero: at once
+}
 
 // Enqueuer enqueues pointers as part of a transaction, all or none.
 type Enqueuer interface {

@@ -85,7 +85,8 @@ type TurnView struct {
 	ModelName          string       `json:"model_name"`
 	ResponseComplexity string       `json:"response_complexity" enum:"low,medium,high,extra_high"`
 	ReasonCode         string       `json:"reason_code" doc:"Of one that failed or was cut short"`
-	Error              *TurnError   `json:"error"`
+	Error              *TurnError   `json:"error" doc:"Why it failed; of a queued one, why the attempt before did"`
+	RetryAt            *time.Time   `json:"retry_at,omitempty" doc:"Of a queued one whose provider was too busy: when it is tried again"`
 	FinishReason       string       `json:"finish_reason" doc:"stop, length, tool_calls, content_filter or other"`
 	Usage              TurnUsage    `json:"usage"`
 	Context            *ContextView `json:"context" doc:"What the model's window was filled with"`
@@ -111,6 +112,9 @@ func ViewTurn(t *Turn) TurnView {
 		v.Order = &TurnOrder{Asked: "cancel", AskedAt: *t.CancelRequestedAt, Confirmed: t.Status == Cancelled, ConfirmedAt: t.FinishedAt}
 	}
 	v.Error = failureIn(t.Error)
+	if t.Status == Queued && v.Error != nil && t.StartedAt != nil && t.RunAfter.After(*t.StartedAt) {
+		v.RetryAt = &t.RunAfter
+	}
 	if len(t.Context) > 0 {
 		c := &ContextView{}
 		if json.Unmarshal(t.Context, c) == nil {

@@ -34,6 +34,7 @@ type attempt struct {
 	asked    int // estimated tokens of the question, without the ratio
 	spent    llm.Usage
 	guessed  bool
+	refused  bool // the provider answered with an error before it said anything
 	answer   Answer
 }
 
@@ -266,6 +267,7 @@ func (a *attempt) question(ctx context.Context) (Question, error) {
 func (a *attempt) outcome(ctx context.Context, err error) outcome {
 	o := outcome{finish: a.answer.Finish, lead: a.lead}
 	o.text, o.parts, o.firstToken = a.writing.whole()
+	a.refused = refused(err, &a.answer)
 	o.usage, o.estimated = a.usage(o)
 	if a.view.WindowTokens > 0 {
 		a.view.Used.Tools = scaled(a.answer.ToolTokens, a.ratio)
@@ -289,7 +291,7 @@ func (a *attempt) outcome(ctx context.Context, err error) outcome {
 	case waits:
 		o.status, o.checkpoint = attemptSuspended, suspended.State
 	default:
-		o.status, o.failure = attemptFailed, failureOf(err)
+		o.status, o.failure, o.retryIn = attemptFailed, failureOf(err), worthWaiting(err, &a.answer)
 		a.log.WarnContext(ctx, "turn failed", "code", o.failure.Code, "error", err)
 	}
 	return o
@@ -298,7 +300,7 @@ func (a *attempt) outcome(ctx context.Context, err error) outcome {
 // usage is what the provider counted, and where it did not, what was sent and came.
 func (a *attempt) usage(o outcome) (llm.Usage, bool) {
 	u, guessed := a.answer.Usage, a.answer.Estimated
-	if u == (llm.Usage{}) && a.asked > 0 {
+	if u == (llm.Usage{}) && a.asked > 0 && !a.refused {
 		guessed = true
 		u = llm.Usage{InputTokens: int64(scaled(a.asked, a.ratio)), OutputTokens: int64(scaled(partTokens(assemble(o.text, o.parts)), a.ratio))}
 	} else if !guessed && u.InputTokens > 0 && a.asked > 0 && a.answer.Calls <= 1 {

@@ -2,7 +2,9 @@ package document
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
+	"sync"
 )
 
 // maxHeader bounds the text before a body that names a symbol.
@@ -13,6 +15,11 @@ const maxDepth = 12
 
 // minUnnamed is how many lines a statement without a body needs to be a symbol.
 const minUnnamed = 3
+
+// testName knows the calls that tests of JavaScript are.
+var testName = sync.OnceValue(func() *regexp.Regexp { //nolint:gochecknoglobals // a constant
+	return re("^(?:describe|suite|context|test|it)[\\w.]*\\(\\s*[\"'`][^\"'`\n]+[\"'`]")
+})
 
 // braceSymbols finds the symbols of a language with braces: statements, up to a
 // semicolon or to the brace that closes their body.
@@ -72,7 +79,7 @@ func (r *braceReader) statement(start int, container bool, depth int) (span, int
 		case ')', ']':
 			round = max(round-1, 0)
 		case '{':
-			end := 0
+			var end int
 			if round == 0 && header < 0 {
 				header = at
 				item, end = r.inner(start, at, container, depth)
@@ -181,6 +188,11 @@ func (r *braceReader) name(start, at int, container bool) (string, bool) {
 	if isControl(header) {
 		return "", false
 	}
+	if r.syn.regexps {
+		if m := testName().FindString(r.src.text[start:min(at, start+maxHeader)]); m != "" {
+			return oneLine(m, 120) + ")", false
+		}
+	}
 	for _, rule := range r.syn.rules {
 		if rule.inside && !container {
 			continue
@@ -237,7 +249,7 @@ func (r *braceReader) declares(at int, container bool) bool {
 		n++
 	}
 	if isOneOf(line[:n], "export function async class abstract interface type enum namespace declare const let var import func fun def struct extension protocol public private internal object trait "+
-		"val data sealed override fileprivate static package resource variable output module locals provider") {
+		"val data sealed override fileprivate static package resource variable output module locals provider test it describe suite") {
 		return true
 	}
 	return line[0] == '@' || container && n > 0 && strings.HasSuffix(line, "{")

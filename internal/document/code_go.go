@@ -41,7 +41,13 @@ func goDecl(d ast.Decl) (token.Pos, string) {
 		if d.Tok == token.IMPORT || len(d.Specs) == 0 {
 			return d.Pos(), ""
 		}
-		return startOf(d.Doc, d.Pos()), goSpec(d.Specs[0])
+		name := ""
+		for _, s := range d.Specs {
+			if name = goSpec(s); name != "_" {
+				break
+			}
+		}
+		return startOf(d.Doc, d.Pos()), name
 	}
 	return d.Pos(), ""
 }

@@ -238,7 +238,9 @@ func sqlSymbols(s *source, masked []byte) []span {
 			if name == "" {
 				name = sqlVerb(masked[from:end])
 			}
-			spans = append(spans, span{first: s.lineOf(from), last: s.lineOf(max(from, end-1)), name: strings.TrimPrefix(name, "create ")})
+			if name != "" {
+				spans = append(spans, span{first: s.lineOf(from), last: s.lineOf(max(from, end-1)), name: strings.TrimPrefix(name, "create ")})
+			}
 		}
 		start = end
 	}
@@ -247,6 +249,9 @@ func sqlSymbols(s *source, masked []byte) []span {
 
 func sqlVerb(statement []byte) string {
 	words := strings.Fields(string(statement[:min(len(statement), 200)]))
+	if len(words) == 0 || !isOneOf(strings.ToLower(words[0]), "select insert update delete with merge create alter drop grant revoke comment set begin commit copy call do explain use truncate declare refresh vacuum analyze pragma lock") {
+		return "" // no statement, or one that does not end
+	}
 	return strings.ToLower(strings.Join(words[:min(3, len(words))], " "))
 }
 

@@ -49,7 +49,7 @@ func markEntries(s *source, marks []mark, entries []entry, path []string, depth 
 
 // parseJSON cuts at keys. It reads what is nearly JSON as well: comments, lines of objects.
 func parseJSON(_ context.Context, f *file) (Document, error) {
-	r := jsonReader{text: f.src.text, line: 1}
+	r := jsonReader{text: f.src.text, line: 1, lines: f.src.count()}
 	entries := r.values(0)
 	for len(entries) == 1 && entries[0].name == "" { // the object that is the whole file
 		if len(entries[0].children) == 0 || entries[0].children[0].first == entries[0].first {
@@ -61,9 +61,10 @@ func parseJSON(_ context.Context, f *file) (Document, error) {
 }
 
 type jsonReader struct {
-	text string
-	at   int
-	line int
+	text  string
+	at    int
+	line  int
+	lines int // how many there are: what is never closed ends with the last
 }
 
 // values reads the entries of an object or a list, up to its end. Of those deeper than
@@ -73,12 +74,12 @@ func (r *jsonReader) values(depth int) []entry {
 	var current *entry
 	begin := func() {
 		if current == nil {
-			current = &entry{first: r.line}
+			current = &entry{first: min(r.line, r.lines)}
 		}
 	}
 	end := func() {
 		if current != nil {
-			current.last = r.line
+			current.last = min(r.line, r.lines)
 			entries = append(entries, *current)
 			current = nil
 		}

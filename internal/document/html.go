@@ -77,7 +77,7 @@ func (p *htmlReader) addText(s string, lines int) {
 		}
 		return
 	}
-	if p.text.Len() == 0 {
+	if p.start == 0 {
 		p.start = p.line + strings.Count(s[:len(s)-len(strings.TrimLeft(s, " \t\r\n\f"))], "\n")
 	}
 	p.end = p.line + lines - strings.Count(s[len(strings.TrimRight(s, " \t\r\n\f")):], "\n")
@@ -242,6 +242,8 @@ func voidElement(a atom.Atom) bool {
 func (p *htmlReader) flush(kind string) {
 	text := strings.Trim(p.text.String(), "\n")
 	p.text.Reset()
+	start := p.start
+	p.start = 0
 	if p.pre == 0 {
 		text = strings.TrimSpace(text)
 	}
@@ -256,10 +258,12 @@ func (p *htmlReader) flush(kind string) {
 	}
 	if p.heading > 0 {
 		kind = BlockHeading
-		p.title(p.start, p.heading, oneLine(text, maxName))
+		p.title(start, p.heading, oneLine(text, maxName))
 	}
-	p.blocks = append(p.blocks, htmlBlock{main: p.main > 0,
-		Block: Block{Text: text, LineStart: p.start, LineEnd: max(p.start, min(p.end, p.src.count())), Heading: p.path, Kind: kind}})
+	p.blocks = append(p.blocks, htmlBlock{
+		main:  p.main > 0,
+		Block: Block{Text: text, LineStart: start, LineEnd: max(start, min(p.end, p.src.count())), Heading: p.path, Kind: kind},
+	})
 }
 
 // result keeps the main content if it is marked and is more than a scrap of the page.

@@ -71,8 +71,12 @@ func clean(s string) string {
 
 // paragraphs makes blocks of a page's text.
 func paragraphs(text string, page int) []Block {
+	var tidy strings.Builder
+	for line := range strings.SplitSeq(text, "\n") {
+		tidy.WriteString(strings.TrimRight(line, " \t\r") + "\n")
+	}
 	var blocks []Block
-	for part := range strings.SplitSeq(text, "\n\n") {
+	for part := range strings.SplitSeq(tidy.String(), "\n\n") {
 		if part = strings.TrimSpace(part); part != "" {
 			blocks = append(blocks, Block{Text: part, Page: page, Kind: BlockProse})
 		}

@@ -2,18 +2,23 @@ package document
 
 import (
 	"context"
+	"math"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ledongthuc/pdf"
 )
 
-// maxForms bounds forms within forms.
-const maxForms = 8
+// Bounds of what pages are made of.
+const (
+	maxForms  = 8 // within each other
+	maxWidths = 256
+)
 
 // pdfPage gives the text of a page, at most limit bytes; cut says that there is more. A
 // page that makes the library panic has the text that was read until then.
 func pdfPage(ctx context.Context, r *pdf.Reader, n int, limit int64) (text string, cut bool) {
-	p := pageReader{ctx: ctx, limit: limit}
+	p := pageReader{ctx: ctx, limit: limit, state: identity(), at: identity()}
 	func() {
 		defer func() { _ = recover() }()
 		page := r.Page(n)
@@ -31,12 +36,51 @@ type pageReader struct {
 	limit int64
 	cut   bool
 	text  strings.Builder
-	enc   pdf.TextEncoding
+	font  pdfFont
 	size  float64
-	x, y  float64 // of the line
-	lineY float64 // where the last text was put
 	lead  float64
+	state matrix // of the page
+	saved []matrix
+	at    matrix // of the line of text
+	moved float64
 	began bool
+	endX  float64 // where the last text ended
+	endY  float64
+}
+
+// pdfFont is what is needed of a font. Reading it again for each character takes the
+// library longer than all the rest.
+type pdfFont struct {
+	enc    pdf.TextEncoding
+	first  int
+	widths []float64 // of the characters from first on; none if they have several bytes
+}
+
+// maxSaved bounds states within states.
+const maxSaved = 1000
+
+// matrix is a transformation: x' = a x + c y + e, y' = b x + d y + f.
+type matrix [6]float64
+
+func identity() matrix { return matrix{1, 0, 0, 1, 0, 0} }
+
+// then is m followed by n.
+func (m matrix) then(n matrix) matrix {
+	return matrix{
+		m[0]*n[0] + m[1]*n[2], m[0]*n[1] + m[1]*n[3],
+		m[2]*n[0] + m[3]*n[2], m[2]*n[1] + m[3]*n[3],
+		m[4]*n[0] + m[5]*n[2] + n[4], m[4]*n[1] + m[5]*n[3] + n[5],
+	}
+}
+
+func matrixOf(args []pdf.Value) (m matrix, ok bool) {
+	if len(args) != 6 {
+		return m, false
+	}
+	for i := range m {
+		m[i] = args[i].Float64()
+	}
+	return m, true
 }
 
 // stopped is panicked with to leave the library's loop.
@@ -46,7 +90,7 @@ func (p *pageReader) content(stream, resources pdf.Value, depth int) {
 	if stream.Kind() == pdf.Null {
 		return
 	}
-	fonts := map[string]pdf.TextEncoding{}
+	fonts := map[string]pdfFont{}
 	steps := 0
 	pdf.Interpret(stream, func(stack *pdf.Stack, op string) {
 		args := make([]pdf.Value, stack.Len())
@@ -58,34 +102,39 @@ func (p *pageReader) content(stream, resources pdf.Value, depth int) {
 		}
 		switch op {
 		case "Tf":
-			p.font(args, resources, fonts)
+			p.choose(args, resources, fonts)
 		case "Do":
 			p.form(args, resources, depth)
-		case "BT":
-			p.x, p.y = 0, 0
 		case "Tj", "'", "\"", "TJ":
 			p.show(op, args)
+		case "q", "Q", "cm":
+			p.place(op, args)
 		default:
 			p.move(op, args)
 		}
 	})
 }
 
-func (p *pageReader) font(args []pdf.Value, resources pdf.Value, fonts map[string]pdf.TextEncoding) {
+func (p *pageReader) choose(args []pdf.Value, resources pdf.Value, fonts map[string]pdfFont) {
 	if len(args) != 2 {
 		return
 	}
 	name := args[0].Name()
-	enc, ok := fonts[name]
+	f, ok := fonts[name]
 	if !ok {
 		font := pdf.Font{V: resources.Key("Font").Key(name)}
-		enc = font.Encoder()
-		fonts[name] = enc
+		f = pdfFont{enc: font.Encoder(), first: font.FirstChar()}
+		if list := font.V.Key("Widths"); list.Len() <= maxWidths {
+			for i := range list.Len() {
+				f.widths = append(f.widths, list.Index(i).Float64())
+			}
+		}
+		fonts[name] = f
 	}
-	p.enc, p.size = enc, args[1].Float64()
+	p.font, p.size = f, args[1].Float64()
 }
 
-// form reads text that pages share.
+// form reads what pages share.
 func (p *pageReader) form(args []pdf.Value, resources pdf.Value, depth int) {
 	if len(args) != 1 || depth >= maxForms {
 		return
@@ -98,34 +147,52 @@ func (p *pageReader) form(args []pdf.Value, resources pdf.Value, depth int) {
 	if own.Kind() == pdf.Null {
 		own = resources
 	}
+	state, saved := p.state, p.saved
 	p.content(x, own, depth+1)
+	p.state, p.saved = state, saved
 }
 
+// place moves what is put on the page.
+func (p *pageReader) place(op string, args []pdf.Value) {
+	switch op {
+	case "q":
+		if len(p.saved) < maxSaved {
+			p.saved = append(p.saved, p.state)
+		}
+	case "Q":
+		if n := len(p.saved); n > 0 {
+			p.state, p.saved = p.saved[n-1], p.saved[:n-1]
+		}
+	case "cm":
+		if m, ok := matrixOf(args); ok {
+			p.state = m.then(p.state)
+		}
+	}
+}
+
+// move moves the line of text.
 func (p *pageReader) move(op string, args []pdf.Value) {
 	switch {
+	case op == "BT":
+		p.at, p.moved = identity(), 0
 	case (op == "Td" || op == "TD") && len(args) == 2:
-		tx, ty := args[0].Float64(), args[1].Float64()
+		p.next(args[0].Float64(), args[1].Float64())
 		if op == "TD" {
-			p.lead = -ty
+			p.lead = -args[1].Float64()
 		}
-		p.x, p.y = p.x+tx, p.y+ty
-		if ty == 0 && tx > 0 {
-			p.gap()
-		}
-	case op == "Tm" && len(args) == 6:
-		x, y := args[4].Float64(), args[5].Float64()
-		if y == p.y && x > p.x {
-			p.gap()
-		}
-		p.x, p.y = x, y
-		if d := args[3].Float64(); d > 1 && p.size <= 1 {
-			p.size = d
+	case op == "Tm":
+		if m, ok := matrixOf(args); ok {
+			p.at, p.moved = m, 0
 		}
 	case op == "T*":
-		p.y -= max(p.lead, 1)
+		p.next(0, -p.lead)
 	case op == "TL" && len(args) == 1:
 		p.lead = args[0].Float64()
 	}
+}
+
+func (p *pageReader) next(x, y float64) {
+	p.at, p.moved = matrix{1, 0, 0, 1, x, y}.then(p.at), 0
 }
 
 func (p *pageReader) show(op string, args []pdf.Value) {
@@ -134,9 +201,8 @@ func (p *pageReader) show(op string, args []pdf.Value) {
 	}
 	last := args[len(args)-1]
 	if op == "'" || op == "\"" {
-		p.y -= max(p.lead, 1)
+		p.next(0, -p.lead)
 	}
-	p.line()
 	if op != "TJ" {
 		p.put(last.RawString())
 		return
@@ -146,43 +212,53 @@ func (p *pageReader) show(op string, args []pdf.Value) {
 		case pdf.String:
 			p.put(v.RawString())
 		case pdf.Integer, pdf.Real:
-			if v.Float64() < -180 { // thousandths of the size: about a space
-				p.gap()
-			}
+			p.moved -= v.Float64() / 1000 * p.size
 		default:
 		}
 	}
 }
 
-// line begins a line, or a paragraph where the gap is large, when text is put elsewhere.
-func (p *pageReader) line() {
-	if !p.began {
-		p.began, p.lineY = true, p.y
-		return
-	}
-	away := p.lineY - p.y
-	p.lineY = p.y
-	size := max(p.size, 6)
-	switch {
-	case away > size*2 || away < -size*2:
-		p.write("\n\n")
-	case away > size*0.4 || away < -size*0.4:
-		p.write("\n")
-	}
-}
-
-func (p *pageReader) gap() {
-	if s := p.text.String(); s != "" && !strings.HasSuffix(s, " ") && !strings.HasSuffix(s, "\n") {
-		p.write(" ")
-	}
-}
-
+// put writes text where the line has come to, after the space or the line end that the
+// way from the text before stands for.
 func (p *pageReader) put(raw string) {
-	if p.enc == nil {
-		p.write(raw)
+	text := raw
+	if p.font.enc != nil {
+		text = p.font.enc.Decode(raw)
+	}
+	if text == "" {
 		return
 	}
-	p.write(p.enc.Decode(raw))
+	here := matrix{1, 0, 0, 1, p.moved, 0}.then(p.at).then(p.state)
+	size := math.Max(math.Abs(p.size*here[3])+math.Abs(p.size*here[1]), 1)
+	p.moved += p.width(raw, text)
+	end := matrix{1, 0, 0, 1, p.moved, 0}.then(p.at).then(p.state)
+	if p.began {
+		away := math.Abs(p.endY - here[5])
+		switch {
+		case away > size*2:
+			p.write("\n\n")
+		case away > size*0.5:
+			p.write("\n")
+		case here[4]-p.endX > size*0.17 && !strings.HasSuffix(p.text.String(), " ") && text[0] != ' ':
+			p.write(" ")
+		}
+	}
+	p.began, p.endX, p.endY = true, end[4], end[5]
+	p.write(text)
+}
+
+// width is how wide text is: what the font says, or half its height a character.
+func (p *pageReader) width(raw, text string) float64 {
+	if len(p.font.widths) == 0 {
+		return float64(utf8.RuneCountInString(text)) * p.size / 2
+	}
+	w := 0.0
+	for i := range len(raw) {
+		if at := int(raw[i]) - p.font.first; at >= 0 && at < len(p.font.widths) {
+			w += p.font.widths[at]
+		}
+	}
+	return w / 1000 * p.size
 }
 
 func (p *pageReader) write(s string) {

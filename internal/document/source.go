@@ -27,7 +27,9 @@ func newSource(text string) *source {
 func (s *source) count() int { return len(s.starts) - 1 }
 
 // line gives a line without its end.
-func (s *source) line(n int) string { return strings.TrimSuffix(s.text[s.starts[n-1]:s.starts[n]], "\n") }
+func (s *source) line(n int) string {
+	return strings.TrimSuffix(s.text[s.starts[n-1]:s.starts[n]], "\n")
+}
 
 // lines gives the lines from first to last.
 func (s *source) lines(first, last int) string {

@@ -122,3 +122,45 @@ func FuzzParseSnapshot(f *testing.F) {
 		require.Equal(t, s.String(), again.String())
 	})
 }
+
+// TestReadNewLeavesOutWhatIsPassed: neither what a snapshot showed nor what is known up to
+// a number.
+func TestReadNewLeavesOutWhatIsPassed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	log := event.NewLog(nil, time.Now)
+	add := func(streams ...string) {
+		require.NoError(t, db.InTx(t.Context(), func(_ context.Context, tx *postgres.Tx) error {
+			for _, s := range streams {
+				if err := log.Append(tx, event.Draft{Stream: s, Type: "a:b:c", EntityKind: "x", EntityID: "1", Rooms: []string{"studio"}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	add("a", "a", "b")
+	since, err := event.ReadSnapshot(t.Context(), db)
+	require.NoError(t, err)
+	add("a", "a", "b", "c", "c")
+	var passed event.Passed
+	passed.Add("a", 3)
+	passed.Add("b", 2)
+	passed.Add("unknown", 9)
+	names := func(limit int) []string {
+		events, err := event.ReadNew(t.Context(), db, since, passed, limit)
+		require.NoError(t, err)
+		var out []string
+		for _, e := range events {
+			out = append(out, fmt.Sprint(e.Envelope.SequenceStream, e.Envelope.Sequence))
+		}
+		return out
+	}
+	require.Equal(t, []string{"a4", "c1", "c2"}, names(10))
+	require.Equal(t, []string{"a4", "c1"}, names(1), "one more than the limit tells that there are more")
+	behind, err := event.ReadBehind(t.Context(), db, since, passed)
+	require.NoError(t, err)
+	require.Equal(t, []event.Behind{{Stream: "a", First: 4, Count: 1}, {Stream: "c", First: 1, Count: 2}}, behind)
+	passed = event.Passed{}
+	require.Len(t, names(10), 5, "nothing passed: all that the snapshot did not show")
+}

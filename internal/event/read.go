@@ -55,6 +55,56 @@ func ReadSince(ctx context.Context, q postgres.Querier, since Snapshot, rooms []
 	return collect(rows, err)
 }
 
+// Passed tells which numbers of streams are known already.
+type Passed struct {
+	names   []string
+	numbers []int64
+}
+
+// Add notes that a stream is known up to a number.
+func (p *Passed) Add(stream string, number int64) {
+	p.names, p.numbers = append(p.names, stream), append(p.numbers, number)
+}
+
+// unseen selects what was not visible in the snapshot of $1 and $2, without what $3
+// and $4 have passed: where hints bring nearly everything, there is next to nothing to
+// carry.
+const unseen = `LEFT JOIN unnest($3::text[], $4::bigint[]) AS p (name, upto) ON p.name = stream
+		WHERE xid >= $1::text::xid8 AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AND (p.upto IS NULL OR sequence > p.upto) `
+
+func unseenOf(since Snapshot, p Passed) []any {
+	return []any{strconv.FormatUint(since.xmin, 10), since.String(), p.names, p.numbers}
+}
+
+// ReadNew gives the events of all rooms that were not visible in the snapshot since and
+// are not passed, by stream and number; limit+1 of them at most.
+func ReadNew(ctx context.Context, q postgres.Querier, since Snapshot, p Passed, limit int) ([]Stored, error) {
+	rows, err := q.Query(ctx, selectEvent+unseen+`ORDER BY stream, sequence LIMIT $5`, append(unseenOf(since, p), limit+1)...)
+	return collect(rows, err)
+}
+
+// Behind is a stream with events that ReadNew would give: the first of them, and how
+// many there are.
+type Behind struct {
+	Stream string
+	First  int64
+	Count  int64
+}
+
+// ReadBehind gives the streams of what ReadNew would give without a limit.
+func ReadBehind(ctx context.Context, q postgres.Querier, since Snapshot, p Passed) ([]Behind, error) {
+	rows, err := q.Query(ctx, `SELECT stream, min(sequence) AS first, count(*) AS count FROM event `+unseen+`GROUP BY stream ORDER BY stream`,
+		unseenOf(since, p)...)
+	if err != nil {
+		return nil, fmt.Errorf("measure backlog: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Behind])
+	if err != nil {
+		return nil, fmt.Errorf("measure backlog: %w", err)
+	}
+	return all, nil
+}
+
 func collect(rows pgx.Rows, err error) ([]Stored, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)

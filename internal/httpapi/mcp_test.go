@@ -98,7 +98,9 @@ func TestIntegratedServersFollowTheirIntegrations(t *testing.T) {
 		}
 		return out
 	}
-	res := b.admin(t, http.StatusOK, http.MethodPatch, "/api/settings/integrations/jira", `{"url":"https://j.example.com","email":"a@b.c"}`)
+	res := b.admin(t, http.StatusOK, http.MethodPatch, "/api/settings/integrations/jira", `{"url":"https://j.example.com","email":"a@b.c"}`, header{"If-Match", `"1"`})
+	require.Equal(t, `"2"`, res.header.Get("ETag"), "the first save is a change as any other")
+	b.admin(t, http.StatusPreconditionFailed, http.MethodPatch, "/api/settings/integrations/jira", `{"email":"late@b.c"}`, header{"If-Match", `"1"`})
 	require.Equal(t, []any{"api_token"}, res.at(t, "missing"))
 	require.Contains(t, keys(), "llmctl-mcp", "always there")
 	require.NotContains(t, keys(), "atlassian")
@@ -109,7 +111,15 @@ func TestIntegratedServersFollowTheirIntegrations(t *testing.T) {
 	require.Equal(t, "integrated", atlassian["server_type"])
 	require.Contains(t, fmt.Sprint(atlassian["warnings"]), "Confluence is not configured", "a warning, not an error")
 
+	own := keys()["llmctl-mcp"]
+	require.Contains(t, fmt.Sprint(own["warnings"]), "It takes an API key")
+	ownPath := "/api/mcp-servers/" + fmt.Sprint(own["id"])
+	b.admin(t, http.StatusOK, http.MethodPatch, ownPath, `{"config":{"url":"http://llmctl-mcp:9020/mcp","headers":{"Authorization":"Bearer key-of-the-studio"}}}`)
+	require.NotContains(t, fmt.Sprint(keys()["llmctl-mcp"]["warnings"]), "API key")
+	b.admin(t, http.StatusConflict, http.MethodPatch, ownPath, `{"config":{"url":"https://elsewhere.example.com"}}`)
+
 	path := "/api/mcp-servers/" + fmt.Sprint(atlassian["id"])
+	b.admin(t, http.StatusConflict, http.MethodPatch, path, `{"config":{"url":"http://llmctl-mcp-atlassian:8000/mcp/","headers":{"Authorization":"x"}}}`)
 	b.admin(t, http.StatusConflict, http.MethodDelete, path, nil)
 	b.admin(t, http.StatusConflict, http.MethodPatch, path, `{"config":{"url":"https://elsewhere.example.com"}}`)
 	b.admin(t, http.StatusOK, http.MethodPatch, path, `{"enabled":false,"approval":"always"}`)

@@ -70,6 +70,8 @@ type queuesOutput struct {
 		At         time.Time   `json:"at" doc:"The database's clock"`
 		Bounds     []float64   `json:"bounds_seconds" doc:"Upper bounds of the buckets of waited and took"`
 		Slots      slotsView   `json:"slots" doc:"Of all live workers"`
+
+		Threads ThreadsQueueView `json:"threads" doc:"The turns of threads, which are on no public queue"`
 	}
 }
 
@@ -119,6 +121,7 @@ func (s *server) listQueues(ctx context.Context, _ *struct{}) (*queuesOutput, er
 	}
 	out := &queuesOutput{}
 	out.Body.At, out.Body.Bounds, out.Body.Items = seen.At, queue.Bounds(), make([]QueueView, len(seen.Queues))
+	out.Body.Threads = viewTurnsQueue(&seen.Turns, seen.At)
 	out.Body.Slots.Total, out.Body.Slots.Busy = seen.Slots()
 	for i := range seen.Queues {
 		out.Body.Items[i] = viewQueue(&seen.Queues[i], seen.At)

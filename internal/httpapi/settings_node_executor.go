@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/executor/kubernetes"
@@ -45,7 +48,7 @@ type updateNodeExecutorInput struct {
 		K8sServiceAccount           optional[string] `json:"k8s_service_account,omitzero"`
 		K8sGPULimit                 optional[int32]  `json:"k8s_gpu_limit,omitzero"`
 		K8sJobTTLSeconds            optional[int32]  `json:"k8s_job_ttl_seconds,omitzero"`
-		K8sImagePullSecrets         []string         `json:"k8s_image_pull_secrets,omitzero" doc:"Names of Secrets; an empty list for none"`
+		K8sImagePullSecrets         optionalNames    `json:"k8s_image_pull_secrets,omitzero" doc:"Names of Secrets; an empty list for none, null for what the environment says"`
 		K8sAPIURL                   optional[string] `json:"k8s_api_url,omitzero" doc:"Where pods reach the API, with its prefix"`
 		K8sCPURequest               optional[string] `json:"k8s_cpu_request,omitzero"`
 		K8sMemoryRequest            optional[string] `json:"k8s_memory_request,omitzero"`
@@ -53,6 +56,15 @@ type updateNodeExecutorInput struct {
 		K8sMemoryLimit              optional[string] `json:"k8s_memory_limit,omitzero"`
 		K8sArgoCDAppName            optional[string] `json:"k8s_argocd_app_name,omitzero"`
 	}
+}
+
+// optionalNames is optional for a list. Its schema has no null, as no list of the API
+// has; null is understood all the same.
+type optionalNames struct{ optional[[]string] }
+
+// Schema implements huma.SchemaProvider: an array.
+func (optionalNames) Schema(r huma.Registry) *huma.Schema {
+	return huma.SchemaFromType(r, reflect.TypeFor[[]string]())
 }
 
 type probeOutput struct{ Body kubernetes.Probe }

@@ -66,6 +66,13 @@ func TestNodeExecutorSettingsAreShownChangedAndTestedAndTheKubeconfigIsNeverGive
 
 	refused := b.admin(t, http.StatusUnprocessableEntity, http.MethodPatch, path, `{"k8s_context":"other"}`)
 	require.Equal(t, "body.k8s_context", refused.at(t, "errors", 0, "location"))
+	secrets := func(body string) answer { return b.admin(t, http.StatusOK, http.MethodPatch, path, body) }
+	require.Equal(t, []any{"pull"}, secrets(`{"k8s_image_pull_secrets":["pull"]}`).at(t, "k8s_image_pull_secrets"))
+	require.Equal(t, []any{"pull"}, secrets(`{"k8s_namespace":"y"}`).at(t, "k8s_image_pull_secrets"), "what is not named stays")
+	none := secrets(`{"k8s_image_pull_secrets":[]}`)
+	require.Empty(t, none.at(t, "k8s_image_pull_secrets"))
+	require.Contains(t, none.at(t, "changed"), "k8s_image_pull_secrets")
+	require.NotContains(t, secrets(`{"k8s_image_pull_secrets":null}`).at(t, "changed"), "k8s_image_pull_secrets", "null gives it back to the environment")
 	require.Equal(t, http.StatusForbidden, b.do(t, http.MethodPatch, path, `{}`, b.as(auth.Editor)).status)
 	require.Equal(t, http.StatusForbidden, b.do(t, http.MethodPost, path+"/test", nil, b.as(auth.Editor)).status)
 }

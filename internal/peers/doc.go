@@ -9,8 +9,9 @@
 // the list is read with the same rhythm and kept, so that no request waits for the
 // database. A name that is not in the list is looked up at once, but not more often
 // than a few times a second, whatever is asked for. A row that was not renewed for ten
-// seconds counts as dead: requests for it are not passed on, and those that wait for it
-// are let go. Without the database the last list stays.
+// seconds counts as dead, unless the worker answers when it is asked, which begins after
+// five: requests for it are not passed on, and those that wait for it are let go. So what
+// ends a connection is that a worker does not answer, not that its entry is late. Without the database the last list stays.
 //
 // A worker that ends takes its row along; that of a killed one is removed by its master,
 // or, when that died as well, by any other worker that finds nobody at its replica's

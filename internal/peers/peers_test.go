@@ -358,6 +358,65 @@ func TestARequestForAWorkerThatFallsSilentIsLetGo(t *testing.T) {
 	require.Empty(t, r.o.Registry.tied)
 }
 
+// TestAWorkerWhoseEntryIsLateKeepsItsConnectionsWhileItAnswers: the database is busy, the worker is not. It is
+// asked, and only when it does not answer any more its connections end.
+func TestAWorkerWhoseEntryIsLateKeepsItsConnectionsWhileItAnswers(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	arrived, frozen := make(chan struct{}, 1), make(chan struct{})
+	other := Worker{Name: serving.NewName(), Hostname: "here"}
+	other.Address = relay(t, signerAt(t, "secret", time.Now), other.Name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("sid") == "" {
+			select {
+			case <-frozen:
+				<-r.Context().Done()
+			default:
+				http.Error(w, "which session?", http.StatusBadRequest)
+			}
+			return
+		}
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	}))
+	_, err := db.Exec(t.Context(), `INSERT INTO web_worker (name, hostname, pid, version, address, beat_at) VALUES ($1, 'here', 1, 'v', $2, now() - interval '6 seconds')`,
+		other.Name, other.Address)
+	require.NoError(t, err)
+	registry := NewRegistry(db, Worker{Name: serving.NewName()}, quiet())
+	r := NewRouter(Options{
+		Own: registry.self.Name, Hostname: "here", Registry: registry, Signer: signerAt(t, "secret", time.Now), Sessions: "/sessions/", Patience: patience,
+	})
+	t.Cleanup(r.Close)
+	defer register(t, registry)()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		req := request(t)
+		req.URL.RawQuery = "sid=x"
+		r.Forward(httptest.NewRecorder(), req, other.Name+".abc")
+	}()
+	<-arrived
+	silent := func(more time.Duration) bool {
+		w := (*registry.known.Load())[other.Name]
+		return w.Silent > deadAfter+more
+	}
+	require.Eventually(t, func() bool { return silent(beatEvery) }, patience, 50*time.Millisecond)
+	select {
+	case <-ended:
+		require.Fail(t, "a connection ended although its worker answers")
+	default:
+	}
+	_, ok := registry.Find(t.Context(), other.Name)
+	require.True(t, ok, "and it gets new ones")
+	close(frozen)
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		require.Fail(t, "a connection to a frozen worker does not end")
+	}
+	_, ok = registry.Find(t.Context(), other.Name)
+	require.False(t, ok)
+}
+
 func TestASilentNeighbourGetsNoRequests(t *testing.T) {
 	t.Parallel()
 	dir, frozen := t.TempDir(), serving.NewName()

@@ -13,9 +13,12 @@ import (
 )
 
 const (
-	beatEvery   = 2 * time.Second
-	deadAfter   = 10 * time.Second // a worker that was silent for longer gets no requests
-	listFor     = time.Minute      // but is listed, for people
+	beatEvery  = 2 * time.Second
+	doubtAfter = 5 * time.Second  // a worker that was silent for longer is asked whether it lives
+	deadAfter  = 10 * time.Second // and gets no requests then, unless it answers
+	// answerHolds is how long an answer counts: until the next one is due, and then some.
+	answerHolds = 3 * beatEvery
+	listFor     = time.Minute // but is listed, for people
 	forgetAfter = time.Hour
 	// lookAgain is the least time between two looks at the list that requests ask for.
 	lookAgain  = 250 * time.Millisecond
@@ -36,7 +39,7 @@ type Worker struct {
 	Silent    time.Duration // since its last sign of life, when the list was read
 }
 
-// Alive tells whether the worker is thought to live.
+// Alive tells whether the worker was heard of lately.
 func (w Worker) Alive() bool { return w.Silent <= deadAfter }
 
 // Registry is the list of web workers, with this one on it.
@@ -47,18 +50,26 @@ type Registry struct {
 	log    *slog.Logger
 	known  atomic.Pointer[map[string]Worker]
 	wanted chan chan struct{} // requests that wait for a list that is younger than they are
-	// gone tells whether a silent worker is dead for certain; nil: nobody can tell.
-	gone    func(ctx context.Context, w Worker) bool
-	burying atomic.Bool
+	// look asks a worker that was silent for long whether it lives; nil: nobody can.
+	look    func(ctx context.Context, w Worker) verdict
+	looking atomic.Bool
 
-	mu   sync.Mutex
-	tied map[string]map[*context.CancelFunc]struct{} // what ends when the worker falls silent
+	mu       sync.Mutex
+	answered map[string]time.Time                        // silent workers that were asked and live
+	tied     map[string]map[*context.CancelFunc]struct{} // what ends when the worker falls silent
+}
+
+// verdict is what is found out about a silent worker.
+type verdict struct {
+	lives bool // it answers: it is only its signs of life that do not get through
+	gone  bool // it is dead for certain
 }
 
 // NewRegistry makes a registry; self is this worker.
 func NewRegistry(db *postgres.DB, self Worker, log *slog.Logger) *Registry {
 	r := &Registry{
-		db: db, q: dbsqlc.New(), self: self, log: log, wanted: make(chan chan struct{}), tied: map[string]map[*context.CancelFunc]struct{}{},
+		db: db, q: dbsqlc.New(), self: self, log: log, wanted: make(chan chan struct{}), answered: map[string]time.Time{},
+		tied: map[string]map[*context.CancelFunc]struct{}{},
 	}
 	r.known.Store(&map[string]Worker{})
 	return r
@@ -75,8 +86,8 @@ func (r *Registry) Run(ctx context.Context, ready func()) error {
 	}
 	ready()
 	defer r.retire(ctx)
-	var burials sync.WaitGroup
-	defer burials.Wait()
+	var looks sync.WaitGroup
+	defer looks.Wait()
 	timer := time.NewTimer(beatEvery)
 	defer timer.Stop()
 	looked := time.Now()
@@ -99,10 +110,10 @@ func (r *Registry) Run(ctx context.Context, ready func()) error {
 			close(w)
 		}
 		waiting = nil
-		if suspects := r.suspects(); len(suspects) > 0 && r.burying.CompareAndSwap(false, true) {
-			burials.Go(func() {
-				defer r.burying.Store(false)
-				r.bury(ctx, suspects)
+		if suspects := r.suspects(); len(suspects) > 0 && r.looking.CompareAndSwap(false, true) {
+			looks.Go(func() {
+				defer r.looking.Store(false)
+				r.lookFor(ctx, suspects)
 			})
 		}
 		timer.Reset(beatEvery)
@@ -157,13 +168,30 @@ func (r *Registry) learn(list map[string]Worker) {
 	r.known.Store(&list)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for name := range r.answered {
+		if w, ok := list[name]; !ok || w.Silent <= doubtAfter {
+			delete(r.answered, name)
+		}
+	}
 	for name, waiting := range r.tied {
-		if w, ok := list[name]; ok && !w.Alive() {
+		if w, ok := list[name]; ok && !r.aliveLocked(w) {
 			for cancel := range waiting {
 				(*cancel)()
 			}
 		}
 	}
+}
+
+// alive tells whether a worker is thought to live: it was heard of, or it answers. A
+// connection to it is not given up because a busy database is late with its entry.
+func (r *Registry) alive(w Worker) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.aliveLocked(w)
+}
+
+func (r *Registry) aliveLocked(w Worker) bool {
+	return w.Alive() || time.Since(r.answered[w.Name]) < answerHolds
 }
 
 // tie gives a context that also ends when the worker falls silent. release must be
@@ -186,29 +214,35 @@ func (r *Registry) tie(ctx context.Context, name string) (tied context.Context, 
 	}
 }
 
-// suspects are workers that may be dead.
+// suspects are workers that may be dead. They are asked before they count as such.
 func (r *Registry) suspects() []Worker {
 	var out []Worker
 	for _, w := range *r.known.Load() {
-		if !w.Alive() && r.gone != nil && len(out) < maxSuspects {
+		if w.Silent > doubtAfter && r.look != nil && len(out) < maxSuspects {
 			out = append(out, w)
 		}
 	}
 	return out
 }
 
-// bury takes those off the list that are dead for certain. One that is taken off
-// wrongly enters itself again with its next sign of life.
-func (r *Registry) bury(ctx context.Context, suspects []Worker) {
-	dead := make([]bool, len(suspects))
+// lookFor asks silent workers, and takes those off the list that are dead for certain.
+// One that is taken off wrongly enters itself again with its next sign of life.
+func (r *Registry) lookFor(ctx context.Context, suspects []Worker) {
+	found := make([]verdict, len(suspects))
 	var asking sync.WaitGroup
 	for i, w := range suspects {
-		asking.Go(func() { dead[i] = r.gone(ctx, w) })
+		asking.Go(func() {
+			if found[i] = r.look(ctx, w); found[i].lives {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.answered[w.Name] = time.Now()
+			}
+		})
 	}
 	asking.Wait()
 	var names []string
 	for i, w := range suspects {
-		if dead[i] {
+		if found[i].gone && !w.Alive() {
 			names = append(names, w.Name)
 		}
 	}
@@ -252,14 +286,14 @@ func (r *Registry) List() []Worker {
 // silent tells whether a worker is on the list and thought dead.
 func (r *Registry) silent(name string) bool {
 	w, ok := (*r.known.Load())[name]
-	return ok && !w.Alive()
+	return ok && !r.alive(w)
 }
 
 // Find gives a worker that is thought to live. For one that is not on the list it
 // waits until the list has been read again.
 func (r *Registry) Find(ctx context.Context, name string) (Worker, bool) {
 	if w, ok := (*r.known.Load())[name]; ok {
-		return w, w.Alive()
+		return w, r.alive(w)
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -274,5 +308,5 @@ func (r *Registry) Find(ctx context.Context, name string) (Worker, bool) {
 	case <-ctx.Done():
 	}
 	w, ok := (*r.known.Load())[name]
-	return w, ok && w.Alive()
+	return w, ok && r.alive(w)
 }

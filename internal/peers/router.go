@@ -49,7 +49,7 @@ type Router struct {
 func NewRouter(o Options) *Router {
 	r := &Router{o: o, far: map[string]*http.Transport{}}
 	if o.Registry != nil {
-		o.Registry.gone = r.gone
+		o.Registry.look = r.look
 	}
 	return r
 }
@@ -222,26 +222,39 @@ func (r *Router) Forward(w http.ResponseWriter, req *http.Request, sid string) b
 	return true
 }
 
-// gone tells whether a silent worker is dead for certain: nobody listens at its
-// replica's address, or its replica says that it has no such worker. One that merely
-// does not answer may be frozen, or cut off.
-func (r *Router) gone(ctx context.Context, w Worker) bool {
-	t, err := r.distant(w)
-	if err != nil {
-		return false
-	}
+// look asks a silent worker for nothing in particular. It lives if it answers, whatever
+// it says. It is dead for certain if nobody listens at its replica's address, or its
+// replica says that it has no such worker. One that merely does not answer may be frozen,
+// or cut off.
+func (r *Router) look(ctx context.Context, w Worker) verdict {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.host+t.prefix+r.o.Sessions, nil)
-	if err != nil {
-		return false
+	if t, ok := r.near(w.Name); ok {
+		res, err := r.knock(ctx, t)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return verdict{lives: err == nil} // its end is its master's to tell
 	}
-	res, err := t.transport.RoundTrip(req)
+	t, err := r.distant(w)
 	if err != nil {
-		return errors.Is(err, syscall.ECONNREFUSED)
+		return verdict{}
+	}
+	res, err := r.knock(ctx, t)
+	if err != nil {
+		return verdict{gone: errors.Is(err, syscall.ECONNREFUSED)}
 	}
 	_ = res.Body.Close()
-	return res.Header.Get(headerGone) == w.Name
+	gone := res.Header.Get(headerGone) == w.Name
+	return verdict{gone: gone, lives: t.accept(res) == nil}
+}
+
+func (r *Router) knock(ctx context.Context, t target) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.host+t.prefix+r.o.Sessions, nil)
+	if err != nil {
+		return nil, fmt.Errorf("look for a worker: %w", err)
+	}
+	return t.transport.RoundTrip(req)
 }
 
 // accept takes an answer only from the worker that was asked.
@@ -267,7 +280,7 @@ func sessionUnknown(w http.ResponseWriter) {
 func (r *Router) Ask(ctx context.Context, w Worker, method, path string, body []byte) (int, []byte, error) {
 	t, ok := r.near(w.Name)
 	if !ok {
-		if !w.Alive() {
+		if r.o.Registry == nil && !w.Alive() || r.o.Registry != nil && !r.o.Registry.alive(w) {
 			return 0, nil, fmt.Errorf("silent for %s", w.Silent.Round(time.Second))
 		}
 		var err error

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,7 @@ type Snapshot struct {
 	At      time.Time
 	Queues  []Stats // all public names, in their order
 	Workers []Worker
+	Turns   Turns
 }
 
 // Stats are the figures of a queue.
@@ -128,6 +130,7 @@ func (b *Board) read(ctx context.Context) (Snapshot, error) {
 		s.Queues, err = pgx.CollectRows(rows, scanDepth)
 		return err
 	})
+	batch.Queue(turnsSQL, CountedJobs).QueryRow(s.readTurns)
 	batch.Queue(minutesSQL).Query(s.addMinutes)
 	batch.Queue(workersSQL).Query(func(rows pgx.Rows) error {
 		var err error
@@ -156,6 +159,9 @@ func (s *Snapshot) queue(name string) *Stats {
 			return &s.Queues[i]
 		}
 	}
+	if name == Chat {
+		return &s.Turns.Stats
+	}
 	return nil
 }
 
@@ -180,6 +186,9 @@ func (s *Snapshot) settle() {
 		w.State = w.state(s.At)
 		if !w.Live() {
 			continue
+		}
+		if slices.Contains(w.Queues, Default) && w.State != StateDraining && w.State != StateSuspect {
+			s.Turns.Consumers++
 		}
 		for _, name := range w.Queues {
 			q := s.queue(name)

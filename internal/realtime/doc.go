@@ -19,8 +19,9 @@
 // A hint with an event whose number is the cursor's next one is processed at
 // once; one that P shows or that the cursor has passed is dropped; any other
 // (gap, unknown stream, no envelope) asks for a sweep. A sweep, once a second in
-// any case, takes one read-only transaction with snapshot S, processes all events
-// that P did not show and the cursors have not passed, and sets P to S. What a
+// any case, takes one read-only transaction with snapshot S, reads and processes
+// all events that P did not show and the cursors have not passed (with hints, next
+// to none), and sets P to S. What a
 // snapshot shows of a stream is a prefix of it (package event), so a sweep never
 // leaves a gap, and a lost hint costs at most the second. While the database
 // does not answer, hints without gaps still flow.

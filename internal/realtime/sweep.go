@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -70,13 +69,27 @@ func (h *Hub) startSweep() {
 	}
 	h.sweep.running, h.sweep.requested = true, false
 	since, moment, ctx := h.position, h.moment, h.ctx
+	passed := h.passed()
 	h.work.Go(func() {
 		end := page{done: true, moment: moment}
-		end.snapshot, end.skipped, end.err = h.readSince(ctx, since, func(events []event.Stored) error {
+		end.snapshot, end.skipped, end.err = h.readSince(ctx, since, passed, func(events []event.Stored) error {
 			return h.hand(ctx, page{events: events, moment: moment})
 		})
 		_ = h.hand(ctx, end) // the hub has ended otherwise
 	})
+}
+
+// passed is what hints have brought since the position: a sweep that read it again would
+// read nearly all there is, every second and in every process. Cursors are only given up
+// between sweeps, so what is passed when one begins is passed when it ends.
+func (h *Hub) passed() event.Passed {
+	var p event.Passed
+	for name, c := range h.cursors {
+		if !h.position.Shows(c.xid) {
+			p.Add(name, c.sequence)
+		}
+	}
+	return p
 }
 
 // hand gives a page to the hub.
@@ -210,43 +223,32 @@ func (h *Hub) now(ctx context.Context) (event.Snapshot, error) {
 	return event.ReadSnapshot(ctx, h.o.DB)
 }
 
-// readSince hands all events that since did not show to use, each stream in
-// order, in pages. skipped means that there were too many and none was handed on.
-func (h *Hub) readSince(ctx context.Context, since event.Snapshot, use func([]event.Stored) error) (snapshot event.Snapshot, skipped bool, err error) {
+// readSince hands all events that since did not show and that are not passed to use, each
+// stream in order, in pages. skipped means that there were too many and none was handed
+// on.
+func (h *Hub) readSince(ctx context.Context, since event.Snapshot, passed event.Passed, use func([]event.Stored) error) (snapshot event.Snapshot, skipped bool, err error) {
 	snapshot, err = h.snapshotTx(ctx, func(ctx context.Context, tx pgx.Tx, snapshot event.Snapshot) error {
 		if snapshot.String() == since.String() {
 			return nil
 		}
-		events, err := event.ReadSince(ctx, tx, since, nil, h.o.PageEvents)
+		events, err := event.ReadNew(ctx, tx, since, passed, h.o.PageEvents)
 		if err != nil {
 			return err
 		}
 		if len(events) <= h.o.PageEvents {
 			return use(events)
 		}
-		skipped, err = h.readBacklog(ctx, tx, since, use)
+		skipped, err = h.readBacklog(ctx, tx, since, passed, use)
 		return err
 	})
 	return snapshot, skipped, err
 }
 
 // readBacklog reads stream by stream, so that memory stays bounded.
-func (h *Hub) readBacklog(ctx context.Context, tx pgx.Tx, since event.Snapshot, use func([]event.Stored) error) (skipped bool, err error) {
-	type behind struct {
-		Stream string
-		First  int64
-		Count  int64
-	}
-	xmin, _, _ := bounds(since)
-	rows, err := tx.Query(ctx, `SELECT stream, min(sequence) AS first, count(*) AS count FROM event
-		WHERE xid >= $1::text::xid8 AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
-		GROUP BY stream ORDER BY stream`, strconv.FormatUint(xmin, 10), since.String())
+func (h *Hub) readBacklog(ctx context.Context, tx pgx.Tx, since event.Snapshot, passed event.Passed, use func([]event.Stored) error) (skipped bool, err error) {
+	streams, err := event.ReadBehind(ctx, tx, since, passed)
 	if err != nil {
-		return false, fmt.Errorf("measure backlog: %w", err)
-	}
-	streams, err := pgx.CollectRows(rows, pgx.RowToStructByName[behind])
-	if err != nil {
-		return false, fmt.Errorf("measure backlog: %w", err)
+		return false, err
 	}
 	total := int64(0)
 	for _, s := range streams {

@@ -109,6 +109,24 @@ func TestWriteDeadline(t *testing.T) {
 	eventually(t, "session is gone", func() bool { return len(s.all()) == 0 })
 }
 
+// TestAPeerThatWasSlowOnceIsNotCutOffLater: what it did not take at once was written within a time, which has passed by
+// the next event.
+func TestAPeerThatWasSlowOnceIsNotCutOffLater(t *testing.T) {
+	t.Parallel()
+	const limit = time.Second
+	rec := newRecorder()
+	s, url := serve(t, Options{QueueBytes: 128 << 20, WriteTimeout: limit}, rec.mount)
+	p, _ := openWebSocket(t, url)
+	p.connectNamespace("")
+	socket := receive(t, rec.connected)
+	require.NoError(t, socket.Send(message(t, 16<<20))) // more than any socket buffer
+	p.text()
+	eventually(t, "nothing is queued", func() bool { return s.Stats().QueuedFrames == 0 })
+	<-time.After(limit + limit/2)
+	require.NoError(t, socket.Emit("x"))
+	require.Equal(t, `42["x"]`, p.text())
+}
+
 func TestPollingAnswersRespectMaxPayload(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()

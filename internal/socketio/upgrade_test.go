@@ -129,6 +129,21 @@ func TestUpgrade(t *testing.T) {
 	})
 }
 
+// TestTheTimeForOneWriteIsNotLeftToTheNextOnes: what answers the probe has a deadline, and a socket keeps the deadline that
+// it was given for writes that set none.
+func TestTheTimeForOneWriteIsNotLeftToTheNextOnes(t *testing.T) {
+	t.Parallel()
+	const limit = 100 * time.Millisecond
+	_, url := serve(t, Options{WriteTimeout: limit}, echoEngine)
+	p := openPolling(t, url)
+	w := probe(t, url, p)
+	w.send("5", "4moved")
+	require.Equal(t, "4moved", w.text())
+	<-time.After(2 * limit)
+	w.send("4later")
+	require.Equal(t, "4later", w.text())
+}
+
 func TestUpgradeTimeout(t *testing.T) {
 	t.Parallel()
 	s, url := serve(t, Options{UpgradeTimeout: 50 * time.Millisecond}, echoEngine)

@@ -120,11 +120,13 @@ func (l *link) read(dst []byte, header ws.Header) ([]byte, error) {
 	return dst, nil
 }
 
-// write sends frames within the timeout.
+// write sends frames within the timeout. The socket must not keep the deadline: a flusher writes to it without one, and
+// would find it passed.
 func (l *link) write(frames []frame, timeout time.Duration) error {
 	if err := l.conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
+	defer func() { _ = l.conn.SetWriteDeadline(time.Time{}) }()
 	if len(frames) == 1 {
 		_, err := l.conn.Write(frames[0].data)
 		return err

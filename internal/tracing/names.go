@@ -16,6 +16,7 @@ const (
 	SpanChat     = "chat"            // + model: one call of a provider
 	SpanEmbed    = "embeddings"      // + model: as above
 	SpanRerank   = "rerank"          // + model: as above
+	SpanTool     = "execute_tool"    // + tool: one call of a tool that a model asked for
 	SpanCommit   = "commit attempt"  // the transaction that ends an attempt
 	SpanAppend   = "append events"   // the statement that numbers and writes events
 	SpanStart    = "start run"       // the root of a run that no request began
@@ -53,6 +54,9 @@ const (
 // Attributes of the conventions for generative AI.
 const (
 	GenAIOperation        = attribute.Key("gen_ai.operation.name")
+	GenAITool             = attribute.Key("gen_ai.tool.name")
+	GenAIToolCall         = attribute.Key("gen_ai.tool.call.id")
+	ToolServer            = attribute.Key("llmctl.mcp.server")
 	GenAIProvider         = attribute.Key("gen_ai.provider.name")
 	GenAIWorkflow         = attribute.Key("gen_ai.workflow.name")
 	GenAIRequestModel     = attribute.Key("gen_ai.request.model")

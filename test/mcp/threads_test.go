@@ -184,6 +184,11 @@ func TestCancelOfATurnEndsACallAtItsServer(t *testing.T) {
 	thread := s.thread(s.mcpServer("web", object{"url": web.spec().URL}, nil))
 	turn := s.post(thread, "Go.")
 	require.Eventually(t, func() bool { c := s.turnCalls(turn); return len(c) == 1 && c[0]["status"] == "running" }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		live := member(s.do(http.StatusOK, "GET", fmt.Sprintf("/api/threads/%d", thread), nil), "live")
+		parts, _ := live["parts"].([]any)
+		return len(parts) == 1 && strings.Contains(fmt.Sprint(parts[0]), "progress:1 of 4: a quarter")
+	}, patience, 20*time.Millisecond, "what the server says of its progress is at the call, which is there once")
 	s.do(http.StatusAccepted, "POST", fmt.Sprintf("/api/threads/%d/turns/%d/cancel", thread, turn), nil)
 	s.turnIs(thread, turn, "cancelled")
 	require.Eventually(t, func() bool { return lines(t, path) == 1 }, patience, 20*time.Millisecond, "the server was not told")

@@ -75,6 +75,13 @@ seen.cancelled = (await call("llmctl_wait_flowchart_run", { id: started.run_id, 
 
 const wrong = await client.callTool({ name: "llmctl_run_flowchart", arguments: { id: made.id, input: { seconds: "two" } } });
 seen.wrong = { isError: wrong.isError, text: wrong.content[0].text };
+const thread = await call("llmctl_create_thread", { title: `Harbour ${process.pid}` });
+const threads = await call("llmctl_list_threads", { title: `Harbour ${process.pid}` });
+const read = await call("llmctl_get_thread", { id: thread.id });
+const found = await call("llmctl_search_threads", { query: "nothing of the kind" });
+seen.thread = { listed: threads.items.map((t) => t.id === thread.id), messages: read.messages.length, turns: read.turns.length, found: found.count };
+const unheard = await client.callTool({ name: "llmctl_get_turn", arguments: { thread_id: thread.id, turn_id: 4711 } });
+seen.noTurn = unheard.content[0].text;
 seen.published = await call(published, { text: "hello" });
 await client.close();
 process.stdout.write(JSON.stringify(seen));

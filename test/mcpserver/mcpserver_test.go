@@ -38,6 +38,8 @@ func official(t *testing.T, url, key, published string) {
 	wrong, _ := seen["wrong"].(m)
 	require.Equal(t, true, wrong["isError"])
 	require.Contains(t, wrong["text"], "seconds")
+	require.Equal(t, m{"listed": []any{true}, "messages": 0.0, "turns": 0.0, "found": 0.0}, seen["thread"])
+	require.Contains(t, seen["noTurn"], "Next: llmctl_get_thread")
 	again, _ := seen["published"].(m)
 	require.Equal(t, m{"text": "hello"}, again["output"])
 }

@@ -184,7 +184,7 @@ func TestTwoReplicasOverRedisLoseNothingWhenItIsHarmed(t *testing.T) {
 	tells(true, "")
 	hear("restarted", made)
 	for _, f := range all {
-		require.Zero(t, f.breaks, "%s client: Redis is no reason to lose a connection; it said\n%s", f.transport, strings.Join(f.trail, "\n"))
+		require.Zero(t, f.breaks, "%s client: Redis is no reason to lose a connection; it said\n%s", f.transport, strings.Join(f.broken, "\n"))
 		for n, times := range f.heard {
 			require.Equal(t, 1, times, "%s client, event %d", f.transport, n)
 		}

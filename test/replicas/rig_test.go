@@ -240,6 +240,7 @@ type line struct {
 	Payload      json.RawMessage `json:"payload"`
 	Ack          json.RawMessage `json:"ack"`
 	Disconnect   string          `json:"disconnect"`
+	Why          string          `json:"why"`
 	ConnectError string          `json:"connect_error"`
 	Data         struct {
 		Code string `json:"code"`
@@ -254,6 +255,7 @@ type follower struct {
 	sid       string
 	upgraded  bool
 	breaks    int             // disconnects and failures to connect
+	broken    []string        // what the client said of each, with what it had said before
 	heard     map[int64]int   // how often each number of the stream came
 	last      int64           // the highest
 	disorder  bool            // a number came after a higher one
@@ -314,7 +316,7 @@ func (f *follower) until(what string, wanted func(l line) bool) line {
 }
 
 func (f *follower) note(l line) {
-	f.trail = append(f.trail, fmt.Sprintf("%s %s %s %s %s %s %s", time.Now().Format("05.000"), l.Connected, l.Event, l.Disconnect, l.ConnectError, l.Ack, l.Payload))
+	f.trail = append(f.trail, fmt.Sprintf("%s %s %s %s %s %s %s %s", time.Now().Format("05.000"), l.Connected, l.Event, l.Disconnect, l.Why, l.ConnectError, l.Ack, l.Payload))
 	f.trail = f.trail[max(0, len(f.trail)-12):]
 	switch {
 	case l.Connected != "":
@@ -322,6 +324,7 @@ func (f *follower) note(l line) {
 		f.sid = l.Connected
 	case l.Disconnect != "" || l.ConnectError != "":
 		f.breaks++
+		f.broken = append(f.broken, f.trail[max(0, len(f.trail)-4):]...)
 	case l.Event == "rt.closing":
 		var c struct {
 			Reason string `json:"reason"`

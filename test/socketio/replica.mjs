@@ -1,5 +1,5 @@
 // Follows rooms as the page does and writes one JSON object a line: {"event", "payload"}, {"ack"}, {"connected"},
-// {"disconnect"} and {"connect_error", "data"}. After a DISCONNECT of the server it connects again, as the page does.
+// {"disconnect", "why"} and {"connect_error", "data"}. After a DISCONNECT of the server it connects again, as the page does.
 // Usage: node replica.mjs <url> <token> <transport> <room> ...
 import { io } from "socket.io-client";
 
@@ -22,8 +22,8 @@ socket.on("connect", () => {
     position ??= ack.position;
   });
 });
-socket.on("disconnect", (reason) => {
-  say({ disconnect: reason });
+socket.on("disconnect", (reason, details) => {
+  say({ disconnect: reason, why: `${details?.message ?? ""} ${details?.description?.code ?? details?.description ?? ""}` });
   if (reason === "io server disconnect") setTimeout(() => socket.connect(), 100);
 });
 socket.on("connect_error", (error) => say({ connect_error: error.message, data: error.data }));

@@ -1,7 +1,8 @@
 // Follows answers that are being written, one client a turn, with the official client: loads the thread, goes on with
 // what comes after, and now and then begins anew as another device would. In the end each client's text is held against
 // the stored one, byte for byte, and the result is written as one JSON object. Tokens are "<milliseconds>;", so that the
-// time from the model to the client can be told.
+// time from the model to the client can be told: of those that were said while the client was listening, not of what it
+// caught up with.
 // Usage: node threads.mjs <url> <token> <refresh chance per event> <thread>:<turn> ...
 import { io } from "socket.io-client";
 
@@ -27,7 +28,7 @@ async function get(path) {
 
 function client(pair) {
   const [thread, turn] = pair.split(":").map(Number);
-  const c = { thread, turn, text: "", length: 0, attempt: 0, final: undefined, seen: {}, ended: false };
+  const c = { thread, turn, text: "", length: 0, attempt: 0, final: undefined, seen: {}, ended: false, listening: Number.POSITIVE_INFINITY };
   const streams = { thread: `thread:${thread}`, turn: `turn:${turn}` };
   let generation = 0;
   let loading;
@@ -61,6 +62,7 @@ function client(pair) {
   }
   function subscribe() {
     socket.emit("rt.subscribe", { rooms: [streams.thread], after: c.seen }, (ack) => {
+      c.listening = Date.now();
       if (ack.resync?.length > 0) {
         result.resyncs++;
         refresh();
@@ -85,6 +87,7 @@ function client(pair) {
     if (!c.ended) subscribe();
   });
   socket.on("disconnect", (reason) => {
+    c.listening = Number.POSITIVE_INFINITY;
     if (reason !== "io client disconnect") result.breaks++;
     if (reason === "io server disconnect") socket.connect();
   });
@@ -106,7 +109,7 @@ function client(pair) {
       c.text += p.text;
       c.length = p.offset + [...p.text].length;
       const oldest = Number(p.text.split(";")[0]);
-      if (oldest > 1e12) latencies.push(Date.now() - oldest);
+      if (oldest > 1e12 && oldest > c.listening) latencies.push(Date.now() - oldest);
       result.tokens++;
       if (Math.random() < Number(chance)) {
         result.refreshes++;

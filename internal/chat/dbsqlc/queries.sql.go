@@ -272,6 +272,17 @@ func (q *Queries) ClearThread(ctx context.Context, db DBTX, id int64) (Thread, e
 	return i, err
 }
 
+const countFailedAttempts = `-- name: CountFailedAttempts :one
+SELECT count(*) FROM turn_attempt WHERE turn_id = $1 AND status = 'failed'
+`
+
+func (q *Queries) CountFailedAttempts(ctx context.Context, db DBTX, turnID int64) (int64, error) {
+	row := db.QueryRow(ctx, countFailedAttempts, turnID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countUnsent = `-- name: CountUnsent :one
 SELECT count(*) FROM attachment WHERE thread_id = $1 AND message_id IS NULL
 `
@@ -1897,8 +1908,9 @@ UPDATE turn SET status = $1, phase = '', worker_process_id = NULL, lost = $2, re
     finish_reason = $5, input_tokens = input_tokens + $6, output_tokens = output_tokens + $7,
     cached_tokens = cached_tokens + $8, tokens_estimated = tokens_estimated OR $9, cost_micros = $10,
     context = coalesce($11, context), checkpoint = $12, first_token_at = coalesce(first_token_at, $13),
-    finished_at = CASE WHEN $14::boolean THEN now() END
-WHERE id = $15 RETURNING id, thread_id, kind, user_message_id, assistant_message_id, status, phase, attempt, worker_process_id, lost, model_id, model_name, response_complexity, reason_code, error, finish_reason, input_tokens, output_tokens, cached_tokens, tokens_estimated, cost_micros, context, checkpoint, deadline_seconds, cancel_requested_at, app_user_id, request_id, correlation_id, run_after, created_at, started_at, first_token_at, finished_at
+    run_after = CASE WHEN $14::double precision > 0 THEN now() + make_interval(secs => $14) ELSE run_after END,
+    finished_at = CASE WHEN $15::boolean THEN now() END
+WHERE id = $16 RETURNING id, thread_id, kind, user_message_id, assistant_message_id, status, phase, attempt, worker_process_id, lost, model_id, model_name, response_complexity, reason_code, error, finish_reason, input_tokens, output_tokens, cached_tokens, tokens_estimated, cost_micros, context, checkpoint, deadline_seconds, cancel_requested_at, app_user_id, request_id, correlation_id, run_after, created_at, started_at, first_token_at, finished_at
 `
 
 type SettleTurnParams struct {
@@ -1915,6 +1927,7 @@ type SettleTurnParams struct {
 	Context         json.RawMessage
 	Checkpoint      json.RawMessage
 	FirstTokenAt    *time.Time
+	RetrySeconds    float64
 	Final           bool
 	ID              int64
 }
@@ -1934,6 +1947,7 @@ func (q *Queries) SettleTurn(ctx context.Context, db DBTX, arg SettleTurnParams)
 		arg.Context,
 		arg.Checkpoint,
 		arg.FirstTokenAt,
+		arg.RetrySeconds,
 		arg.Final,
 		arg.ID,
 	)
@@ -2018,8 +2032,14 @@ func (q *Queries) ShowBranch(ctx context.Context, db DBTX, arg ShowBranchParams)
 }
 
 const streamedParts = `-- name: StreamedParts :many
-SELECT (payload->>'offset')::bigint AS at, (payload->'part')::json AS part
-FROM event WHERE stream = $1 AND (payload->>'attempt')::integer = $2::integer AND payload->'part' IS NOT NULL ORDER BY sequence LIMIT 1000
+SELECT p.at::bigint AS at, p.part::json AS part
+FROM (
+    SELECT min((e.payload->>'offset')::bigint) OVER same AS at, min(e.sequence) OVER same AS first, max(e.sequence) OVER same AS last, e.sequence,
+        e.payload->'part' AS part
+    FROM event e
+    WHERE e.stream = $1 AND (e.payload->>'attempt')::integer = $2::integer AND e.payload->'part' IS NOT NULL
+    WINDOW same AS (PARTITION BY coalesce(e.payload->'part'->'tool_call'->>'id', e.sequence::text))
+) p WHERE p.sequence = p.last ORDER BY p.first LIMIT 10000
 `
 
 type StreamedPartsParams struct {
@@ -2032,6 +2052,7 @@ type StreamedPartsRow struct {
 	Part []byte
 }
 
+// A call is told again with every step. Where it came first is its place, what came last is how it stands.
 func (q *Queries) StreamedParts(ctx context.Context, db DBTX, arg StreamedPartsParams) ([]StreamedPartsRow, error) {
 	rows, err := db.Query(ctx, streamedParts, arg.Stream, arg.Attempt)
 	if err != nil {

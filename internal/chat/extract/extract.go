@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/llmctl/studio/internal/document"
 )
 
 // The kinds of files.
@@ -52,13 +54,16 @@ func Read(ctx context.Context, name string, data []byte, limit int) (Content, er
 	case "application/pdf":
 		return readPDF(ctx, data, limit)
 	}
+	if kind, _, ok := document.Detect(name, data); ok && officeTypes(kind) != "" {
+		return readOffice(ctx, kind, data, limit)
+	}
 	return readText(name, data, limit)
 }
 
 func readText(name string, data []byte, limit int) (Content, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
-		return Content{}, &Error{"unsupported", "is neither text in UTF-8, nor a PDF, nor an image (PNG, JPEG, GIF, WebP)."}
+		return Content{}, &Error{"unsupported", "is neither text in UTF-8, nor a PDF, nor an Office file (DOCX, PPTX, XLSX), nor an image (PNG, JPEG, GIF, WebP)."}
 	}
 	c := Content{Kind: Text, MediaType: "text/plain", Text: string(data)}
 	if strings.HasSuffix(strings.ToLower(name), ".md") {

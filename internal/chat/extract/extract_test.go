@@ -1,6 +1,7 @@
 package extract_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"errors"
@@ -98,4 +99,25 @@ func FuzzRead(f *testing.F) {
 			t.Fatal("too long")
 		}
 	})
+}
+
+func TestOfficeFilesAreReadAsText(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create("word/document.xml")
+	require.NoError(t, err)
+	_, err = w.Write([]byte(`<w:document><w:body><w:p><w:r><w:t>the code word is FIG</w:t></w:r></w:p><w:p><w:r><w:t>more</w:t></w:r></w:p></w:body></w:document>`))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	c, err := extract.Read(t.Context(), "a.docx", b.Bytes(), 1<<20)
+	require.NoError(t, err)
+	require.Equal(t, extract.Text, c.Kind)
+	require.Equal(t, "application/vnd.openxmlformats-officedocument.wordprocessingml.document", c.MediaType)
+	require.Equal(t, "the code word is FIG\n\nmore", c.Text)
+	c, err = extract.Read(t.Context(), "a.docx", b.Bytes(), 8)
+	require.NoError(t, err)
+	require.Equal(t, "the code", c.Text)
+	require.True(t, c.Truncated)
+	require.Equal(t, "office_unreadable", reasonOf(t, "a.docx", b.Bytes()[:50]))
 }

@@ -18,6 +18,9 @@ type Session interface {
 	Recorder() toolloop.Recorder
 	// Unusable tells why chosen servers cannot be used at all, once Tools was asked.
 	Unusable() []string
+	// Absent tells why the tools of a server are not on offer; "": they are, or it is no
+	// server of the session.
+	Absent(r toolloop.Ref) string
 	Close()
 }
 
@@ -65,10 +68,10 @@ func run(ctx context.Context, q *chat.Question, provider llm.Provider, session S
 	req := llm.Request{Model: q.Model.Model, System: q.System, Messages: q.Messages, Params: q.Params}
 	res, err := toolloop.Run(ctx, req, toolloop.Options{
 		Provider: window, Tools: &usable{Session: session, begun: len(recorded) > 0},
-		Recorder: loaded{session.Recorder(), recorded}, Emit: t.event,
+		Recorder: loaded{session.Recorder(), recorded}, Emit: t.event, Absent: session.Absent,
 	})
 	out := chat.Answer{
-		Finish: res.Response.Finish, Usage: res.Used, Estimated: res.Used == llm.Usage{}, Calls: max(window.calls, 1), ToolTokens: window.used,
+		Finish: res.Response.Finish, Begun: res.Response.Text != "", Usage: res.Used, Estimated: res.Used == llm.Usage{}, Calls: max(window.calls, 1), ToolTokens: window.used,
 	}
 	if e, ok := errors.AsType[*toolloop.CyclesError](err); ok {
 		return out, &chat.ToolError{Message: e.Error(), Cause: e}

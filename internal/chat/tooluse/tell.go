@@ -73,7 +73,11 @@ func (t *teller) event(e toolloop.Event) error {
 		return t.emit(chat.Said{Text: e.Text})
 	case toolloop.EventCall:
 		return t.call(e.Cycle, e.Call, false)
-	case toolloop.EventAnswer, toolloop.EventProgress:
+	case toolloop.EventProgress:
+		part := callPart(e.Call)
+		part.ToolCall.Progress = short(e.Text)
+		return t.emit(chat.Said{Part: part})
+	case toolloop.EventAnswer:
 	}
 	return nil
 }
@@ -91,6 +95,17 @@ func (t *teller) call(cycle int32, c *toolloop.Call, known bool) error {
 		return err
 	}
 	return t.emit(chat.Said{Part: resultPart(c)})
+}
+
+// maxProgress bounds what is shown of a server's word on how far it is (characters).
+const maxProgress = 300
+
+func short(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	if r := []rune(text); len(r) > maxProgress {
+		return string(r[:maxProgress]) + "…"
+	}
+	return text
 }
 
 // partID names a call within all conversations.

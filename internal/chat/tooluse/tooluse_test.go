@@ -50,6 +50,31 @@ func TestResultsOfOneAnswerShareTheRoom(t *testing.T) {
 	}
 }
 
+func TestProgressIsPartOfTheCallUntilItEnds(t *testing.T) {
+	t.Parallel()
+	var parts []*chat.MessageToolCall
+	teller, err := newTeller(nil, func(s chat.Said) error {
+		if s.Part.ToolCall != nil {
+			parts = append(parts, s.Part.ToolCall)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	call := toolloop.Call{ID: 7, Name: "web__slow", Arguments: "{}", Status: toolloop.Running}
+	require.NoError(t, teller.event(toolloop.Event{Kind: toolloop.EventCall, Cycle: 1, Call: &call}))
+	require.NoError(t, teller.event(toolloop.Event{Kind: toolloop.EventProgress, Cycle: 1, Call: &call, Text: "1 of 4:\n a  quarter" + strings.Repeat("é", 400)}))
+	ended := call
+	ended.Status = toolloop.Succeeded
+	require.NoError(t, teller.event(toolloop.Event{Kind: toolloop.EventCall, Cycle: 1, Call: &ended}))
+	require.Len(t, parts, 3)
+	require.Empty(t, parts[0].Progress)
+	require.Equal(t, parts[0].ID, parts[1].ID, "a client replaces what it has of the call")
+	require.Equal(t, "running", parts[1].Status)
+	require.True(t, strings.HasPrefix(parts[1].Progress, "1 of 4: a quarter"), parts[1].Progress)
+	require.Len(t, []rune(parts[1].Progress), 301)
+	require.Empty(t, parts[2].Progress)
+}
+
 func TestACheckpointIsNotSaidTwice(t *testing.T) {
 	t.Parallel()
 	var said []string

@@ -3,9 +3,15 @@ package toolloop
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/llmctl/studio/internal/tracing"
 )
 
 // defaultTimeout is how long a call may take whose tool does not say.
@@ -46,22 +52,64 @@ func (l *loop) callAll(ctx context.Context, c *Cycle) error {
 	return first
 }
 
+// maxLooks is how often tools are listed for a call that a person has approved, whose
+// server cannot be reached just then: an approval is not asked for twice because a server
+// was starting.
+const maxLooks = 4
+
 // toolsFor lists the tools if any call needs one.
 func (l *loop) toolsFor(ctx context.Context, c *Cycle) (map[Ref]Tool, error) {
-	for i := range c.Calls {
-		if s := c.Calls[i].Status; !s.Final() && s != Waiting {
-			tools, err := l.o.Tools.Tools(ctx)
-			if err != nil {
-				return nil, err
-			}
-			out := make(map[Ref]Tool, len(tools))
-			for _, t := range tools {
-				out[t.Ref] = t
-			}
+	if !slices.ContainsFunc(c.Calls, func(c Call) bool { return !c.Status.Final() && c.Status != Waiting }) {
+		return nil, nil //nolint:nilnil // no tool is needed
+	}
+	pause := l.o.Patience
+	if pause <= 0 {
+		pause = time.Second
+	}
+	for looks := 1; ; looks++ {
+		tools, err := l.o.Tools.Tools(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out := make(map[Ref]Tool, len(tools))
+		for _, t := range tools {
+			out[t.Ref] = t
+		}
+		missing := func(c Call) bool {
+			_, there := out[c.Ref]
+			return c.Status == Approved && !there && l.absent(c.Ref) != ""
+		}
+		if looks == maxLooks || !slices.ContainsFunc(c.Calls, missing) {
 			return out, nil
 		}
+		timer := time.NewTimer(pause << (looks - 1))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		}
 	}
-	return nil, nil //nolint:nilnil // no tool is needed
+}
+
+func (l *loop) absent(r Ref) string {
+	if l.o.Absent == nil {
+		return ""
+	}
+	return l.o.Absent(r)
+}
+
+// missed ends a call whose tool is not there: nothing was done.
+func (l *loop) missed(call *Call) {
+	why := l.absent(call.Ref)
+	switch {
+	case why == "":
+		call.end(Failed, CodeUnknownTool, fmt.Sprintf("The tool %q is not available any more.", call.Name))
+	case call.Status == Approved:
+		call.end(Failed, CodeServer, fmt.Sprintf("The tool %q was not called, although the call was approved: %s Nothing was done; ask for it again when the server is there.", call.Name, why))
+	default:
+		call.end(Failed, CodeServer, fmt.Sprintf("The tool %q was not called: %s Nothing was done.", call.Name, why))
+	}
 }
 
 // one makes one call and records it.
@@ -77,7 +125,7 @@ func (l *loop) one(ctx context.Context, c *Cycle, call *Call, tools map[Ref]Tool
 			"Do not simply call it again; find out first.")
 		return l.record(ctx, c, call)
 	case !there:
-		call.end(Failed, CodeUnknownTool, fmt.Sprintf("The tool %q is not available any more.", call.Name))
+		l.missed(call)
 		return l.record(ctx, c, call)
 	}
 	if err := l.o.Recorder.Start(ctx, call); err != nil {
@@ -116,7 +164,10 @@ func (l *loop) timed(ctx context.Context, c *Cycle, call *Call, tool Tool) (out 
 	if limit <= 0 {
 		limit = defaultTimeout
 	}
-	timed, cancel := context.WithTimeout(ctx, limit)
+	spanned, span := tracing.Start(ctx, tracing.SpanTool+" "+tool.Ref.Tool, trace.SpanKindInternal, tracing.GenAIOperation.String(tracing.SpanTool),
+		tracing.GenAITool.String(tool.Ref.Tool), tracing.GenAIToolCall.String(call.CallID), tracing.ToolServer.String(tool.Ref.Server))
+	defer func() { tracing.End(span, out.failure()) }()
+	timed, cancel := context.WithTimeout(spanned, limit)
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
@@ -139,6 +190,14 @@ func (l *loop) timed(ctx context.Context, c *Cycle, call *Call, tool Tool) (out 
 		}
 	}
 	return out
+}
+
+// failure is the word for what went wrong; what a tool says may be anybody's data.
+func (o *Outcome) failure() error {
+	if !o.IsError {
+		return nil
+	}
+	return errors.New(o.Code)
 }
 
 func (l *loop) finish(call *Call, out Outcome) {

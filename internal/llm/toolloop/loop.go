@@ -68,7 +68,8 @@ func (l *loop) cycle(ctx context.Context) (over bool, err error) {
 	for _, t := range tools {
 		l.req.Tools = append(l.req.Tools, t.Tool)
 	}
-	res, err := l.o.Provider.Chat(ctx, l.req, func(d llm.Delta) error {
+	last := l.done >= l.cycles
+	res, err := l.o.Provider.Chat(ctx, l.question(last), func(d llm.Delta) error {
 		if d.Text == "" {
 			return nil
 		}
@@ -82,11 +83,14 @@ func (l *loop) cycle(ctx context.Context) (over bool, err error) {
 	if err := l.emit(Event{Kind: EventAnswer, Cycle: int32(l.done + 1), Usage: res.Usage}); err != nil {
 		return true, err
 	}
+	if last && strings.TrimSpace(res.Text) != "" {
+		res.ToolCalls = nil // it was told that there are none
+	}
 	if len(res.ToolCalls) == 0 {
-		l.res.Response = res
+		l.res.Response, l.res.Forced = res, last
 		return true, nil
 	}
-	if l.done >= l.cycles {
+	if last {
 		return true, &CyclesError{Limit: l.cycles}
 	}
 	c := l.plan(res, tools)
@@ -99,6 +103,27 @@ func (l *loop) cycle(ctx context.Context) (over bool, err error) {
 		}
 	}
 	return l.settle(ctx, &c)
+}
+
+// lastWord is what a model is told that has asked for tools as often as it may.
+const lastWord = "You have used tools as often as you may. None can be called any more: answer now with what you know, and say what is missing."
+
+// question is what the model is asked. The last one is asked without the choice of tools;
+// they stay in the request, since providers refuse a conversation with calls of tools
+// that it does not describe.
+func (l *loop) question(last bool) llm.Request {
+	req := l.req
+	if !last {
+		return req
+	}
+	if len(req.Tools) > 0 {
+		req.ToolChoice = "none"
+	}
+	if req.System != "" {
+		req.System += "\n\n"
+	}
+	req.System += lastWord
+	return req
 }
 
 // plan looks at what a model asks for: calls that cannot be made are over before

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -283,6 +284,79 @@ func TestAModelThatNeverAnswersIsStopped(t *testing.T) {
 		require.True(t, ok, "%v", err)
 		require.Equal(t, want-1, e.Limit)
 		require.Equal(t, want, s.Count("again and again")-before)
+	}
+}
+
+func TestAModelThatHasUsedUpItsCyclesIsMadeToAnswer(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{registry.OpenAI, registry.Anthropic, registry.Gemini} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := llmtest.New(t)
+			again := llmtest.Reply{ToolCalls: []llmtest.ToolCall{call("a", "read", `{}`)}}
+			// The last one asks for a tool all the same; what it says counts.
+			s.On("", again, again, llmtest.Reply{Text: "As far as I know.", ToolCalls: again.ToolCalls})
+			book, req := &notebook{}, ask("look it up")
+			req.System = "Be brief."
+			res, err := toolloop.Run(t.Context(), req, toolloop.Options{
+				Provider: provider(t, kind, s), Recorder: book, Cycles: 2, Tools: kit{"read": {run: gives("x")}},
+			})
+			require.NoError(t, err)
+			require.Equal(t, "As far as I know.", res.Response.Text)
+			require.True(t, res.Forced)
+			require.Equal(t, "succeeded succeeded", book.statuses(), "the third call is not made")
+			requests := s.Requests()
+			require.Len(t, requests, 3)
+			require.NotContains(t, string(requests[1].Body), "as often as you may")
+			require.Contains(t, string(requests[2].Body), "as often as you may")
+			require.Regexp(t, `(?i)"none"`, string(requests[2].Body), "no tool may be chosen")
+			require.Contains(t, string(requests[2].Body), `"read"`, "but its description is there, as the conversation has calls of it")
+		})
+	}
+}
+
+// dark is a kit whose tools are away for some lists.
+type dark struct {
+	kit
+	away atomic.Int32
+}
+
+func (d *dark) Tools(ctx context.Context) ([]toolloop.Tool, error) {
+	if d.away.Add(-1) >= 0 {
+		return nil, nil
+	}
+	return d.kit.Tools(ctx)
+}
+
+func TestAnApprovedCallWaitsForItsServerAndIsNotLostSilently(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		away int32
+		want string
+		told string
+	}{
+		"it comes back": {away: 2, want: "succeeded", told: "paid"},
+		"it does not":   {away: 100, want: "failed", told: "was not called, although the call was approved: The server shop cannot be reached. Nothing was done"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, book := llmtest.New(t), &notebook{}
+			s.On("", llmtest.Reply{ToolCalls: []llmtest.ToolCall{call("a", "pay", `{}`)}}, llmtest.Reply{Text: "Done."})
+			tools := &dark{kit: kit{"pay": {approval: true, run: gives("paid")}}}
+			o := toolloop.Options{
+				Provider: provider(t, registry.OpenAI, s), Recorder: book, Tools: tools, Patience: time.Millisecond,
+				Absent: func(toolloop.Ref) string { return "The server shop cannot be reached." },
+			}
+			res, err := toolloop.Run(t.Context(), ask("buy"), o)
+			require.NoError(t, err)
+			require.True(t, res.Suspended)
+			book.cycles[0].Calls[0].Status = toolloop.Approved
+			tools.away.Store(c.away)
+			_, err = toolloop.Run(t.Context(), ask("buy"), o)
+			require.NoError(t, err)
+			require.Equal(t, c.want, book.statuses())
+			require.Contains(t, s.Requests()[1].Results[0].Content, c.told)
+		})
 	}
 }
 

@@ -160,8 +160,12 @@ type Options struct {
 	Tools    Toolset
 	Recorder Recorder
 	Emit     func(Event) error // nil: nobody listens; its error ends the loop
-	Cycles   int               // 0: DefaultCycles; more than MaxCycles are not accepted
-	Parallel int               // calls at the same time; 0: DefaultParallel
+	// Absent tells why a tool is not on offer that was, where that may pass; "" when it is
+	// gone for good, or nothing is known. nil: nothing ever is.
+	Absent   func(Ref) string
+	Patience time.Duration // first pause before a missing tool is looked for again; 0: a second
+	Cycles   int           // 0: DefaultCycles; more than MaxCycles are not accepted
+	Parallel int           // calls at the same time; 0: DefaultParallel
 }
 
 // Result is how a loop ended.
@@ -170,12 +174,15 @@ type Result struct {
 	Response llm.Response
 	// Suspended: calls wait for a person. Run goes on when they have decided.
 	Suspended bool
-	Cycles    int
-	Used      llm.Usage // by this run of the loop
-	Total     llm.Usage // with what was recorded before
+	// Forced: the model had asked for tools as often as it may and was made to answer.
+	Forced bool
+	Cycles int
+	Used   llm.Usage // by this run of the loop
+	Total  llm.Usage // with what was recorded before
 }
 
-// CyclesError ends a loop whose model keeps asking for tools.
+// CyclesError ends a loop whose model keeps asking for tools, even when it is told to
+// answer without.
 type CyclesError struct{ Limit int }
 
 // Error implements error.

@@ -61,6 +61,12 @@ func nextStep(e *errs.Error) string {
 		return "llmctl_list_downloads gives the ids there are."
 	case "model.not_found":
 		return "llmctl_list_models gives the ids there are."
+	case "thread.not_found":
+		return "llmctl_list_threads gives the ids there are."
+	case "turn.not_found":
+		return "llmctl_get_thread shows the turns that have not ended, and the turn_id of each message."
+	case "thread.busy":
+		return "llmctl_get_turn waits for the turn that is under way; llmctl_cancel_turn stops it."
 	case "flow.invalid":
 		return "llmctl_get_flowchart_graph lists the problems; repair the graph with llmctl_update_flowchart_graph."
 	case "flow.invalid_input":

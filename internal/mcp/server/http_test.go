@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/bus"
 )
 
 const (
@@ -241,7 +242,7 @@ func TestTwoReplicasShareEachSession(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	second := newServer(t, io.Discard)
-	second.Attach(domains(t, r.db)) // its own everything but the database
+	second.Attach(domains(t, r.db, bus.NewMemory())) // its own everything but the database
 	var mu sync.Mutex
 	turn := 0
 	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

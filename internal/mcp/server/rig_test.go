@@ -20,6 +20,7 @@ import (
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/bus"
+	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/flowchart/store"
@@ -45,6 +46,7 @@ type rig struct {
 	db      *postgres.DB
 	server  *server.Server
 	domains server.Domains
+	hints   bus.Bus
 	url     string
 	keys    map[auth.Role]string
 	log     *syncBuffer
@@ -80,7 +82,8 @@ func newServer(t *testing.T, log io.Writer) *server.Server {
 func setup(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{db: pgtest.DB(t), keys: map[auth.Role]string{}, log: &syncBuffer{}}
-	r.domains = domains(t, r.db)
+	r.hints = bus.NewMemory()
+	r.domains = domains(t, r.db, r.hints)
 	_, err := r.domains.Auth.EnsureAdmin(t.Context(), "ada@example.com", "correct horse battery")
 	require.NoError(t, err)
 	for _, role := range []auth.Role{auth.Editor, auth.Viewer} {
@@ -108,9 +111,8 @@ func serve(t *testing.T, h http.Handler) string {
 	return web.URL
 }
 
-func domains(t *testing.T, db *postgres.DB) server.Domains {
+func domains(t *testing.T, db *postgres.DB, hints bus.Bus) server.Domains {
 	t.Helper()
-	hints := bus.NewMemory()
 	log := event.NewLog(hints, time.Now)
 	service, err := auth.NewService(t.Context(), db, time.Now)
 	require.NoError(t, err)
@@ -123,6 +125,9 @@ func domains(t *testing.T, db *postgres.DB) server.Domains {
 		}),
 		Downloads: download.New(download.Options{DB: db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now}),
 		Published: publish.New(db, log),
+		Threads: chat.New(chat.Options{
+			DB: db, Log: log, Queue: noTurns{}, Models: anyModel{}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		}),
 		Hints: func(f func(string)) func() {
 			return hints.Subscribe(func(h bus.Hint) { f(h.Stream) })
 		},

@@ -10,6 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/chat"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/flowchart/store"
 	"github.com/llmctl/studio/internal/llm/catalog"
@@ -29,6 +30,7 @@ type Domains struct {
 	Downloads  *download.Service
 	Published  *publish.Store
 	Retrieval  *retrieve.Service
+	Threads    *chat.Service
 	// Hints calls f with the name of every stream that has changed, as far as is
 	// known; some may be missed. f must return at once. nil: nobody tells.
 	Hints func(f func(stream string)) (cancel func())
@@ -50,9 +52,9 @@ type Options struct {
 const (
 	maxBody       = 8 << 20          // of a request: the largest graph that the API takes
 	bodyTimeout   = 30 * time.Second // for a request's body to arrive
-	callTimeout   = 60 * time.Second // of one tool call, waiting for a run apart
+	callTimeout   = 60 * time.Second // of one tool call, waiting apart
 	maxInFlight   = 256              // requests at a time
-	maxWaits      = 64               // calls at a time that wait for a run's end
+	maxWaits      = 64               // calls at a time that wait for the end of a run or a turn
 	maxToolsPage  = 200              // of tools/list
 	maxInlineJSON = 256 << 10        // bytes of an output within an answer; more is a resource
 )
@@ -93,7 +95,7 @@ func New(o Options) (*Server, error) {
 
 // toolsets are the groups of tools, one file each.
 func toolsets() []func(*registry) {
-	return []func(*registry){flowchartTools, graphTools, runTools, nodeTools, modelTools, downloadTools, sourceTools}
+	return []func(*registry){flowchartTools, graphTools, runTools, nodeTools, modelTools, downloadTools, sourceTools, threadTools}
 }
 
 // Attach gives the tools what they work with.
@@ -102,7 +104,7 @@ func (s *Server) Attach(d Domains) { s.domains.Store(&d) }
 // Attached reports whether the tools can work.
 func (s *Server) Attached() bool { return s.domains.Load() != nil }
 
-// Leave makes calls that wait for a run answer at once, with the run's id, so that
+// Leave makes calls that wait answer at once, with the id of what they wait for, so that
 // a process can end without failing them.
 func (s *Server) Leave() { s.leaving.Do(func() { close(s.leave) }) }
 
@@ -117,6 +119,7 @@ Start with llmctl_list_flowcharts. llmctl_run_flowchart starts a run and can wai
 Tools without the prefix llmctl_ are flowcharts that somebody published: call them with the flowchart's input.
 When a run failed: llmctl_get_flowchart_run names the node, llmctl_get_node_logs shows what it said.
 To change a graph: llmctl_get_flowchart_graph, edit, llmctl_validate_flowchart_graph, llmctl_update_flowchart_graph.
+To talk to a model of the Studio: llmctl_create_thread, llmctl_send_message with wait_seconds; llmctl_get_turn waits on, llmctl_search_threads finds what was said.
 Lists give next_cursor when there is more. Large outputs are resources: read the uri that the answer names.`
 
 func (s *Server) newSDK() *mcp.Server {

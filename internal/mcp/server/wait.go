@@ -54,36 +54,54 @@ func runResultSchema() json.RawMessage {
 }
 
 // waitFor waits for the end of a run, at most so long, telling how far it is, and
-// gives what there is then. It ends early when the client is gone, when the process
-// is about to end, and when too many wait already: that is no error, the run goes on.
+// gives what there is then.
 func (c *call) waitFor(ctx context.Context, id int64, most time.Duration) (RunResult, error) {
-	p, err := c.progress(ctx, id)
+	err := c.waitOn(ctx, run.StreamOfRun(id), most, func(ctx context.Context) (standing, error) {
+		p, err := c.Engine.Progress(ctx, id)
+		return standing{
+			over:  p.Ended() || p.Status == run.Paused,
+			state: fmt.Sprintf("The run is %s: %d nodes finished, %d open.", p.Status, p.Finished, p.Open),
+		}, err
+	})
 	if err != nil {
 		return RunResult{}, err
-	}
-	if most > 0 && !p.Ended() {
-		select {
-		case c.server.waits <- struct{}{}:
-			defer func() { <-c.server.waits }()
-			if err := c.await(ctx, id, most); err != nil {
-				return RunResult{}, err
-			}
-		default: // too many
-		}
 	}
 	return c.result(ctx, id)
 }
 
-func (c *call) progress(ctx context.Context, id int64) (run.Progress, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return c.Engine.Progress(ctx, id)
+// standing is how what is waited for stands.
+type standing struct {
+	over  bool // there is nothing to wait for any more
+	state string
 }
 
-func (c *call) await(ctx context.Context, id int64, most time.Duration) error {
+// waitOn waits until look says that it is over, at most so long, telling how it stands.
+// stream is the one that changes with it. It ends early when the client is gone, when the
+// process is about to end, and when too many wait already: that is no error, what is
+// waited for goes on.
+func (c *call) waitOn(ctx context.Context, stream string, most time.Duration, look func(ctx context.Context) (standing, error)) error {
+	now, err := limited(ctx, look)
+	if err != nil || most <= 0 || now.over {
+		return err
+	}
+	select {
+	case c.server.waits <- struct{}{}:
+		defer func() { <-c.server.waits }()
+		return c.await(ctx, stream, most, look)
+	default: // too many
+		return nil
+	}
+}
+
+func limited(ctx context.Context, look func(ctx context.Context) (standing, error)) (standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return look(ctx)
+}
+
+func (c *call) await(ctx context.Context, stream string, most time.Duration, look func(ctx context.Context) (standing, error)) error {
 	changed := make(chan struct{}, 1)
 	if c.Hints != nil {
-		stream := run.StreamOfRun(id)
 		defer c.Hints(func(s string) {
 			if s == stream {
 				select {
@@ -94,24 +112,24 @@ func (c *call) await(ctx context.Context, id int64, most time.Duration) error {
 		})()
 	}
 	over := time.NewTimer(most)
-	look, report := time.NewTicker(lookEvery), time.NewTicker(reportEvery)
-	defer func() { over.Stop(); look.Stop(); report.Stop() }()
+	tick, report := time.NewTicker(lookEvery), time.NewTicker(reportEvery)
+	defer func() { over.Stop(); tick.Stop(); report.Stop() }()
 	began, gone := time.Now(), goneFrom(ctx)
-	var told run.Progress
+	told := ""
 	for {
-		p, err := c.progress(ctx, id)
-		if err != nil || p.Ended() || p.Status == run.Paused {
+		now, err := limited(ctx, look)
+		if err != nil || now.over {
 			return err
 		}
-		if p != told {
-			c.report(ctx, p, time.Since(began), most)
-			told = p
+		if now.state != told {
+			c.report(ctx, now.state, time.Since(began), most)
+			told = now.state
 		}
 		select {
 		case <-changed:
-		case <-look.C:
+		case <-tick.C:
 		case <-report.C:
-			told = run.Progress{} // so that connections on the way see that this one lives
+			told = "" // so that connections on the way see that this one lives
 		case <-over.C:
 			return nil
 		case <-c.server.leave:
@@ -124,16 +142,15 @@ func (c *call) await(ctx context.Context, id int64, most time.Duration) error {
 	}
 }
 
-// report tells a client that asked for it how far the run is. The number is the
-// time: it always grows, whatever the run does.
-func (c *call) report(ctx context.Context, p run.Progress, waited, most time.Duration) {
+// report tells a client that asked for it how far it is. The number is the time: it
+// always grows, whatever happens.
+func (c *call) report(ctx context.Context, state string, waited, most time.Duration) {
 	token := c.req.Params.GetProgressToken()
 	if token == nil {
 		return
 	}
 	err := c.req.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{
-		ProgressToken: token, Progress: waited.Seconds(), Total: most.Seconds(),
-		Message: fmt.Sprintf("The run is %s: %d nodes finished, %d open.", p.Status, p.Finished, p.Open),
+		ProgressToken: token, Progress: waited.Seconds(), Total: most.Seconds(), Message: state,
 	})
 	if err != nil {
 		c.server.o.Logger.DebugContext(ctx, "mcp progress", "error", err)

@@ -14,10 +14,13 @@ type integrated struct {
 	integrations []string // which of them it serves; it exists when one is configured
 }
 
+// ownKey is the Studio's own server.
+const ownKey = "llmctl-mcp"
+
 // catalog lists the integrated servers, the Studio's own first.
 func catalog() []integrated {
 	return []integrated{
-		{key: "llmctl-mcp", name: "llmctl Studio", service: "llmctl-mcp:9020", path: "/mcp", segment: "llmctl"},
+		{key: ownKey, name: "llmctl Studio", service: "llmctl-mcp:9020", path: "/mcp", segment: "llmctl"},
 		{key: "github", name: "GitHub", service: "llmctl-mcp-github:8000", path: "/mcp", segment: "github", integrations: []string{"github"}},
 		{key: "atlassian", name: "Atlassian", service: "llmctl-mcp-atlassian:8000", path: "/mcp/", segment: "atlassian", integrations: []string{"jira", "confluence"}},
 		{key: "chroma", name: "Chroma", service: "llmctl-mcp-chroma:8000", path: "/mcp/", segment: "chroma", integrations: []string{"chroma"}},
@@ -43,11 +46,16 @@ func IntegratedHosts() []string {
 	return out
 }
 
-// addressOf is where an integrated server is: at its service, or below the public
-// base URL if there is one.
-func (i integrated) addressOf(publicBase string) string {
-	if publicBase != "" {
-		return strings.TrimRight(publicBase, "/") + "/mcp/" + i.segment
+// addressOf is where an integrated server is: below the public base URL if there is one,
+// the Studio's own where it is mounted, else at its service.
+func (o Options) addressOf(i integrated) string {
+	if o.PublicBaseURL != "" {
+		return strings.TrimRight(o.PublicBaseURL, "/") + "/mcp/" + i.segment
+	}
+	if i.key == ownKey && o.Own != nil {
+		if own := o.Own(); own != "" {
+			return own
+		}
 	}
 	return "http://" + i.service + i.path
 }

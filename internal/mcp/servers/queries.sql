@@ -63,6 +63,7 @@ SELECT * FROM integration ORDER BY key;
 SELECT * FROM integration WHERE key = $1 FOR UPDATE;
 
 -- name: SaveIntegration :exec
-INSERT INTO integration (key, config, ciphertext, secrets) VALUES (@key, @config, @ciphertext, @secrets)
+-- What was never saved is shown with revision 1, so that the first save has the second.
+INSERT INTO integration (key, config, ciphertext, secrets, revision) VALUES (@key, @config, @ciphertext, @secrets, 2)
 ON CONFLICT (key) DO UPDATE SET config = excluded.config, ciphertext = excluded.ciphertext, secrets = excluded.secrets,
     revision = integration.revision + 1, updated_at = now();

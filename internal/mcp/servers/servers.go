@@ -49,7 +49,10 @@ type Options struct {
 	Client *http.Client
 	// PublicBaseURL is where integrated servers are, if not at their services.
 	PublicBaseURL string
-	Now           func() time.Time
+	// Own gives the address of the Studio's own server where it is mounted in the API of
+	// this process; "" and nil: it is at its service.
+	Own func() string
+	Now func() time.Time
 }
 
 // Registry keeps the servers.
@@ -165,7 +168,7 @@ type Updated struct {
 }
 
 // Update changes a server. Of an integrated one only enabled, time-out, tools and
-// approval can be changed. Errors: not_found, invalid, conflict, precondition.
+// approval can be changed, and the headers of the Studio's own. Errors: not_found, invalid, conflict, precondition.
 func (r *Registry) Update(ctx context.Context, tx *postgres.Tx, id, revision int64, change func(*Fields) error, c Change) (Updated, error) {
 	old, err := r.lock(ctx, tx, id, revision)
 	if err != nil {
@@ -178,14 +181,23 @@ func (r *Registry) Update(ctx context.Context, tx *postgres.Tx, id, revision int
 	if err := f.check(); err != nil {
 		return Updated{}, err
 	}
-	if old.ServerType == Integrated && (f.Key != old.ServerKey || f.Transport != old.Transport || f.Config.URL != configOf(old).URL || !c.empty()) {
+	if old.ServerType == Integrated && (f.Key != old.ServerKey || f.Transport != old.Transport || f.Config.URL != configOf(old).URL || managed(old, c)) {
 		return Updated{}, errs.E(errs.Conflict, "mcp_server.integrated",
-			"The Studio manages this server: its key, address and headers follow from the integration's settings. Change those instead.")
+			"The Studio manages this server: its key, address and headers follow from the integration's settings. Change those instead. Headers can only be set for "+ownKey+".")
 	}
 	if f.Key != old.ServerKey && Reserved(f.Key) {
 		return Updated{}, errs.Ef(errs.Conflict, "mcp_server.reserved_key", "The key %q is reserved for a server that the Studio manages. Choose another key.", f.Key)
 	}
 	return r.store(ctx, tx, old, f, c)
+}
+
+// managed reports whether a change is about secrets of an integrated server that are not
+// for people to set. The Studio's own server takes an API key, which only they can make.
+func managed(old Server, c Change) bool {
+	if old.ServerKey == ownKey {
+		c.Headers = nil
+	}
+	return !c.empty()
 }
 
 func (r *Registry) lock(ctx context.Context, tx *postgres.Tx, id, revision int64) (Server, error) {

@@ -50,7 +50,7 @@ func (r *Registry) follow(ctx context.Context, tx *postgres.Tx, want integrated,
 		}
 		return r.announce(tx, have.ID, "deleted")
 	}
-	address := want.addressOf(r.o.PublicBaseURL)
+	address := r.o.addressOf(want)
 	if have == nil {
 		f := NewFields(Entered{Key: want.key, Transport: StreamableHTTP, Config: Config{URL: address}})
 		f.Name = want.name
@@ -99,6 +99,9 @@ func warningsOf(s Server, configured []Integration) []string {
 		if slices.Contains(s.Integrations, i.Key) && !i.Configured {
 			out = append(out, fmt.Sprintf("%s is not configured (missing: %s), so tools that need it will fail.", i.Name, strings.Join(i.Missing, ", ")))
 		}
+	}
+	if s.ServerKey == ownKey && s.Enabled && !slices.ContainsFunc(ShownOf(s), func(h Shown) bool { return strings.EqualFold(h.Name, "Authorization") }) {
+		out = append(out, "It takes an API key: make one in the settings, and set the header Authorization of this server to \"Bearer <API key>\".")
 	}
 	if s.AllowedTools != nil && len(s.AllowedTools) == 0 {
 		out = append(out, "The list of allowed tools is empty, so no tool is offered.")

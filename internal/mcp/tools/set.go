@@ -141,6 +141,17 @@ func (s *Set) Unusable() []string {
 	return out
 }
 
+// Absent tells why the tools of a server are not on offer, as of when Tools was asked
+// last; "" when the server answers, or is not one of the set.
+func (s *Set) Absent(r toolloop.Ref) string {
+	for _, src := range s.servers {
+		if src.row.ID == r.ServerID {
+			return src.down
+		}
+	}
+	return ""
+}
+
 // SpecOf says how a server is reached, secrets included.
 func SpecOf(r Registry, row servers.Server) (client.Spec, error) {
 	secrets, err := r.Secrets(row)

@@ -9,22 +9,38 @@ func Tokens(s string) int { return (quarters(s) + 3) / 4 }
 func quarters(s string) int {
 	n := 0
 	space := false
-	for _, r := range s {
-		blank := r == ' ' || r == '\t'
+	for i := range len(s) {
+		c := s[i]
+		if c >= 0x80 {
+			n += wide(c)
+			space = false
+			continue
+		}
+		blank := c == ' ' || c == '\t'
 		switch {
 		case blank && space: // indentation is few tokens
-		case r < 0x80 && !sign(r):
-			n++
-		case r < 0x800: // signs; Latin with marks, Greek, Cyrillic, Hebrew, Arabic
+		case sign(c):
 			n += 2
 		default:
-			n += 4
+			n++
 		}
 		space = blank
 	}
 	return n
 }
 
-func sign(r rune) bool {
-	return r > ' ' && r < '0' || r > '9' && r < 'A' || r > 'Z' && r < 'a' && r != '_' || r > 'z'
+// wide is what a byte of a longer character counts: all of it with its first byte.
+func wide(c byte) int {
+	switch {
+	case c < 0xc0:
+		return 0
+	case c < 0xe0: // Latin with marks, Greek, Cyrillic, Hebrew, Arabic
+		return 2
+	default:
+		return 4
+	}
+}
+
+func sign(c byte) bool {
+	return c > ' ' && c < '0' || c > '9' && c < 'A' || c > 'Z' && c < 'a' && c != '_' || c > 'z'
 }

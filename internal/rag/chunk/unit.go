@@ -3,6 +3,7 @@ package chunk
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/llmctl/studio/internal/document"
 )
@@ -61,7 +62,7 @@ func (s *splitter) block(b, before *document.Block) {
 		s.lines(u, b)
 		return
 	}
-	if n := len(s.units); before != nil && before.Kind == document.BlockHeading && s.glues(n-1, u) {
+	if n := len(s.units); before != nil && s.glues(n-1, before, u) {
 		h := &s.units[n-1]
 		h.text, h.last, h.heading = h.text+u.sep+u.text, max(h.last, u.last), u.heading
 		return
@@ -69,11 +70,24 @@ func (s *splitter) block(b, before *document.Block) {
 	s.units = append(s.units, u)
 }
 
-// glues says whether a heading stays with what follows it.
-func (s *splitter) glues(i int, u unit) bool {
+// glues says whether what stands before a unit stays with it: a heading with what is
+// below it, and the first lines of a type with its first method.
+func (s *splitter) glues(i int, before *document.Block, u unit) bool {
 	h := &s.units[i]
-	return i >= 0 && len(u.heading) >= len(h.heading) && slices.Equal(u.heading[:len(h.heading)], h.heading) &&
-		quarters(h.text)+len(u.sep)+quarters(u.text) <= 4*s.o.MaxTokens
+	if len(u.heading) < len(h.heading) || !slices.Equal(u.heading[:len(h.heading)], h.heading) {
+		return false
+	}
+	size := quarters(h.text)
+	switch before.Kind {
+	case document.BlockHeading:
+	case document.BlockSymbol, document.BlockEntry:
+		if len(u.heading) == len(h.heading) || size > s.o.TargetTokens/2 { // an eighth
+			return false
+		}
+	default:
+		return false
+	}
+	return size+len(u.sep)+quarters(u.text) <= 4*s.o.MaxTokens
 }
 
 // strength is how natural a cut between blocks is.
@@ -108,7 +122,7 @@ func separator(before, b *document.Block) string {
 // by the text of what has none.
 func hashOf(b *document.Block, cut int) uint64 {
 	if cut < cutSection {
-		return hash(b.Heading...)
+		return hash(b.Heading[max(len(b.Heading)-1, 0):]...)
 	}
 	return hash(b.Text)
 }
@@ -173,7 +187,7 @@ func pieces(s string, limit int) []string {
 	lastSpace := 0
 	var rolling uint64
 	for i, r := range s {
-		q := quarters(string(r))
+		q := quarters(s[i:min(i+utf8.RuneLen(r), len(s))])
 		if size+q > limit && i > start {
 			at := i
 			if lastSpace > start && i-lastSpace < (i-start)/2 {

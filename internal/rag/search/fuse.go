@@ -74,7 +74,7 @@ func (f *fused) add(l list, rank int, score float64) {
 	}
 }
 
-func (f fused) bestRank() int {
+func (f *fused) bestRank() int {
 	switch {
 	case f.lexical == 0:
 		return f.vector

@@ -167,9 +167,9 @@ func (l *lexical) rank(ctx context.Context, terms []weighed) ([]hit, error) {
 			/ (1 - ` + lengthShare + ` + ` + lengthShare + ` * length(unpacked.tsv) / greatest(avg(length(unpacked.tsv)) OVER (), 1)) + ` + fuzzyScore + `)::float8 AS score
 		FROM candidates JOIN rag_chunk c ON c.id = candidates.id
 		CROSS JOIN LATERAL (SELECT c.tsv || ''::tsvector AS tsv OFFSET 0) AS unpacked
-		CROSS JOIN LATERAL (SELECT sum(t.value * ts_rank('` + weights + `', unpacked.tsv, t.query::tsquery, 0)) AS sum,
-				coalesce(sum(t.idf) FILTER (WHERE unpacked.tsv @@ t.query::tsquery), 0) / sum(t.idf) AS share
-			FROM unnest(` + args.Add(queries) + `::text[], ` + args.Add(values) + `::float8[], ` + args.Add(idfs) + `::float8[]) AS t (query, value, idf)) AS scored` +
+		CROSS JOIN LATERAL (SELECT sum(t.value * ts_rank('` + weights + `', unpacked.tsv, t.query, 0)) AS sum,
+				coalesce(sum(t.idf) FILTER (WHERE unpacked.tsv @@ t.query), 0) / sum(t.idf) AS share
+			FROM unnest(` + args.Add(queries) + `::text[]::tsquery[], ` + args.Add(values) + `::float8[], ` + args.Add(idfs) + `::float8[]) AS t (query, value, idf)) AS scored` +
 		l.phraseFilter(&args) + `
 		ORDER BY score DESC, c.id LIMIT ` + args.Add(l.limit)
 	rows, err := l.q.Query(ctx, sql, args...)

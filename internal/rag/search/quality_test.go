@@ -1,7 +1,6 @@
 package search_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -20,27 +19,15 @@ type quality struct{ recall, mrr float64 }
 
 func measure(tb testing.TB, s *search.Searcher, source *ragtest.Source, mode string) quality {
 	tb.Helper()
-	var q quality
-	questions := ragtest.Questions()
-	for _, l := range questions {
+	recall, mrr := ragtest.Quality(tb, func(question string) []string {
 		r, err := s.Search(tb.Context(), search.Request{
-			Question: l.Question, SourceIDs: []int64{source.ID}, Mode: mode, TopK: 5,
-			Vectors: map[int64][]float32{source.Embedder: ragtest.Vector(l.Question, qualityDimensions)},
+			Question: question, SourceIDs: []int64{source.ID}, Mode: mode, TopK: 5,
+			Vectors: map[int64][]float32{source.Embedder: ragtest.Vector(question, qualityDimensions)},
 		})
 		require.NoError(tb, err)
-		at := slices.IndexFunc(r.Results, func(x search.Result) bool { return slices.Contains(l.Pages, x.Path) })
-		if at >= 0 {
-			q.recall += 1 / float64(len(questions))
-			q.mrr += 1 / float64(at+1) / float64(len(questions))
-		} else if testing.Verbose() {
-			var paths []string
-			for _, x := range r.Results {
-				paths = append(paths, x.Path)
-			}
-			tb.Logf("%s: missed %q, wanted %v, got %v", mode, l.Question, l.Pages, paths)
-		}
-	}
-	return q
+		return paths(r.Results)
+	})
+	return quality{recall: recall, mrr: mrr}
 }
 
 func documentation(tb testing.TB) (*search.Searcher, *ragtest.Source) {
@@ -49,14 +36,7 @@ func documentation(tb testing.TB) (*search.Searcher, *ragtest.Source) {
 	source := ragtest.NewSource(tb, db, "documentation")
 	source.Embedder = ragtest.NewEmbedder(tb, db, qualityDimensions)
 	source.Words = search.Words
-	files := ragtest.Documentation(tb)
-	for i := range files {
-		for j := range files[i].Chunks {
-			c := &files[i].Chunks[j]
-			c.Vector = ragtest.Vector(c.Context+"\n"+c.Text, qualityDimensions)
-		}
-	}
-	source.Write(tb, files...)
+	source.Write(tb, ragtest.Embedded(ragtest.Documentation(tb), qualityDimensions)...)
 	source.Show(tb)
 	_, err := db.Exec(tb.Context(), "ANALYZE rag_chunk, rag_file")
 	require.NoError(tb, err)

@@ -92,6 +92,9 @@ func (s *Searcher) Search(ctx context.Context, req Request) (Response, error) {
 }
 
 func (s *Searcher) explain(ctx context.Context, err error) error {
+	if told, ok := errors.AsType[*errs.Error](err); ok {
+		return told // with the database's error as its cause, which is not to be explained again
+	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return errs.Ef(errs.Timeout, ReasonTimeout, "The search did not end within %s. Ask fewer sources, or use filters.", s.o.Timeout).With(err)
 	}
@@ -188,7 +191,9 @@ func (r *run) byWords(ctx context.Context, tx pgx.Tx, sources []source, depth in
 	}
 	defer func() { _ = point.Rollback(context.WithoutCancel(ctx)) }() // takes the settings back
 	l := &lexical{q: point, sources: sources, filter: r.req.Filter, question: r.question, limit: depth}
-	err = point.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')
+	// The extension lies in a schema of its own, which names are not looked for in otherwise.
+	err = point.QueryRow(ctx, `SELECT coalesce((SELECT set_config('search_path', current_setting('search_path') || ', ' || quote_ident(n.nspname), true) <> ''
+			FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm'), false)
 		FROM set_config('statement_timeout', $1, true)`, fmt.Sprintf("%dms", r.o.Words.Milliseconds())).Scan(&l.trigrams)
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up text search: %w", err)

@@ -27,13 +27,15 @@ const dimensions = 64
 type testBundle struct {
 	db       *postgres.DB
 	searcher *search.Searcher
+	vectors  vector.Store
 	source   *ragtest.Source
 }
 
 func setup(t *testing.T, files ...ragtest.File) *testBundle {
 	t.Helper()
 	db := pgtest.DB(t)
-	b := &testBundle{db: db, searcher: search.New(search.Options{DB: db, Vectors: vector.NewExact(db, 0), Now: time.Now})}
+	b := &testBundle{db: db, vectors: vector.NewExact(db, 0)}
+	b.searcher = search.New(search.Options{DB: db, Vectors: b.vectors, Now: time.Now})
 	b.source = b.add(t, "docs", files...)
 	return b
 }
@@ -103,7 +105,7 @@ func TestWordsOfAQuestionFindTheirForms(t *testing.T) {
 		"rate limit":                                "src/store/token_bucket.go",
 		"RateLimitPerSecond":                        "src/store/token_bucket.go",
 		"token_bucket.go":                           "src/store/token_bucket.go",
-		"netwroking":                                "guide/networking.md", // misspelt, but the name of the file is near
+		"networikng":                                "guide/networking.md", // misspelt, but the name of the file is near
 		"bucket':* & | ! <-> (the) \\ connection\"": "guide/networking.md", // nothing in it is a language
 	} {
 		r := b.ask(t, question, mode(search.ModeLexical))
@@ -280,6 +282,42 @@ func TestASearchThatTakesTooLongSaysSo(t *testing.T) {
 	late := search.New(search.Options{DB: b.db, Vectors: vector.NewExact(b.db, 0), Now: time.Now, Timeout: time.Nanosecond})
 	_, err = late.Search(t.Context(), search.Request{Question: "backup"})
 	require.True(t, errs.HasReason(err, search.ReasonTimeout), "%v", err)
+}
+
+// The search by words waits for a lock that somebody else holds until its time is over; the vectors then give the answer.
+func TestWordsThatTakeTooLongAreLeftOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t, library()...)
+	b.ask(t, "backup") // loads the vectors
+	hurried := search.New(search.Options{DB: b.db, Vectors: b.vectors, Now: time.Now, Words: 100 * time.Millisecond, Timeout: time.Minute})
+	blocker, err := b.db.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = blocker.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = blocker.Exec(t.Context(), `LOCK TABLE rag_chunk IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+
+	_, err = hurried.Search(t.Context(), search.Request{Question: "backup", Mode: search.ModeLexical})
+	require.True(t, errs.HasReason(err, search.ReasonTimeout), "%v", err)
+
+	answer := make(chan search.Response, 1)
+	failure := make(chan error, 1)
+	go func() {
+		r, err := hurried.Search(t.Context(), search.Request{Question: "backup", Vectors: map[int64][]float32{b.source.Embedder: ragtest.Vector("backup", dimensions)}})
+		answer <- r
+		failure <- err
+	}()
+	require.Eventually(t, func() bool { // it has gone on to the vectors
+		var waits bool
+		err := b.db.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+			AND wait_event_type = 'Lock' AND query LIKE 'SELECT c.id, e.vector%')`).Scan(&waits)
+		return err == nil && waits
+	}, 30*time.Second, 10*time.Millisecond)
+	require.NoError(t, blocker.Rollback(t.Context()))
+	r := <-answer
+	require.NoError(t, <-failure)
+	require.Equal(t, "guide/backup.md", r.Results[0].Path)
+	require.Nil(t, r.Results[0].Ranks.Lexical)
+	require.Equal(t, []string{"The search by words did not end within 100ms and was left out."}, r.Stats.Warnings)
 }
 
 // A reader in a loop sees one revision or the next, never parts of both.

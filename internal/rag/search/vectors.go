@@ -77,7 +77,7 @@ func (r *run) byEmbedder(sources []source) (order []Embedder, groups map[Embedde
 func (r *run) prepareGroup(ctx context.Context, e Embedder, sources []source) error {
 	for len(sources) > 0 {
 		p, err := r.o.Vectors.Prepare(ctx, vector.Embedder{ID: e.ID, Dimensions: e.Dimensions}, scopes(sources))
-		if large, ok := errors.AsType[*vector.ErrTooLarge](err); ok {
+		if large, ok := errors.AsType[*vector.TooLargeError](err); ok {
 			at := slices.IndexFunc(sources, func(s source) bool { return s.ID == large.SourceID })
 			if at < 0 {
 				return err
@@ -155,7 +155,7 @@ func load(ctx context.Context, q postgres.Querier, wanted []fused) ([]Result, er
 }
 
 // tell writes the places into a result.
-func (f fused) tell(x *Result) {
+func (f *fused) tell(x *Result) {
 	x.Score, x.Highlights = f.score, [][2]int{}
 	if f.lexical > 0 {
 		x.Ranks.Lexical, x.Scores.Lexical = &f.lexical, &f.lexicalScore

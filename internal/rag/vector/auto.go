@@ -23,7 +23,7 @@ func (a *Auto) Prepare(ctx context.Context, e Embedder, sources []scope.Source) 
 	var indexed, rest []scope.Source
 	for _, s := range sources {
 		_, err := a.pgvector.Prepare(ctx, e, []scope.Source{s})
-		if _, ok := errors.AsType[notReady](err); ok {
+		if _, ok := errors.AsType[notReadyError](err); ok {
 			rest = append(rest, s)
 			continue
 		}
@@ -33,7 +33,7 @@ func (a *Auto) Prepare(ctx context.Context, e Embedder, sources []scope.Source) 
 		indexed = append(indexed, s)
 	}
 	if len(indexed) > 0 {
-		both = append(both, &pgvectorSearch{embedder: e, sources: indexed})
+		both = append(both, a.pgvector.search(e, indexed))
 	}
 	if len(rest) > 0 || len(both) == 0 {
 		p, err := a.exact.Prepare(ctx, e, rest)

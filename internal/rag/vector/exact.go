@@ -19,14 +19,14 @@ const (
 	minRerank = 40
 )
 
-// ErrTooLarge says that a source's vectors do not fit into the cache.
-type ErrTooLarge struct {
+// TooLargeError says that a source's vectors do not fit into the cache.
+type TooLargeError struct {
 	SourceID     int64
 	Bytes, Limit int64
 }
 
 // Error says how much is missing.
-func (e *ErrTooLarge) Error() string {
+func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the vectors of source %d need %d MiB of memory, the limit is %d MiB", e.SourceID, e.Bytes>>20, e.Limit>>20)
 }
 
@@ -46,7 +46,7 @@ func NewExact(db *postgres.DB, cacheBytes int64) *Exact {
 	return e
 }
 
-// Prepare loads what is not in the cache. The error is ErrMoved, *ErrTooLarge, or the database's.
+// Prepare loads what is not in the cache. The error is ErrMoved, *TooLargeError, or the database's.
 func (e *Exact) Prepare(ctx context.Context, embedder Embedder, sources []scope.Source) (Prepared, error) {
 	p := &exactSearch{embedder: embedder, sources: sources}
 	for _, s := range sources {

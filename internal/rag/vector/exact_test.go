@@ -36,7 +36,7 @@ func TestAutoConformsWithoutTheExtension(t *testing.T) {
 	ragtest.Stores{
 		DB: pgtest.DB,
 		Store: func(_ testing.TB, db *postgres.DB) vector.Store {
-			return vector.NewAuto(vector.NewExact(db, 0), vector.NewPgvector(db, time.Now))
+			return vector.NewAuto(vector.NewExact(db, 0), vector.NewPgvector(vector.PgvectorOptions{DB: db, Now: time.Now}))
 		},
 		Settle: func(testing.TB, vector.Store) {},
 		Recall: 1,
@@ -48,7 +48,7 @@ func TestSweepSaysThatTheServerHasNoPgvector(t *testing.T) {
 	db := pgtest.DB(t)
 	var offered bool
 	require.NoError(t, db.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')`).Scan(&offered))
-	swept, err := vector.NewPgvector(db, time.Now).Sweep(t.Context())
+	swept, err := vector.NewPgvector(vector.PgvectorOptions{DB: db, Now: time.Now}).Sweep(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, offered, swept.Ready)
 	if !offered {
@@ -82,7 +82,7 @@ func TestASourceThatDoesNotFitIntoTheCacheIsRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 200)
 	_, err := vector.NewExact(b.db, 200*32).Prepare(t.Context(), b.embedder, b.scope())
-	var large *vector.ErrTooLarge
+	var large *vector.TooLargeError
 	require.ErrorAs(t, err, &large)
 	require.Equal(t, b.ID, large.SourceID)
 	require.Greater(t, large.Bytes, large.Limit)

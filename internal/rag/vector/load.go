@@ -32,7 +32,7 @@ func (e *Exact) load(ctx context.Context, key cacheKey, old *index, limit int64)
 			return err
 		}
 		if need := int64(len(ids)) * bytesPerChunk(key.dimensions); need > limit {
-			return &ErrTooLarge{SourceID: key.source, Bytes: need, Limit: limit}
+			return &TooLargeError{SourceID: key.source, Bytes: need, Limit: limit}
 		}
 		x = newIndex(key.dimensions, ids, files)
 		missing := x.takeFrom(old)

@@ -19,9 +19,9 @@ const (
 	// maxSingle.
 	maxIndexed = 4000
 	maxSingle  = 2000
-	// selective is how many chunks a filter may leave for the search to measure all of them: the index would have
-	// to be walked far to find them.
-	selective = 2000
+	// fewChunks is how many chunks a search may be left with for it to measure all of them: the index would have to be
+	// walked far to find them.
+	fewChunks = 2000
 	// recheck is how long an answer "not ready" is believed.
 	recheck = 5 * time.Second
 )
@@ -30,33 +30,48 @@ const (
 type Pgvector struct {
 	db  *postgres.DB
 	now func() time.Time
+	few int
 
 	mu     sync.Mutex
 	filled map[cacheKey]bool      // revisions whose vectors are known to be there
 	asked  map[cacheKey]time.Time // when the others were last looked at
 }
 
-// NewPgvector makes a search for a database that may have the extension, or not.
-func NewPgvector(db *postgres.DB, now func() time.Time) *Pgvector {
-	return &Pgvector{db: db, now: now, filled: map[cacheKey]bool{}, asked: map[cacheKey]time.Time{}}
+// PgvectorOptions are what a Pgvector needs.
+type PgvectorOptions struct {
+	DB  *postgres.DB
+	Now func() time.Time
+	Few int // chunks that are all measured rather than looked for with the index; 0: 2000
 }
 
-// notReady says why a search has to be done otherwise.
-type notReady string
+// NewPgvector makes a search for a database that may have the extension, or not.
+func NewPgvector(o PgvectorOptions) *Pgvector {
+	if o.Few == 0 {
+		o.Few = fewChunks
+	}
+	return &Pgvector{db: o.DB, now: o.Now, few: o.Few, filled: map[cacheKey]bool{}, asked: map[cacheKey]time.Time{}}
+}
 
-func (e notReady) Error() string { return "pgvector is not ready: " + string(e) }
+// notReadyError says why a search has to be done otherwise.
+type notReadyError string
 
-// Prepare looks whether the vectors of these revisions are all there; if not, the error is of type notReady.
+func (e notReadyError) Error() string { return "pgvector is not ready: " + string(e) }
+
+// Prepare looks whether the vectors of these revisions are all there; if not, the error is of type notReadyError.
 func (p *Pgvector) Prepare(ctx context.Context, e Embedder, sources []scope.Source) (Prepared, error) {
 	if e.Dimensions > maxIndexed {
-		return nil, notReady(strconv.Itoa(e.Dimensions) + " dimensions are too many for an index")
+		return nil, notReadyError(strconv.Itoa(e.Dimensions) + " dimensions are too many for an index")
 	}
 	for _, s := range sources {
 		if err := p.check(ctx, cacheKey{source: s.ID, revision: s.Revision, embedder: e.ID, dimensions: e.Dimensions}); err != nil {
 			return nil, err
 		}
 	}
-	return &pgvectorSearch{embedder: e, sources: sources}, nil
+	return p.search(e, sources), nil
+}
+
+func (p *Pgvector) search(e Embedder, sources []scope.Source) *pgvectorSearch {
+	return &pgvectorSearch{embedder: e, sources: sources, limit: p.few}
 }
 
 // check remembers its answer: what has been copied stays, and the rest is looked at once in a while.
@@ -68,7 +83,7 @@ func (p *Pgvector) check(ctx context.Context, key cacheKey) error {
 		return nil
 	}
 	if p.now().Sub(asked) < recheck {
-		return notReady("vectors are being copied")
+		return notReadyError("vectors are being copied")
 	}
 	missing, err := p.lacks(ctx, key)
 	if err != nil {
@@ -88,18 +103,26 @@ func (p *Pgvector) check(ctx context.Context, key cacheKey) error {
 	}
 	if missing != "" {
 		p.asked[key] = p.now()
-		return notReady(missing)
+		return notReadyError(missing)
 	}
 	p.filled[key] = true
 	return nil
 }
+
+// bound finds the foreign key of rag_vector. A restored backup replaces rag_embedding and so drops it; what is left are copies of
+// vectors that may be others by now.
+const bound = `SELECT FROM pg_constraint WHERE conrelid = to_regclass('rag_vector') AND contype = 'f'`
+
+// findExtension lets a transaction find the names of the extension, wherever it was installed.
+const findExtension = `SELECT set_config('search_path', current_setting('search_path') || ', ' || quote_ident(n.nspname), true)
+	FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'`
 
 // lacks says what is missing for a search of a revision; nothing: it is empty.
 func (p *Pgvector) lacks(ctx context.Context, key cacheKey) (string, error) {
 	var missing string
 	err := snapshot(ctx, p.db, func(tx pgx.Tx) error {
 		var there bool
-		if err := tx.QueryRow(ctx, `SELECT to_regclass('rag_vector') IS NOT NULL AND EXISTS (SELECT FROM pg_index
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (`+bound+`) AND EXISTS (SELECT FROM pg_index
 			WHERE indexrelid = to_regclass($1) AND indisvalid)`, indexName(key.embedder)).Scan(&there); err != nil {
 			return fmt.Errorf("look for pgvector's index: %w", err)
 		}
@@ -139,6 +162,7 @@ func typeOf(e Embedder) (typ, class string) {
 type pgvectorSearch struct {
 	embedder Embedder
 	sources  []scope.Source
+	limit    int // of few
 }
 
 func (s *pgvectorSearch) Backend() string { return BackendPgvector }
@@ -170,8 +194,8 @@ func (s *pgvectorSearch) Search(ctx context.Context, q postgres.Querier, query Q
 // few tells whether so few chunks can be found at all that measuring each is cheaper.
 func (s *pgvectorSearch) few(ctx context.Context, q postgres.Querier, filter scope.Filter) (bool, error) {
 	var args scope.Args
-	sql := `SELECT count(*) <= ` + args.Add(selective) + `::bigint FROM (SELECT FROM rag_file f` + scope.Join(&args, s.sources, filter) +
-		` JOIN rag_chunk c ON c.rag_file_id = f.id LIMIT ` + args.Add(selective+1) + `::bigint) AS candidates`
+	sql := `SELECT count(*) <= ` + args.Add(s.limit) + `::bigint FROM (SELECT FROM rag_file f` + scope.Join(&args, s.sources, filter) +
+		` JOIN rag_chunk c ON c.rag_file_id = f.id LIMIT ` + args.Add(s.limit+1) + `::bigint) AS candidates`
 	var few bool
 	if err := q.QueryRow(ctx, sql, args...).Scan(&few); err != nil {
 		return false, fmt.Errorf("count chunks: %w", err)
@@ -190,9 +214,15 @@ func (s *pgvectorSearch) visibleVectors(args *scope.Args, filter scope.Filter) s
 func (s *pgvectorSearch) measureAll(ctx context.Context, q postgres.Querier, query Query) ([]Hit, error) {
 	var args scope.Args
 	question := args.Add(text(query.Vector)) + "::text::vector"
-	rows, err := q.Query(ctx, `WITH found AS MATERIALIZED (SELECT c.id, v.vector`+s.visibleVectors(&args, query.Filter)+`)
-		SELECT id, `+similarity("vector", question)+` AS score FROM found ORDER BY score DESC, id LIMIT `+args.Add(query.K), args...)
-	return collect(rows, err, query.K)
+	sql := `WITH found AS MATERIALIZED (SELECT c.id, v.vector` + s.visibleVectors(&args, query.Filter) + `)
+		SELECT id, ` + similarity("vector", question) + ` AS score FROM found ORDER BY score DESC, id LIMIT ` + args.Add(query.K)
+	var hits []Hit
+	err := settings(ctx, q, nil, func(tx postgres.Querier) error {
+		rows, err := tx.Query(ctx, sql, args...)
+		hits, err = collect(rows, err, query.K)
+		return err
+	})
+	return hits, err
 }
 
 // walk lets the index bring vectors, nearest first, until enough of them may be found.
@@ -240,6 +270,9 @@ func settings(ctx context.Context, q postgres.Querier, list []string, f func(tx 
 		defer cancel()
 		_ = tx.Rollback(end) // nothing was written; this takes the settings back
 	}()
+	if _, err := tx.Exec(ctx, findExtension); err != nil {
+		return fmt.Errorf("look for pgvector: %w", err)
+	}
 	for _, s := range list {
 		if _, err := tx.Exec(ctx, "SET LOCAL "+s); err != nil {
 			return fmt.Errorf("set %s: %w", s, err)

@@ -87,11 +87,11 @@ func TestTheTextOfAVectorIsExact(t *testing.T) {
 func TestNotReadyIsBelievedForAWhile(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1000, 0)
-	p := NewPgvector(nil, func() time.Time { return at })
+	p := NewPgvector(PgvectorOptions{Now: func() time.Time { return at }})
 	p.asked[cacheKey{source: 1, revision: 1, embedder: 1, dimensions: 3}] = at.Add(-recheck / 2)
 	_, err := p.Prepare(t.Context(), Embedder{ID: 1, Dimensions: 3}, nil)
 	require.NoError(t, err)
-	require.ErrorAs(t, p.check(t.Context(), cacheKey{source: 1, revision: 1, embedder: 1, dimensions: 3}), new(notReady))
+	require.ErrorAs(t, p.check(t.Context(), cacheKey{source: 1, revision: 1, embedder: 1, dimensions: 3}), new(notReadyError))
 	_, err = p.Prepare(t.Context(), Embedder{ID: 1, Dimensions: maxIndexed + 1}, nil)
 	require.ErrorContains(t, err, "too many")
 }

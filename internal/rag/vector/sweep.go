@@ -80,7 +80,10 @@ func (p *Pgvector) setUp(ctx context.Context) (State, error) {
 	}
 	err = p.locked(ctx, func(tx *postgres.Tx) error {
 		for _, sql := range []string{
-			`CREATE EXTENSION IF NOT EXISTS vector`,
+			`CREATE SCHEMA IF NOT EXISTS studio_extensions`, // outside of ours, which a restored backup takes the place of
+			`CREATE EXTENSION IF NOT EXISTS vector SCHEMA studio_extensions`,
+			findExtension,
+			`DO $$ BEGIN IF NOT EXISTS (` + bound + `) THEN DROP TABLE IF EXISTS rag_vector; END IF; END $$`,
 			`CREATE TABLE IF NOT EXISTS rag_vector (
 				rag_embedder_id bigint NOT NULL,
 				content_hash bytea NOT NULL,
@@ -122,6 +125,9 @@ func (p *Pgvector) locked(ctx context.Context, f func(tx *postgres.Tx) error) er
 		}
 		if !got {
 			return errBusy
+		}
+		if _, err := tx.Exec(ctx, findExtension); err != nil {
+			return fmt.Errorf("look for pgvector: %w", err)
 		}
 		return f(tx)
 	})

@@ -65,12 +65,43 @@ func Documentation(tb testing.TB) []File {
 	return files
 }
 
+// Embedded gives the files with vectors of Vector.
+func Embedded(files []File, dimensions int) []File {
+	for i := range files {
+		for j := range files[i].Chunks {
+			c := &files[i].Chunks[j]
+			c.Vector = Vector(c.Context+"\n"+c.Text, dimensions)
+		}
+	}
+	return files
+}
+
+// Quality asks the labelled questions. answer gives the paths of the first five passages, best first. It
+// gives the share of questions with a right page among them, and the mean of the reciprocal ranks of the first right one.
+func Quality(tb testing.TB, answer func(question string) []string) (recall, mrr float64) {
+	tb.Helper()
+	questions := Questions()
+	for _, l := range questions {
+		paths := answer(l.Question)
+		at := slices.IndexFunc(paths, func(path string) bool { return slices.Contains(l.Pages, path) })
+		if at < 0 {
+			tb.Logf("missed %q, wanted %v, got %v", l.Question, l.Pages, paths)
+			continue
+		}
+		recall += 1 / float64(len(questions))
+		mrr += 1 / float64(at+1) / float64(len(questions))
+	}
+	return recall, mrr
+}
+
 func moduleDir(tb testing.TB, module string) string {
 	tb.Helper()
 	cmd := exec.CommandContext(tb.Context(), "go", "list", "-m", "-json", module)
 	out, err := cmd.Output()
 	require.NoError(tb, err)
-	var m struct{ Dir string }
+	var m struct {
+		Dir string `json:"Dir"`
+	}
 	require.NoError(tb, json.Unmarshal(out, &m))
 	require.NotEmpty(tb, m.Dir, "%s is not in the module cache", module)
 	return m.Dir
@@ -199,7 +230,7 @@ cost expensiv estimat
 exponential grow
 wait delay sleep timeout
 connect dial connection
-embed embedd includ
+embed embedd
 legacy old previou compatibility backward behaviour
 second v2
 first v1

@@ -24,6 +24,8 @@ type Stores struct {
 	Settle func(tb testing.TB, store vector.Store)
 	// Recall is the least share of the true nearest that a search of random vectors has to find: 1 for an exact one.
 	Recall float64
+	// Size is how many vectors the larger cases have; 0: 4000.
+	Size int
 	// Serial runs one case after the other.
 	Serial bool
 }
@@ -33,6 +35,9 @@ const suiteDimensions = 48
 // Run runs the suite.
 func (s Stores) Run(t *testing.T) {
 	t.Helper()
+	if s.Size == 0 {
+		s.Size = 4000
+	}
 	for name, f := range map[string]func(t *testing.T, s Stores){
 		"the nearest are found in order":               nearestInOrder,
 		"only the visible revision is searched":        onlyVisible,
@@ -189,7 +194,7 @@ func requireOrdered(t *testing.T, hits []vector.Hit) {
 
 func nearestInOrder(t *testing.T, s Stores) {
 	t.Helper()
-	src := s.source(t, Random(1, 3000, suiteDimensions))
+	src := s.source(t, Random(1, s.Size, suiteDimensions))
 	total := 0.0
 	questions := Random(1, 20, suiteDimensions) // of the same centres
 	for _, q := range questions {
@@ -239,7 +244,7 @@ func onlyVisible(t *testing.T, s Stores) {
 
 func filterRefills(t *testing.T, s Stores) {
 	t.Helper()
-	src := s.source(t, Random(3, 4000, suiteDimensions))
+	src := s.source(t, Random(3, s.Size, suiteDimensions))
 	for i, q := range Random(3, 3, suiteDimensions) {
 		hits := src.search(t, vector.Query{Vector: q, K: 20, Filter: scope.Filter{Paths: []string{"dir3/**"}}})
 		require.Len(t, hits, 20)

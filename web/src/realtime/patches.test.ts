@@ -1,7 +1,9 @@
 import { QueryClient } from "@tanstack/react-query";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Envelope, FlowchartRun, RunDetail } from "../api/aliases";
+import { nodeKeys } from "../features/nodes/keys";
 import { runKeys } from "../features/runs/api";
+import { toolKeys } from "../features/tools/api";
 import { flowchartRun } from "../test/graphs";
 import { envelope } from "../test/realtime";
 import { CachePatcher } from "./patches";
@@ -36,5 +38,38 @@ describe("a snapshot that is loaded", () => {
       expect(detail?.as_of.sequence).toBe(3);
       expect(detail?.flowchart_run.status).toBe("cancelling");
     });
+  });
+});
+
+describe("events of a quick node", () => {
+  const quick = (more: Partial<Envelope> = {}): Envelope => ({
+    ...envelope("task:9", 2),
+    event_type: "node:task:completed",
+    entity_kind: "task",
+    entity_id: "9",
+    room_keys: ["task:9", "studio"],
+    payload: { status: "succeeded" },
+    ...more,
+  });
+  const keys = [runKeys.node(9), runKeys.nodeEvents(9), nodeKeys.lists, toolKeys.approvals, runKeys.node(8)];
+  const staleAfter = async (act: (p: CachePatcher) => void) => {
+    const cache = new QueryClient();
+    for (const key of keys) cache.setQueryData(key, {});
+    const made = new CachePatcher(cache);
+    patcher = made;
+    act(made);
+    await vi.waitFor(() => expect(cache.getQueryState(runKeys.node(9))?.isInvalidated).toBe(true));
+    return keys.map((key) => cache.getQueryState(key)?.isInvalidated);
+  };
+
+  it("load its page and the lists again, and nothing of others", async () => {
+    expect(await staleAfter((p) => p.apply(quick()))).toEqual([true, true, true, true, false]);
+  });
+  it("leave lists alone when they change nothing there", async () => {
+    const stage = quick({ event_type: "node:task:stage_updated", room_keys: ["task:9"] });
+    expect(await staleAfter((p) => p.apply(stage))).toEqual([true, true, false, false, false]);
+  });
+  it("are loaded whole when its room cannot be replayed", async () => {
+    expect(await staleAfter((p) => p.resync("task:9"))).toEqual([true, true, false, false, false]);
   });
 });

@@ -43,12 +43,30 @@ export const queue = (more: Partial<Queue> = {}): Queue => ({
   ...more,
 });
 
+const threads = (): QueueList["threads"] => ({
+  waiting: 0,
+  waiting_since: null,
+  waiting_seconds: null,
+  behind: 0,
+  scheduled: 0,
+  needs_approval: 0,
+  running: 0,
+  consumers: 1,
+  no_consumer: false,
+  enqueued_per_minute: { m1: 0, m5: 0, m60: 0 },
+  finished_per_minute: { m1: 0, m5: 0, m60: 0 },
+  waited: times(),
+  took: times(),
+  history: { from: "2026-01-02T03:00:00Z", enqueued: minutes(), finished: minutes(), failed: minutes() },
+});
+
 export const queueList = (...items: Queue[]): QueueList => ({
   at: "2026-01-02T03:59:30Z",
   bounds_seconds: bounds,
   items,
   next_cursor: null,
   slots: { total: 4, busy: 1 },
+  threads: threads(),
 });
 
 export const heat = () => ({

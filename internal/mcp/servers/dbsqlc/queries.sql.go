@@ -409,7 +409,7 @@ func (q *Queries) RefreshOAuth(ctx context.Context, db DBTX, arg RefreshOAuthPar
 }
 
 const saveIntegration = `-- name: SaveIntegration :exec
-INSERT INTO integration (key, config, ciphertext, secrets) VALUES ($1, $2, $3, $4)
+INSERT INTO integration (key, config, ciphertext, secrets, revision) VALUES ($1, $2, $3, $4, 2)
 ON CONFLICT (key) DO UPDATE SET config = excluded.config, ciphertext = excluded.ciphertext, secrets = excluded.secrets,
     revision = integration.revision + 1, updated_at = now()
 `
@@ -421,6 +421,7 @@ type SaveIntegrationParams struct {
 	Secrets    json.RawMessage
 }
 
+// What was never saved is shown with revision 1, so that the first save has the second.
 func (q *Queries) SaveIntegration(ctx context.Context, db DBTX, arg SaveIntegrationParams) error {
 	_, err := db.Exec(ctx, saveIntegration,
 		arg.Key,

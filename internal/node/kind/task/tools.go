@@ -24,6 +24,8 @@ type Tools interface {
 type Session interface {
 	toolloop.Toolset
 	Recorder() toolloop.Recorder
+	// Absent tells why the tools of a server are not on offer; "": they are.
+	Absent(r toolloop.Ref) string
 	// Warnings are for the node's log; each is given once.
 	Warnings() []string
 	Close()
@@ -84,6 +86,7 @@ func (a *attempt) askWithTools(ctx context.Context, now func() time.Time, sink e
 	var err error
 	a.loop, err = toolloop.Run(ctx, a.request, toolloop.Options{
 		Provider: a.provider, Tools: &warning{a, stages}, Recorder: a.session.Recorder(), Emit: w.event, Cycles: a.cfg.MaxCycles,
+		Absent: a.session.Absent,
 	})
 	a.response = a.loop.Response
 	if a.loop.Used != (llm.Usage{}) {
@@ -96,6 +99,11 @@ func (a *attempt) askWithTools(ctx context.Context, now func() time.Time, sink e
 	}
 	if a.loop.Suspended {
 		return errSuspended
+	}
+	if a.loop.Forced {
+		if err := stages.Log(fmt.Sprintf("Warning: the model asked for tools %d times, as often as it may (max_cycles), and was made to answer.", a.loop.Cycles)); err != nil {
+			return err
+		}
 	}
 	return stages.Log(fmt.Sprintf("Answered in %s after %d rounds of tool calls: %d tokens in, %d out, finished by %s.",
 		now().Sub(start).Round(time.Millisecond), a.loop.Cycles, a.loop.Used.InputTokens, a.loop.Used.OutputTokens, a.response.Finish))

@@ -178,7 +178,7 @@ export function intervalWords(seconds: number): string {
 
 /** What a schedule starts: its name, and whether it is a source that is indexed. */
 export const startsWords = (s: Schedule): string =>
-  s.rag_source_id === null ? s.flowchart_name : `Indexes ${s.rag_source_name ?? "a source"}`;
+  s.rag_source_id === null ? s.flowchart_name : `Index of ${s.rag_source_name ?? "a source"}`;
 
 const tasks: Record<string, { label: string; purpose: string }> = {
   canary: { label: "Canary", purpose: "Proves that schedulers work" },

@@ -32,7 +32,9 @@ function Row({ firing: f }: { firing: ScheduleFiring }) {
             params={{ runId: String(f.flowchart_run_id) }}
           >{`Run ${f.flowchart_run_id}, ${lookOf(f.run_status).label.toLowerCase()}`}</Link>
         ) : (
-          f.message
+          f.message ||
+          (f.node_run_id &&
+            `Index run of node ${f.node_run_id}, ${lookOf(f.node_status ?? "").label.toLowerCase()}`)
         )}
       </td>
       <td className={table.muted}>

@@ -12,6 +12,8 @@ const schedule: Schedule = {
   kind: "flowchart",
   name: "Morning report",
   flowchart_id: 7,
+  rag_source_id: null,
+  every_seconds: null,
   flowchart_name: "Weekly report",
   flowchart_deleted: false,
   rag_source_id: null,
@@ -38,6 +40,7 @@ const schedule: Schedule = {
     flowchart_run_id: null,
     node_run_id: null,
     run_status: "",
+    node_run_id: null,
   },
   created_at: at(0),
   updated_at: at(0),
@@ -74,7 +77,7 @@ describe("schedules", () => {
       last_firing: { ...last, outcome: "started", node_status: "running" },
     };
     await show(<ScheduleTable items={[of]} />);
-    expect(screen.getByText("Indexes Handbook")).toBeTruthy();
+    expect(screen.getByText("Index of Handbook")).toBeTruthy();
     expect(screen.getByRole("link", { name: /Started/ }).getAttribute("href")).toBe("/nodes/90");
     expect(screen.queryByRole("button", { name: /Run .* now/ })).toBeNull();
   });

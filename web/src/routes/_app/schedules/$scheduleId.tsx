@@ -108,9 +108,11 @@ function SchedulePage() {
               </LinkButton>
             ) : (
               <>
-                <Button variant="default" leftSection={<IconPencil size={15} />} onClick={dialog.open}>
-                  Change
-                </Button>
+                {s.every_seconds === null && (
+                  <Button variant="default" leftSection={<IconPencil size={15} />} onClick={dialog.open}>
+                    Change
+                  </Button>
+                )}
                 <Button
                   leftSection={<IconPlayerPlayFilled size={13} />}
                   loading={actions.fire.isPending}
