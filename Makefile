@@ -104,6 +104,7 @@ bench-queue: deps-up build ## Measure the queue beside Celery on Redis; see benc
 .PHONY: bench-index
 bench-index: deps-up build ## Measure index runs over the module cache and this repository; see bench/README.md
 	bin/llmctl db with-test --durable -- go test ./bench -run '^$$' -bench 'Index' -benchtime 1x -timeout 30m
+
 .PHONY: bench-search
 bench-search: deps-up build ## Measure searches in sources: what they find, how long they take; see bench/README.md
 	bin/llmctl db with-test -- go test ./bench/search -run '^$$' -bench . -benchtime 1x -timeout 30m

@@ -158,7 +158,9 @@ func (x *indexing) usage(b *testing.B) usage {
 	return out
 }
 
-func (u usage) since(before usage) usage { return usage{u.own - before.own, u.database - before.database} }
+func (u usage) since(before usage) usage {
+	return usage{u.own - before.own, u.database - before.database}
+}
 
 func folderOf(b *testing.B, path string) fetch.Fetcher {
 	b.Helper()

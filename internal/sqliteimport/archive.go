@@ -25,7 +25,7 @@ func noPlace() []string {
 		"attachments", "chat_activity_events", "chat_messages", "chat_thread_mcp_servers", "chat_threads", "chat_turns",
 		"flowchart_node_attachments", "flowchart_node_mcp_servers", "flowchart_node_scripts", "flowchart_node_skills", "mcp_servers",
 		"memories", "milestones", "node_artifacts", "plan_stages", "plan_tasks", "plans", "rag_retrieval_audits",
-		"rag_source_file_states", "rag_sources", "roles", "runs", "scripts", "skill_files", "skill_versions", "skills",
+		"rag_source_file_states", "roles", "runs", "scripts", "skill_files", "skill_versions", "skills",
 	}
 }
 
@@ -37,7 +37,7 @@ func credentialTables() []string { return []string{"mcp_servers"} }
 func (im *importer) importRest(ctx context.Context) error {
 	taken := []string{
 		"agent_tasks", "flowchart_edges", "flowchart_nodes", "flowchart_run_nodes", "flowchart_runs", "flowcharts",
-		"integration_settings", "llm_models", "rag_settings",
+		"integration_settings", "llm_models", "rag_settings", "rag_sources",
 	}
 	for _, name := range slices.Sorted(maps.Keys(im.src.tables)) {
 		var err error

@@ -129,6 +129,7 @@ func (im *importer) all(ctx context.Context) error {
 		{"settings", im.readSettings},
 		{"models", im.importModels},
 		{"settings", im.importSettings},
+		{"sources", im.importSources},
 		{"flowcharts", im.importFlowcharts},
 		{"runs", im.importRuns},
 		{"node runs", im.importNodeRuns},

@@ -187,7 +187,7 @@ func (im *importer) empty(ctx context.Context, full []Emptied) error {
 // finishTarget sets the sequences behind the ids that were kept, counts what is
 // there and writes the audit entry.
 func (im *importer) finishTarget(ctx context.Context) error {
-	for _, name := range []string{"provider", "model", "flowchart", "flowchart_version", "flowchart_run", "node_run"} {
+	for _, name := range []string{"provider", "model", "rag_source", "flowchart", "flowchart_version", "flowchart_run", "node_run"} {
 		_, err := im.tx.Exec(ctx, `SELECT setval(pg_get_serial_sequence($1, 'id'), greatest(coalesce((SELECT max(id) FROM `+name+`), 0), 0) + 1, false)`, name)
 		if err != nil {
 			return fmt.Errorf("reset the ids of %s: %w", name, err)
@@ -202,7 +202,7 @@ func (im *importer) finishTarget(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{"provider", "model", "setting", "flowchart", "flowchart_version", "flowchart_run", "node_run", "node_attempt", "blob", "event", "imported_row"} {
+	for _, name := range []string{"provider", "model", "setting", "rag_source", "flowchart", "flowchart_version", "flowchart_run", "node_run", "node_attempt", "blob", "event", "imported_row"} {
 		var n int64
 		if err := im.tx.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&n); err != nil {
 			return fmt.Errorf("count %s: %w", name, err)

@@ -37,10 +37,11 @@ func (r *rig) setUp() {
 
 func (r *rig) source(name string) int64 {
 	r.t.Helper()
-	var id int64
-	require.NoError(r.t, r.pool.QueryRow(r.t.Context(), `INSERT INTO rag_source (name, kind, config) VALUES ($1, 'local', jsonb_build_object('path', $2::text)) RETURNING id`,
-		name, r.files()).Scan(&id))
-	return id
+	var src struct {
+		ID int64 `json:"id"`
+	}
+	r.call(http.StatusCreated, http.MethodPost, "/api/rag/sources", map[string]any{"name": name, "kind": "local", "path": r.files()}, &src)
+	return src.ID
 }
 
 func (r *rig) start(source int64, mode string) indexRun {
@@ -69,7 +70,9 @@ func (r *rig) await(id int64, what string, ok func(v *indexRun) bool) indexRun {
 
 func (r *rig) awaitEnd(id int64) indexRun {
 	r.t.Helper()
-	v := r.await(id, "over", func(v *indexRun) bool { return v.Status == "succeeded" || v.Status == "failed" || v.Status == "cancelled" })
+	v := r.await(id, "over", func(v *indexRun) bool {
+		return v.Status == "succeeded" || v.Status == "failed" || v.Status == "cancelled"
+	})
 	require.Equal(r.t, "succeeded", v.Status, "%+v", v)
 	return v
 }
@@ -106,7 +109,7 @@ func (r *rig) number(sql string, args ...any) int {
 
 //nolint:paralleltest // it restarts the database that it works on
 func TestAnIndexOutlivesItsWorkerItsDatabaseAndItsProvider(t *testing.T) {
-	rounds, files := 3, 150
+	rounds, files := 3, 100
 	if os.Getenv("LLMCTL_TEST_RAG") == "full" {
 		rounds, files = 10, 500
 	}

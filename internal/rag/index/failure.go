@@ -40,7 +40,7 @@ const (
 const codeWaiting = "waiting_for_provider"
 
 // Failure ends a run, or what the node run of it can do.
-type Failure struct {
+type Failure struct { //nolint:errname // as run and executor call it
 	Code      string         `json:"code"`
 	Message   string         `json:"message"`
 	Retryable bool           `json:"retryable"`
@@ -50,8 +50,8 @@ type Failure struct {
 // Error makes it an error.
 func (f *Failure) Error() string { return f.Code + ": " + f.Message }
 
-func failf(code string, retryable bool, format string, a ...any) *Failure {
-	return &Failure{Code: code, Message: fmt.Sprintf(format, a...), Retryable: retryable}
+func failf(code, format string, a ...any) *Failure {
+	return &Failure{Code: code, Message: fmt.Sprintf(format, a...)}
 }
 
 // FileError is why one file was not indexed. Message is a sentence for people.

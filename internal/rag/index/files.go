@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/llmctl/studio/internal/rag/fetch"
 	"github.com/llmctl/studio/internal/rag/index/dbsqlc"
@@ -50,7 +51,7 @@ func (a *attempt) files(ctx context.Context) error {
 			defer close(done)
 			a.watch(working, t, func() { stop(errPaused) })
 		}()
-		p := &pipeline{a: a, t: t, gate: newGate(a, t)}
+		p := &pipeline{a: a, t: t, gate: newGate(a, t), bytes: semaphore.NewWeighted(inFlight)}
 		err := p.run(working)
 		stop(nil)
 		<-done
@@ -80,13 +81,21 @@ func (a *attempt) watch(ctx context.Context, t *target, pause func()) {
 	}
 }
 
+// inFlight bounds what the files have in bytes that are read and not yet stored; a file
+// that is larger goes alone.
+const inFlight = 96 << 20
+
 // pipeline works the open lines of one source: they are read and cut side by side,
 // embedded in batches, and stored by one writer.
 type pipeline struct {
-	a    *attempt
-	t    *target
-	gate *gate
+	a     *attempt
+	t     *target
+	gate  *gate
+	bytes *semaphore.Weighted
 }
+
+// weight is a task's share of inFlight.
+func (t *task) weight() int64 { return min(max(t.item.Size, 1<<10), inFlight) }
 
 func (p *pipeline) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)

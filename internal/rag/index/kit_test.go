@@ -340,10 +340,11 @@ func (b *bundle) claim(t *testing.T, nodeID int64) *run.Claim {
 }
 
 // attempt works a claimed node without ending the attempt.
-func (b *bundle) attempt(ctx context.Context, t *testing.T, c *run.Claim) (index.Result, *reader) {
-	t.Helper()
+func (b *bundle) attempt(ctx context.Context, c *run.Claim) (index.Result, *reader) {
 	var config index.Config
-	require.NoError(t, json.Unmarshal(c.NodeRun.Config, &config))
+	if err := json.Unmarshal(c.NodeRun.Config, &config); err != nil {
+		panic(err) // it may be called in any goroutine
+	}
 	r := &reader{}
 	return b.svc.Work(ctx, index.Request{NodeRunID: c.NodeRun.ID, Attempt: c.Attempt, Config: config}, r), r
 }
@@ -378,7 +379,7 @@ func (b *bundle) finish(t *testing.T, c *run.Claim, res index.Result) {
 func (b *bundle) work(t *testing.T, nodeID int64) (index.Result, *reader) {
 	t.Helper()
 	c := b.claim(t, nodeID)
-	res, r := b.attempt(t.Context(), t, c)
+	res, r := b.attempt(t.Context(), c)
 	b.finish(t, c, res)
 	return res, r
 }

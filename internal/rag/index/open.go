@@ -39,7 +39,6 @@ func (a *attempt) openEmbedder() {
 	who := a.setup.Embedder.Identity()
 	a.embedderID = &who.ID
 	a.report.logf("Embedding with %s, %d dimensions.", who.Model, who.Dimensions)
-
 }
 
 // openTargets makes the rows of a node that has none yet: one of a flowchart, or a retry.
@@ -48,9 +47,9 @@ func (a *attempt) openTargets(ctx context.Context) error {
 	ids := slices.Compact(slices.Sorted(slices.Values(a.req.Config.SourceIDs)))
 	switch {
 	case len(ids) == 0:
-		return failf(CodeSettings, false, "The node names no source.")
+		return failf(CodeSettings, "The node names no source.")
 	case len(ids) > maxSources:
-		return failf(CodeSettings, false, "The node names %d sources; at most %d are indexed by one node.", len(ids), maxSources)
+		return failf(CodeSettings, "The node names %d sources; at most %d are indexed by one node.", len(ids), maxSources)
 	}
 	return a.s.fenced(ctx, "open index runs", a.req, func(ctx context.Context, tx *postgres.Tx) error {
 		a.targets = nil
@@ -72,7 +71,7 @@ func (a *attempt) openTargets(ctx context.Context) error {
 func (a *attempt) openTarget(ctx context.Context, tx *postgres.Tx, id int64, rows []Run) (*target, error) {
 	src, err := a.s.q.LockSource(ctx, tx, id)
 	if postgres.NotFound(err) {
-		return nil, failf(CodeGone, false, "There is no source %d any more.", id)
+		return nil, failf(CodeGone, "There is no source %d any more.", id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock source %d: %w", id, err)

@@ -108,10 +108,10 @@ func (a *attempt) loadFailed(ctx context.Context, t *target, d *draft) error {
 // add is told each file of the source.
 func (d *draft) add(item fetch.Item) error {
 	if item.Path == "" || !utf8.ValidString(item.Path) || strings.ContainsRune(item.Path, 0) {
-		return failf(CodeUnreachable, false, "The source has a file with a name that cannot be stored: %q.", item.Path)
+		return failf(CodeUnreachable, "The source has a file with a name that cannot be stored: %q.", item.Path)
 	}
 	if d.found++; d.found > maxFiles {
-		return failf(CodeTooMany, false, "The source has more than %d files. Leave some out by patterns, or divide it.", maxFiles)
+		return failf(CodeTooMany, "The source has more than %d files. Leave some out by patterns, or divide it.", maxFiles)
 	}
 	seen, known := d.visible[item.Path]
 	delete(d.visible, item.Path)

@@ -20,6 +20,9 @@ func (p *pipeline) prepare(ctx context.Context, in <-chan task, out chan<- *prod
 	for t := range in {
 		made := &product{task: t, began: p.a.s.o.Now()}
 		if t.action != actionRemove {
+			if err := p.bytes.Acquire(ctx, t.weight()); err != nil {
+				return context.Cause(ctx)
+			}
 			if err := p.read(ctx, made); err != nil {
 				return err
 			}

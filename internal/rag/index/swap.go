@@ -18,7 +18,7 @@ func (a *attempt) swap(ctx context.Context) error {
 		}
 		r := &t.run
 		if r.Failed > 0 && r.Done == 0 && r.Kept == 0 {
-			return failf(CodeAllFailed, false, "Each of the %d files failed; what was indexed before stays. The errors are listed with the index run.", r.Failed)
+			return failf(CodeAllFailed, "Each of the %d files failed; what was indexed before stays. The errors are listed with the index run.", r.Failed)
 		}
 		if err := a.swapTarget(ctx, t); err != nil {
 			return err
@@ -65,7 +65,7 @@ func (a *attempt) swapTarget(ctx context.Context, t *target) error {
 func (a *attempt) show(ctx context.Context, tx *postgres.Tx, t *target, r *Run) (binaries int32, err error) {
 	src, err := a.s.q.LockSource(ctx, tx, t.source.ID)
 	if postgres.NotFound(err) {
-		return 0, failf(CodeGone, false, "The source was deleted.")
+		return 0, failf(CodeGone, "The source was deleted.")
 	}
 	if err != nil {
 		return 0, fmt.Errorf("lock source %d: %w", t.source.ID, err)

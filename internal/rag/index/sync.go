@@ -38,7 +38,7 @@ func (a *attempt) begin(ctx context.Context, t *target) error {
 	embedder := a.embedderID
 	if t.run.PlannedAt != nil {
 		if !same(t.run.RagEmbedderID, embedder) {
-			return failf(CodeVectors, false, "The embedding model was changed after this index run was planned. Cancel the run and start a fresh one.")
+			return failf(CodeVectors, "The embedding model was changed after this index run was planned. Cancel the run and start a fresh one.")
 		}
 		embedder = t.run.RagEmbedderID
 	}

@@ -268,10 +268,10 @@ func TestAPauseHoldsNoWorkerAndGoesOnWhereItStopped(t *testing.T) {
 	c := b.claim(t, v.NodeID)
 	done := make(chan index.Result)
 	go func() {
-		res, _ := b.attempt(t.Context(), t, c)
+		res, _ := b.attempt(t.Context(), c)
 		done <- res
 	}()
-	require.Eventually(t, func() bool { return b.view(t, v.ID).Counts.Done == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return b.view(t, v.ID).Counts.Done == 1 }, 60*time.Second, 10*time.Millisecond)
 	require.NoError(t, b.order(t, b.svc.PauseTx, v.ID))
 	require.True(t, b.view(t, v.ID).PauseRequested)
 	res := <-done
@@ -315,13 +315,13 @@ func TestACancelLeavesTheVisibleIndexAndTheSweepRemovesTheRest(t *testing.T) {
 		}
 		return nil
 	}
-	res, _ := b.attempt(t.Context(), t, c)
+	res, _ := b.attempt(t.Context(), c)
 	require.Equal(t, index.Stopped, res.Outcome)
 	require.Equal(t, before, b.visible(t, b.source))
 	require.NoError(t, b.order(t, b.svc.CancelTx, v.ID))
 	require.Equal(t, "cancelling", b.status(t, v.NodeID))
 
-	late, _ := b.attempt(t.Context(), t, c) // it has not heard of it
+	late, _ := b.attempt(t.Context(), c) // it has not heard of it
 	require.Equal(t, index.Stopped, late.Outcome, "nothing is written once the node is to stop")
 	b.finish(t, c, res)
 	require.Equal(t, index.Cancelled, b.view(t, v.ID).Status)
@@ -350,7 +350,7 @@ func TestANewRunRemovesWhatAGivenUpOneLeft(t *testing.T) {
 		}
 		return nil
 	}
-	b.attempt(t.Context(), t, c)
+	b.attempt(t.Context(), c)
 	b.probe.at = nil
 	require.NoError(t, b.order(t, b.svc.CancelTx, v.ID))
 	b.finish(t, c, index.Result{Outcome: index.Stopped})
@@ -398,7 +398,7 @@ func TestAnIndexRunOutlivesADeathAtEveryStep(t *testing.T) {
 	}
 	for b.view(t, v.ID).FinishedAt == nil {
 		c := b.claim(t, v.NodeID)
-		res, _ := b.attempt(t.Context(), t, c)
+		res, _ := b.attempt(t.Context(), c)
 		if res.Outcome == index.Stopped {
 			// Deaths are counted, so that a node that kills its workers ends; not here.
 			_, err := b.db.Exec(t.Context(), `UPDATE node_run SET lost = 0 WHERE id = $1`, v.NodeID)
@@ -425,10 +425,10 @@ func TestALateWriterChangesNothing(t *testing.T) {
 	stale := b.claim(t, v.NodeID)
 	done := make(chan index.Result)
 	go func() {
-		res, _ := b.attempt(t.Context(), t, stale)
+		res, _ := b.attempt(t.Context(), stale)
 		done <- res
 	}()
-	require.Eventually(t, func() bool { return b.view(t, v.ID).Status == index.Indexing }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return b.view(t, v.ID).Status == index.Indexing }, 60*time.Second, 5*time.Millisecond)
 	b.bury(t)
 	fresh := b.claim(t, v.NodeID)
 	for range 5 {
@@ -437,7 +437,7 @@ func TestALateWriterChangesNothing(t *testing.T) {
 	require.Equal(t, index.Stopped, (<-done).Outcome)
 	require.Zero(t, b.number(t, `SELECT count(*) FROM rag_file`))
 	close(b.folder.gate)
-	res, _ := b.attempt(t.Context(), t, fresh)
+	res, _ := b.attempt(t.Context(), fresh)
 	b.finish(t, fresh, res)
 	require.Equal(t, index.Done, res.Outcome)
 	require.Len(t, b.visible(t, b.source), 10)
@@ -447,26 +447,18 @@ func TestARunWaitsForItsProviderAndGoesOn(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fill(3)
-	tries := 0
-	seen := make(chan struct{}, 1)
-	b.model.fail = func([]string) error {
-		if tries++; tries == 1 {
-			seen <- struct{}{}
-			return &llm.Error{Kind: llm.KindUnavailable, Message: "It is down."}
-		}
-		return nil
-	}
+	b.model.fail = func([]string) error { return &llm.Error{Kind: llm.KindUnavailable, Message: "It is down."} }
 	v := b.start(t, index.StartRequest{Mode: rag.Fresh})
 	c := b.claim(t, v.NodeID)
 	done := make(chan index.Result)
 	r := &reader{}
 	go func() {
-		res, got := b.attempt(t.Context(), t, c)
+		res, got := b.attempt(t.Context(), c)
 		r = got
 		done <- res
 	}()
-	<-seen
-	require.Eventually(t, func() bool { e := b.view(t, v.ID).Error; return e != nil && e.Code == "waiting_for_provider" }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { e := b.view(t, v.ID).Error; return e != nil && e.Code == "waiting_for_provider" }, 60*time.Second, 5*time.Millisecond)
+	b.model.failing(nil)
 	res := <-done
 	b.finish(t, c, res)
 	require.Equal(t, index.Done, res.Outcome)

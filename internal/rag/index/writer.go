@@ -55,6 +55,11 @@ func (w *writer) run(ctx context.Context, in <-chan *product) error {
 		if err := w.store(ctx, batch); err != nil {
 			return err
 		}
+		for _, made := range batch {
+			if made.action != actionRemove {
+				w.p.bytes.Release(made.weight())
+			}
+		}
 	}
 	return nil
 }
