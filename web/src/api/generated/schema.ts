@@ -1298,6 +1298,193 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rag/collections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is indexed of each source, as a search sees it now */
+        get: operations["list-collections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/files/{id}/chunks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The chunks that an indexed file was cut into, in their order */
+        get: operations["list-file-chunks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether retrieval can be used; the embedding model is tried at most once a minute */
+        get: operations["retrieval-health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Index runs, newest first */
+        get: operations["list-index-runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An index run with its counts */
+        get: operations["get-index-run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let an index run go on whose plan waits */
+        post: operations["apply-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask the node of an index run to stop; what searches see stays as it is */
+        post: operations["cancel-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why files of an index run failed, the most frequent reason first */
+        get: operations["list-index-run-errors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What an index run does about each file that it adds, changes or removes, by path */
+        get: operations["list-index-run-files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask an index run to pause; it keeps what it has and holds no worker */
+        post: operations["pause-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/index-runs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a paused index run go on where it stopped */
+        post: operations["resume-index-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rag/local-roots": {
         parameters: {
             query?: never;
@@ -1324,6 +1511,40 @@ export interface paths {
         };
         /** The folders in a folder, to choose one */
         get: operations["browse-local-roots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask sources: passages, and if wanted an answer in words */
+        post: operations["query-sources"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/retrievals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was asked of sources, by whom, and what was found */
+        get: operations["list-retrievals"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1367,6 +1588,40 @@ export interface paths {
         head?: never;
         /** Change a source; its next index run takes note of it */
         patch: operations["update-source"];
+        trace?: never;
+    };
+    "/api/rag/sources/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The files of a source that searches see, by path */
+        get: operations["list-source-files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rag/sources/{id}/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Index a source: a node on the queue of its kind; 409 with the node that does so already */
+        post: operations["index-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/rag/sources/{id}/restore": {
@@ -2562,6 +2817,48 @@ export interface components {
             /** @description Of kind git: https, ssh, or file inside the allowed folders */
             url?: string;
         };
+        ChunkPosition: {
+            heading: string[];
+            /** Format: int32 */
+            line_end: number;
+            /** Format: int32 */
+            line_start: number;
+            /** Format: int32 */
+            page: number;
+        };
+        Citation: {
+            /**
+             * Format: int64
+             * @description As the answer refers to it: [1]
+             */
+            number: number;
+            /**
+             * Format: int64
+             * @description Position in results, from 0
+             */
+            result_index: number;
+        };
+        Collection: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            chunks: number;
+            /** @description null: there are no vectors, words are compared */
+            embedder: components["schemas"]["EmbedderInfo"];
+            /** Format: int32 */
+            files: number;
+            /** Format: date-time */
+            indexed_at: string | null;
+            /** @enum {string} */
+            kind: "local" | "git" | "google_drive";
+            kinds: components["schemas"]["KindCount"][];
+            languages: components["schemas"]["LanguageCount"][];
+            name: string;
+            /** Format: int64 */
+            source_id: number;
+            /** @enum {string} */
+            status: "not_indexed" | "ready";
+        };
         CompactionPart: {
             /** Format: int64 */
             id: number;
@@ -3129,6 +3426,17 @@ export interface components {
             /** @description Write-only; for this download instead of HF_TOKEN, encrypted, removed when it ends */
             token?: string;
         };
+        EmbedderHealth: {
+            configured: boolean;
+            message: string;
+            model: string;
+            ok: boolean;
+        };
+        EmbedderInfo: {
+            /** Format: int64 */
+            dimensions: number;
+            model: string;
+        };
         EmbeddingTest: {
             /**
              * Format: int64
@@ -3162,6 +3470,15 @@ export interface components {
             /** Format: int64 */
             sequence: number;
             sequence_stream: string;
+        };
+        ErrorGroup: {
+            code: string;
+            /** Format: int32 */
+            count: number;
+            /** @description Of one of them */
+            message: string;
+            /** @description Some of them, at most 5 */
+            paths: string[];
         };
         EventsOutputBody: {
             items: components["schemas"]["Envelope"][];
@@ -3223,6 +3540,17 @@ export interface components {
         Folder: {
             name: string;
             path: string;
+        };
+        Found: {
+            /** @description The chunk's key */
+            chunk: string;
+            path: string;
+            position: components["schemas"]["Position"];
+            /** Format: double */
+            score: number;
+            snippet: string;
+            /** Format: int64 */
+            source_id: number;
         };
         GetFlowchartToolOutputBody: {
             /** @description null: it is not published */
@@ -3361,6 +3689,20 @@ export interface components {
             stopped_at: string | null;
             version: string;
         };
+        IndexedFile: {
+            /** Format: int32 */
+            chunks: number;
+            /** Format: int64 */
+            id: number;
+            kind: string;
+            language: string;
+            /** Format: date-time */
+            modified_at: string | null;
+            path: string;
+            /** Format: int64 */
+            size: number;
+            title: string;
+        };
         IndexEmbedder: {
             /** Format: int32 */
             dimensions: number;
@@ -3371,6 +3713,12 @@ export interface components {
             at?: string;
             code: string;
             message: string;
+        };
+        IndexErrorsOutputBody: {
+            items: components["schemas"]["ErrorGroup"][];
+        };
+        IndexRunOrderOutputBody: {
+            index_run: components["schemas"]["RunDetail"];
         };
         IndexSchedule: {
             cron: string | null;
@@ -3507,6 +3855,31 @@ export interface components {
             /** @description Host of the worker that holds it; empty: nobody does */
             worker: string;
         };
+        JournalLine: {
+            /** @enum {string} */
+            action: "add" | "change" | "remove";
+            /** Format: int32 */
+            chunks: number;
+            error: components["schemas"]["RunProblem"];
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int32 */
+            millis: number;
+            path: string;
+            /** Format: int64 */
+            size: number;
+            /** @enum {string} */
+            status: "pending" | "done" | "failed";
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int32 */
+            tries: number;
+        };
+        KindCount: {
+            /** Format: int32 */
+            files: number;
+            kind: string;
+        };
         KubeconfigInfo: {
             contexts: string[];
             current_context: string;
@@ -3514,6 +3887,11 @@ export interface components {
             set: boolean;
             /** Format: date-time */
             updated_at: string | null;
+        };
+        LanguageCount: {
+            /** Format: int32 */
+            files: number;
+            language: string;
         };
         ListedNodeView: {
             /** Format: int32 */
@@ -3566,6 +3944,10 @@ export interface components {
             status: "cancelled" | "cancelling" | "degraded" | "failed" | "pending" | "queued" | "running" | "skipped" | "succeeded" | "waiting";
             title: string;
             usage: components["schemas"]["Usage"] | null;
+        };
+        Lists: {
+            lexical: components["schemas"]["Result"][];
+            vector: components["schemas"]["Result"][];
         };
         LiveAnswer: {
             /** @description Of the turn's own stream */
@@ -3944,6 +4326,8 @@ export interface components {
         };
         NodeOutputBody: {
             as_of: components["schemas"]["AsOf"];
+            /** @description Of a node that indexes: one for each source */
+            index_run_ids?: number[];
             stages: components["schemas"]["StageView"][];
             task: components["schemas"]["TaskView"];
         };
@@ -4022,6 +4406,10 @@ export interface components {
             items: components["schemas"]["AuditView"][];
             next_cursor: string | null;
         };
+        PageCollection: {
+            items: components["schemas"]["Collection"][];
+            next_cursor: string | null;
+        };
         PageDeadView: {
             items: components["schemas"]["DeadView"][];
             next_cursor: string | null;
@@ -4030,8 +4418,16 @@ export interface components {
             items: components["schemas"]["FlowchartView"][];
             next_cursor: string | null;
         };
+        PageIndexedFile: {
+            items: components["schemas"]["IndexedFile"][];
+            next_cursor: string | null;
+        };
         PageJobView: {
             items: components["schemas"]["JobView"][];
+            next_cursor: string | null;
+        };
+        PageJournalLine: {
+            items: components["schemas"]["JournalLine"][];
             next_cursor: string | null;
         };
         PageListedNodeView: {
@@ -4074,12 +4470,24 @@ export interface components {
             items: components["schemas"]["QueueJobView"][];
             next_cursor: string | null;
         };
+        PageRetrieval: {
+            items: components["schemas"]["Retrieval"][];
+            next_cursor: string | null;
+        };
+        PageRunDetail: {
+            items: components["schemas"]["RunDetail"][];
+            next_cursor: string | null;
+        };
         PageScheduleFiringView: {
             items: components["schemas"]["ScheduleFiringView"][];
             next_cursor: string | null;
         };
         PageSourceView: {
             items: components["schemas"]["SourceView"][];
+            next_cursor: string | null;
+        };
+        PageStoredChunk: {
+            items: components["schemas"]["StoredChunk"][];
             next_cursor: string | null;
         };
         PageThreadView: {
@@ -4155,6 +4563,15 @@ export interface components {
             submitted_at: string | null;
             /** @description The pod; null: none has started */
             uid: string | null;
+        };
+        Position: {
+            heading: string[];
+            /** Format: int64 */
+            line_end: number;
+            /** Format: int64 */
+            line_start: number;
+            /** Format: int64 */
+            page: number;
         };
         PostedTurn: {
             /** @description The message and the place of its answer */
@@ -4271,6 +4688,37 @@ export interface components {
              * @description How long a call waits for the run's end; absent: 30
              */
             wait_seconds?: number;
+        };
+        QueryStats: {
+            /**
+             * Format: int64
+             * @description Passages that either list had
+             */
+            candidates: number;
+            /** Format: double */
+            embed_ms: number;
+            embedder: components["schemas"]["EmbedderInfo"];
+            /** Format: double */
+            lexical_ms: number;
+            /**
+             * @description What was done, which is less than what was asked for when there are no vectors
+             * @enum {string}
+             */
+            mode: "hybrid" | "lexical" | "vector";
+            /** Format: double */
+            rerank_ms: number;
+            /** Format: double */
+            synthesis_ms: number;
+            /** Format: int64 */
+            top_k: number;
+            /** Format: double */
+            total_ms: number;
+            /** @enum {string} */
+            vector_backend: "exact" | "pgvector" | "none";
+            /** Format: double */
+            vector_ms: number;
+            /** @description What was left out, and why */
+            warnings: string[];
         };
         QueueJobView: {
             /**
@@ -4469,6 +4917,67 @@ export interface components {
         };
         QuickNodeOutputBody: {
             task: components["schemas"]["ListedNodeView"];
+        };
+        RagFilters: {
+            /** @description code, markdown, html, config, text, pdf, docx, pptx, xlsx */
+            kinds?: string[];
+            languages?: string[];
+            /** Format: date-time */
+            modified_after?: string;
+            /** Format: date-time */
+            modified_before?: string;
+            /** @description Patterns such as docs/**\/*.md; one has to match */
+            paths?: string[];
+        };
+        RagQueryOutputBody: {
+            /** @description With synthesize */
+            answer?: string;
+            citations?: components["schemas"]["Citation"][];
+            /** @description With explain */
+            lists?: components["schemas"]["Lists"];
+            /** @description The best first */
+            results: components["schemas"]["Result"][];
+            stats: components["schemas"]["QueryStats"];
+            /** @description Why there is no answer in words; the results stand */
+            synthesis_error?: components["schemas"]["Unanswered"];
+        };
+        RagQuestion: {
+            /** @description Also give the two lists that were joined */
+            explain?: boolean;
+            filters?: components["schemas"]["RagFilters"];
+            /**
+             * @description Default hybrid: words and vectors, joined by their ranks
+             * @enum {string}
+             */
+            mode?: "hybrid" | "lexical" | "vector";
+            /**
+             * Format: int64
+             * @description That answers in words; default: that of /settings/rag
+             */
+            model_id?: number;
+            /** @description A sentence or words. "In quotes" words stand beside each other */
+            question: string;
+            /** @description Have the reranking model order what was found */
+            rerank?: boolean;
+            /** @description Empty: all sources */
+            source_ids?: number[];
+            /** @description Have a model answer in words, with citations */
+            synthesize?: boolean;
+            /**
+             * Format: int64
+             * @description Passages at most; the default is set under /settings/rag
+             */
+            top_k?: number;
+        };
+        Ranks: {
+            /** Format: int64 */
+            fused: number;
+            /** Format: int64 */
+            lexical: number | null;
+            /** Format: int64 */
+            rerank: number | null;
+            /** Format: int64 */
+            vector: number | null;
         };
         RateView: {
             /**
@@ -4748,6 +5257,31 @@ export interface components {
             /** @description Stop the work and report a cancelled result */
             cancel: boolean;
         };
+        Result: {
+            /** Format: int64 */
+            chunk_id: number;
+            context: string;
+            /** Format: int64 */
+            file_id: number;
+            highlights: number[][];
+            key: string;
+            kind: string;
+            language: string;
+            /** Format: date-time */
+            modified_at: string | null;
+            path: string;
+            position: components["schemas"]["Position"];
+            ranks: components["schemas"]["Ranks"];
+            /** Format: double */
+            score: number;
+            scores: components["schemas"]["Scores"];
+            snippet: string;
+            /** Format: int64 */
+            source_id: number;
+            source_name: string;
+            text: string;
+            title: string;
+        };
         RetentionView: {
             /**
              * Format: int32
@@ -4794,6 +5328,38 @@ export interface components {
             outcome: "retried" | "already_retried" | "refused";
             /** @description Of a refusal, a stable dotted word */
             reason: string;
+        };
+        Retrieval: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            origin: "api" | "thread" | "node" | "mcp";
+            /**
+             * Format: int64
+             * @description The turn or node run that asked
+             */
+            origin_id: number | null;
+            question: string;
+            request_id: string;
+            results: components["schemas"]["Found"][];
+            source_ids: number[];
+            stats: components["schemas"]["QueryStats"];
+            /** @description Who asked, by e-mail */
+            user: string | null;
+        };
+        RetrievalHealth: {
+            embedder: components["schemas"]["EmbedderHealth"];
+            /** Format: int64 */
+            indexed_sources: number;
+            /** @description Why it is not healthy, and what to do; for people */
+            reasons: string[];
+            /** Format: int64 */
+            sources: number;
+            /** @enum {string} */
+            status: "unconfigured" | "configured_unhealthy" | "configured_healthy";
+            store: components["schemas"]["StoreHealth"];
         };
         RetrievalView: {
             /**
@@ -4955,13 +5521,58 @@ export interface components {
             /** Format: int64 */
             unreadable: number;
         };
+        RunDetail: {
+            /** Format: date-time */
+            applied_at: string | null;
+            counts: components["schemas"]["RunTotals"];
+            /** Format: date-time */
+            created_at: string;
+            embedder: components["schemas"]["RunEmbedder"];
+            /** @description While it works: what it waits for */
+            error: components["schemas"]["RunProblem"];
+            /** @enum {string} */
+            execution_mode: "indexing" | "delta_indexing";
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: int64 */
+            id: number;
+            /** @enum {string} */
+            mode: "fresh" | "delta";
+            /** Format: int64 */
+            node_id: number;
+            /** Format: int64 */
+            only_failed_of: number | null;
+            pause_requested: boolean;
+            plan_first: boolean;
+            /** Format: date-time */
+            planned_at: string | null;
+            remote_revision: string;
+            /** Format: int64 */
+            source_id: number;
+            source_name: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** @enum {string} */
+            status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
+            /** @description Some of what could not be read, and why */
+            unread?: string[];
+        };
         RunDetailOutputBody: {
             as_of: components["schemas"]["AsOf"];
             flowchart_run: components["schemas"]["View"];
             node_runs: components["schemas"]["NodeRunView"][];
         };
+        RunEmbedder: {
+            /** Format: int32 */
+            dimensions: number;
+            model: string;
+        };
         RunOutputBody: {
             flowchart_run: components["schemas"]["View"];
+        };
+        RunProblem: {
+            code: string;
+            message: string;
         };
         RunSummary: {
             /** Format: date-time */
@@ -5009,6 +5620,61 @@ export interface components {
             provider_dispatch_id: string | null;
             selected_provider: string;
             workspace_identity: string | null;
+        };
+        RunTotals: {
+            /**
+             * Format: int32
+             * @description Planned, as changed, removed and kept
+             */
+            added: number;
+            /**
+             * Format: int64
+             * @description Left out because nothing here reads them
+             */
+            binary: number;
+            /** Format: int64 */
+            bytes: number;
+            /**
+             * Format: int32
+             * @description Of the embedded ones, whose vectors were known
+             */
+            cached: number;
+            /** Format: int32 */
+            changed: number;
+            /**
+             * Format: int32
+             * @description Made of the files that are done
+             */
+            chunks: number;
+            /**
+             * Format: int32
+             * @description Files whose action is finished
+             */
+            done: number;
+            /** Format: int32 */
+            embedded: number;
+            /**
+             * Format: int64
+             * @description Left out by patterns or because their folder is never read
+             */
+            excluded: number;
+            /** Format: int32 */
+            failed: number;
+            /**
+             * Format: int32
+             * @description Files that the source has and that are meant
+             */
+            found: number;
+            /** Format: int32 */
+            kept: number;
+            /** Format: int32 */
+            removed: number;
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int64 */
+            too_large: number;
+            /** Format: int64 */
+            unreadable: number;
         };
         ScheduleFiringView: {
             /**
@@ -5158,6 +5824,12 @@ export interface components {
             time_zone: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        Scores: {
+            /** Format: double */
+            lexical: number | null;
+            /** Format: double */
+            vector: number | null;
         };
         SecretView: {
             fingerprint: string;
@@ -5315,6 +5987,24 @@ export interface components {
             started_at: string | null;
             status: string;
         };
+        StartIndexBody: {
+            /**
+             * @description fresh reads every file anew, delta what was added or changed since
+             * @enum {string}
+             */
+            mode: "fresh" | "delta";
+            /**
+             * Format: int64
+             * @description Try only the files again that failed in this index run; with mode delta
+             */
+            only_failed_of?: number;
+            /** @description The run waits with its plan until somebody applies it */
+            plan_first?: boolean;
+        };
+        StartIndexOutputBody: {
+            index_run: components["schemas"]["RunDetail"];
+            task: components["schemas"]["ListedNodeView"];
+        };
         StartOAuthOutputBody: {
             /** @description Open it in the browser; it leads back here */
             authorization_url: string;
@@ -5324,6 +6014,26 @@ export interface components {
             input?: unknown;
             /** @description Begin at this node instead of the start node */
             start_node_id?: string;
+        };
+        StoredChunk: {
+            context: string;
+            has_vector: boolean;
+            /** Format: int64 */
+            id: number;
+            key: string;
+            /** Format: int32 */
+            ordinal: number;
+            position: components["schemas"]["ChunkPosition"];
+            text: string;
+            /** Format: int32 */
+            tokens: number;
+        };
+        StoreHealth: {
+            message: string;
+            ok: boolean;
+            pgvector: boolean;
+            /** @enum {string} */
+            vector_backend: "exact" | "pgvector" | "none";
         };
         StreamPosition: {
             /** Format: int64 */
@@ -5927,6 +6637,10 @@ export interface components {
             usage: components["schemas"]["TurnUsage"];
             /** Format: int64 */
             user_message_id: number;
+        };
+        Unanswered: {
+            code: string;
+            message: string;
         };
         UpdateChatSettingsInputBody: {
             currency?: string;
@@ -12127,6 +12841,665 @@ export interface operations {
             };
         };
     };
+    "list-collections": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageCollection"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-file-chunks": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageStoredChunk"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "retrieval-health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetrievalHealth"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-runs": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description Of one source; 0: of all */
+                source_id?: number;
+                status?: ("queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageRunDetail"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunDetail"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "apply-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-run-errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexErrorsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-index-run-files": {
+        parameters: {
+            query?: {
+                action?: "add" | "change" | "remove";
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description A part of the path */
+                q?: string;
+                status?: "pending" | "done" | "failed";
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJournalLine"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pause-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-index-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IndexRunOrderOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-local-roots": {
         parameters: {
             query?: never;
@@ -12201,6 +13574,129 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BrowseOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "query-sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RagQuestion"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RagQueryOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-retrievals": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description How many items at most */
+                limit?: number;
+                origin?: "api" | "thread" | "node" | "mcp";
+                source_id?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageRetrieval"];
                 };
             };
             /** @description Unauthorized */
@@ -12514,6 +14010,138 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UpdatedSourceOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-source-files": {
+        parameters: {
+            query?: {
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description Absent: all that are read; binary: those that nothing reads */
+                kind?: string;
+                language?: string;
+                /** @description How many items at most */
+                limit?: number;
+                /** @description A part of the path */
+                q?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageIndexedFile"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "index-source": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartIndexBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartIndexOutputBody"];
                 };
             };
             /** @description Unauthorized */
