@@ -1,7 +1,8 @@
 import { queryOptions } from "@tanstack/react-query";
 import type { Retrieved } from "../../api/aliases";
 import { api, result } from "../../api/client";
-import { type Asked, queryOf } from "./model";
+import type { Asked } from "./asked";
+import { queryOf } from "./model";
 
 /** Each asking is recorded, and an answer costs tokens: it is not repeated by itself. */
 export const retrievalQuery = (asked: Asked) =>

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { passage, queryStats } from "../../test/sources";
-import { askedOf, columnsOf, formOf, linesOf, piecesOf, queryOf, rankWords, timingsOf } from "./model";
+import { askedOf } from "./asked";
+import { columnsOf, formOf, linesOf, piecesOf, queryOf, rankWords, timingsOf } from "./model";
 
 const stats = queryStats({ vector_ms: 0, synthesis_ms: 900, total_ms: 910 });
 

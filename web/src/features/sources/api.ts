@@ -12,9 +12,9 @@ import type {
   SourceQuestion,
 } from "../../api/aliases";
 import { api, idempotencyKey, result, withEtag } from "../../api/client";
+import type { SourceFilter } from "./filter";
 import { type Journal, nextJournal } from "./journal";
 import { sourceKeys } from "./keys";
-import type { SourceFilter } from "./model";
 
 const next = (page: { next_cursor: string | null }) => page.next_cursor ?? undefined;
 

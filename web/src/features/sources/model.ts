@@ -4,22 +4,6 @@ import type { Envelope, IndexCounts, IndexRun, Position, Source, SourceKind } fr
 import { isObject } from "../../api/aliases";
 import { count, duration } from "../../ui/format";
 
-export const sourceKinds: SourceKind[] = ["local", "git", "google_drive"];
-export const sourceStatuses: Source["status"][] = [
-  "not_indexed",
-  "queued",
-  "indexing",
-  "waiting",
-  "indexed",
-  "error",
-];
-
-export interface SourceFilter {
-  q?: string;
-  kind?: SourceKind;
-  status?: Source["status"];
-}
-
 export const kindLabels: Record<SourceKind, string> = {
   local: "Local folder",
   git: "Git repository",

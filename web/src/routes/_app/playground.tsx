@@ -2,23 +2,25 @@ import { useHotkeys } from "@mantine/hooks";
 import { IconZoomQuestion } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
-import { useRef } from "react";
+import { useMemo, useRef } from "react";
 import { retrievalQuery } from "../../features/playground/api";
+import { type Asked, askedOf } from "../../features/playground/asked";
 import { Question } from "../../features/playground/components/question";
 import { Results } from "../../features/playground/components/results";
-import { askedOf } from "../../features/playground/model";
 import { HealthBanner } from "../../features/sources/components/health-banner";
 import { RetrievalTabs } from "../../features/sources/components/source-tabs";
 import { Empty, ErrorNotice, Lines } from "../../ui/feedback";
 import { PageFrame } from "../../ui/page";
 
 export const Route = createFileRoute("/_app/playground")({
-  validateSearch: askedOf,
+  // Read by the page itself, askedOf checks it: the first paint of other pages does without.
+  validateSearch: (search) => search as object as Asked,
   component: Playground,
 });
 
 function Playground() {
-  const asked = Route.useSearch();
+  const search = Route.useSearch();
+  const asked = useMemo(() => askedOf({ ...search }), [search]);
   const navigate = useNavigate({ from: Route.fullPath });
   const field = useRef<HTMLTextAreaElement>(null);
   const found = useQuery(retrievalQuery(asked));

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { Retrieved } from "../../../api/aliases";
 import { serve, show } from "../../../test/render";
 import { passage, queryStats, source } from "../../../test/sources";
-import type { Asked } from "../model";
+import type { Asked } from "../asked";
 import { Question } from "./question";
 import { Results } from "./results";
 

@@ -11,7 +11,8 @@ import {
   TextInput,
 } from "../../../ui/inputs";
 import { sourceListQuery } from "../../sources/api";
-import { type Asked, type AskForm, askedOf, defaultTopK, formOf, maxTopK, modes } from "../model";
+import { type Asked, askedOf, defaultTopK, maxTopK } from "../asked";
+import { type AskForm, formOf, modes } from "../model";
 import classes from "../playground.module.css";
 
 interface Props {

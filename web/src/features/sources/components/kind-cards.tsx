@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import type { SourceKind } from "../../../api/aliases";
-import { kindLabels, sourceKinds } from "../model";
+import { sourceKinds } from "../filter";
+import { kindLabels } from "../model";
 import classes from "../sources.module.css";
 import { KindIcon } from "./marks";
 

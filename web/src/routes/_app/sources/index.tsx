@@ -8,13 +8,8 @@ import { KindLinks } from "../../../features/sources/components/kind-cards";
 import { SearchField } from "../../../features/sources/components/search-field";
 import { SourceTable } from "../../../features/sources/components/source-table";
 import { RetrievalTabs } from "../../../features/sources/components/source-tabs";
-import {
-  kindLabels,
-  type SourceFilter,
-  sourceKinds,
-  sourceStatuses,
-  statusLabel,
-} from "../../../features/sources/model";
+import { type SourceFilter, sourceKinds, sourceStatuses } from "../../../features/sources/filter";
+import { kindLabels, statusLabel } from "../../../features/sources/model";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { Select } from "../../../ui/inputs";
 import { LinkButton } from "../../../ui/link-button";

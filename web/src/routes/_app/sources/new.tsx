@@ -4,9 +4,9 @@ import type { SourceKind } from "../../../api/aliases";
 import { createSource, sourceQuery } from "../../../features/sources/api";
 import { KindLinks } from "../../../features/sources/components/kind-cards";
 import { SourceFields } from "../../../features/sources/components/source-form";
+import { sourceKinds } from "../../../features/sources/filter";
 import { draftOf, emptyForm, formOf, type SourceForm } from "../../../features/sources/form";
 import { sourceKeys } from "../../../features/sources/keys";
-import { sourceKinds } from "../../../features/sources/model";
 import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { PageFrame } from "../../../ui/page";
 
