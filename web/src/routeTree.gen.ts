@@ -15,6 +15,7 @@ import { Route as SignInRouteImport } from './routes/sign-in'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppApprovalsRouteImport } from './routes/_app/approvals'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppPlaygroundRouteImport } from './routes/_app/playground'
 import { Route as AppQueuesRouteImport } from './routes/_app/queues'
 import { Route as AppRealtimeRouteImport } from './routes/_app/realtime'
 import { Route as AppSettingsRouteImport } from './routes/_app/settings'
@@ -36,9 +37,16 @@ import { Route as AppSchedulesScheduleIdRouteImport } from './routes/_app/schedu
 import { Route as AppSettingsIntegrationsRouteImport } from './routes/_app/settings_.integrations'
 import { Route as AppSettingsNodeExecutorRouteImport } from './routes/_app/settings_.node-executor'
 import { Route as AppSettingsRetrievalRouteImport } from './routes/_app/settings_.retrieval'
+import { Route as AppSourcesIndexRouteImport } from './routes/_app/sources/index'
+import { Route as AppSourcesCollectionsRouteImport } from './routes/_app/sources/collections'
+import { Route as AppSourcesNewRouteImport } from './routes/_app/sources/new'
 import { Route as AppThreadsIndexRouteImport } from './routes/_app/threads/index'
 import { Route as AppThreadsThreadIdRouteImport } from './routes/_app/threads/$threadId'
 import { Route as AppThreadsActivityRouteImport } from './routes/_app/threads_.activity'
+import { Route as AppSourcesSourceIdIndexRouteImport } from './routes/_app/sources/$sourceId/index'
+import { Route as AppSourcesSourceIdFilesRouteImport } from './routes/_app/sources/$sourceId/files'
+import { Route as AppSourcesSourceIdHistoryRouteImport } from './routes/_app/sources/$sourceId/history'
+import { Route as AppSourcesSourceIdSettingsRouteImport } from './routes/_app/sources/$sourceId/settings'
 
 const AppRoute = AppRouteImport.update({
   id: '/_app',
@@ -67,6 +75,11 @@ const AppApprovalsRoute = AppApprovalsRouteImport.update({
 const AppModelsRoute = AppModelsRouteImport.update({
   id: '/models',
   path: '/models',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppPlaygroundRoute = AppPlaygroundRouteImport.update({
+  id: '/playground',
+  path: '/playground',
   getParentRoute: () => AppRoute,
 } as any)
 const AppQueuesRoute = AppQueuesRouteImport.update({
@@ -175,6 +188,21 @@ const AppSettingsRetrievalRoute = AppSettingsRetrievalRouteImport.update({
   path: '/settings/retrieval',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSourcesIndexRoute = AppSourcesIndexRouteImport.update({
+  id: '/sources/',
+  path: '/sources/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSourcesCollectionsRoute = AppSourcesCollectionsRouteImport.update({
+  id: '/sources/collections',
+  path: '/sources/collections',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSourcesNewRoute = AppSourcesNewRouteImport.update({
+  id: '/sources/new',
+  path: '/sources/new',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppThreadsIndexRoute = AppThreadsIndexRouteImport.update({
   id: '/',
   path: '/',
@@ -190,6 +218,28 @@ const AppThreadsActivityRoute = AppThreadsActivityRouteImport.update({
   path: '/threads/activity',
   getParentRoute: () => AppRoute,
 } as any)
+const AppSourcesSourceIdIndexRoute = AppSourcesSourceIdIndexRouteImport.update({
+  id: '/sources/$sourceId/',
+  path: '/sources/$sourceId/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSourcesSourceIdFilesRoute = AppSourcesSourceIdFilesRouteImport.update({
+  id: '/sources/$sourceId/files',
+  path: '/sources/$sourceId/files',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSourcesSourceIdHistoryRoute =
+  AppSourcesSourceIdHistoryRouteImport.update({
+    id: '/sources/$sourceId/history',
+    path: '/sources/$sourceId/history',
+    getParentRoute: () => AppRoute,
+  } as any)
+const AppSourcesSourceIdSettingsRoute =
+  AppSourcesSourceIdSettingsRouteImport.update({
+    id: '/sources/$sourceId/settings',
+    path: '/sources/$sourceId/settings',
+    getParentRoute: () => AppRoute,
+  } as any)
 
 export interface FileRoutesByFullPath {
   '/': typeof AppIndexRoute
@@ -197,6 +247,7 @@ export interface FileRoutesByFullPath {
   '/sign-in': typeof SignInRoute
   '/approvals': typeof AppApprovalsRoute
   '/models': typeof AppModelsRoute
+  '/playground': typeof AppPlaygroundRoute
   '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
@@ -212,6 +263,8 @@ export interface FileRoutesByFullPath {
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
   '/settings/retrieval': typeof AppSettingsRetrievalRoute
+  '/sources/collections': typeof AppSourcesCollectionsRoute
+  '/sources/new': typeof AppSourcesNewRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads/': typeof AppDownloadsIndexRoute
@@ -220,13 +273,19 @@ export interface FileRoutesByFullPath {
   '/nodes/': typeof AppNodesIndexRoute
   '/runs/': typeof AppRunsIndexRoute
   '/schedules/': typeof AppSchedulesIndexRoute
+  '/sources/': typeof AppSourcesIndexRoute
   '/threads/': typeof AppThreadsIndexRoute
+  '/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
+  '/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
+  '/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
+  '/sources/$sourceId/': typeof AppSourcesSourceIdIndexRoute
 }
 export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/sign-in': typeof SignInRoute
   '/approvals': typeof AppApprovalsRoute
   '/models': typeof AppModelsRoute
+  '/playground': typeof AppPlaygroundRoute
   '/queues': typeof AppQueuesRoute
   '/realtime': typeof AppRealtimeRoute
   '/settings': typeof AppSettingsRoute
@@ -242,6 +301,8 @@ export interface FileRoutesByTo {
   '/settings/integrations': typeof AppSettingsIntegrationsRoute
   '/settings/node-executor': typeof AppSettingsNodeExecutorRoute
   '/settings/retrieval': typeof AppSettingsRetrievalRoute
+  '/sources/collections': typeof AppSourcesCollectionsRoute
+  '/sources/new': typeof AppSourcesNewRoute
   '/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/threads/activity': typeof AppThreadsActivityRoute
   '/downloads': typeof AppDownloadsIndexRoute
@@ -250,7 +311,12 @@ export interface FileRoutesByTo {
   '/nodes': typeof AppNodesIndexRoute
   '/runs': typeof AppRunsIndexRoute
   '/schedules': typeof AppSchedulesIndexRoute
+  '/sources': typeof AppSourcesIndexRoute
   '/threads': typeof AppThreadsIndexRoute
+  '/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
+  '/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
+  '/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
+  '/sources/$sourceId': typeof AppSourcesSourceIdIndexRoute
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport
@@ -259,6 +325,7 @@ export interface FileRoutesById {
   '/sign-in': typeof SignInRoute
   '/_app/approvals': typeof AppApprovalsRoute
   '/_app/models': typeof AppModelsRoute
+  '/_app/playground': typeof AppPlaygroundRoute
   '/_app/queues': typeof AppQueuesRoute
   '/_app/realtime': typeof AppRealtimeRoute
   '/_app/settings': typeof AppSettingsRoute
@@ -275,6 +342,8 @@ export interface FileRoutesById {
   '/_app/settings_/integrations': typeof AppSettingsIntegrationsRoute
   '/_app/settings_/node-executor': typeof AppSettingsNodeExecutorRoute
   '/_app/settings_/retrieval': typeof AppSettingsRetrievalRoute
+  '/_app/sources/collections': typeof AppSourcesCollectionsRoute
+  '/_app/sources/new': typeof AppSourcesNewRoute
   '/_app/threads/$threadId': typeof AppThreadsThreadIdRoute
   '/_app/threads_/activity': typeof AppThreadsActivityRoute
   '/_app/downloads/': typeof AppDownloadsIndexRoute
@@ -283,7 +352,12 @@ export interface FileRoutesById {
   '/_app/nodes/': typeof AppNodesIndexRoute
   '/_app/runs/': typeof AppRunsIndexRoute
   '/_app/schedules/': typeof AppSchedulesIndexRoute
+  '/_app/sources/': typeof AppSourcesIndexRoute
   '/_app/threads/': typeof AppThreadsIndexRoute
+  '/_app/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
+  '/_app/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
+  '/_app/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
+  '/_app/sources/$sourceId/': typeof AppSourcesSourceIdIndexRoute
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath
@@ -293,6 +367,7 @@ export interface FileRouteTypes {
     | '/sign-in'
     | '/approvals'
     | '/models'
+    | '/playground'
     | '/queues'
     | '/realtime'
     | '/settings'
@@ -308,6 +383,8 @@ export interface FileRouteTypes {
     | '/settings/integrations'
     | '/settings/node-executor'
     | '/settings/retrieval'
+    | '/sources/collections'
+    | '/sources/new'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads/'
@@ -316,13 +393,19 @@ export interface FileRouteTypes {
     | '/nodes/'
     | '/runs/'
     | '/schedules/'
+    | '/sources/'
     | '/threads/'
+    | '/sources/$sourceId/files'
+    | '/sources/$sourceId/history'
+    | '/sources/$sourceId/settings'
+    | '/sources/$sourceId/'
   fileRoutesByTo: FileRoutesByTo
   to:
     | '/setup'
     | '/sign-in'
     | '/approvals'
     | '/models'
+    | '/playground'
     | '/queues'
     | '/realtime'
     | '/settings'
@@ -338,6 +421,8 @@ export interface FileRouteTypes {
     | '/settings/integrations'
     | '/settings/node-executor'
     | '/settings/retrieval'
+    | '/sources/collections'
+    | '/sources/new'
     | '/threads/$threadId'
     | '/threads/activity'
     | '/downloads'
@@ -346,7 +431,12 @@ export interface FileRouteTypes {
     | '/nodes'
     | '/runs'
     | '/schedules'
+    | '/sources'
     | '/threads'
+    | '/sources/$sourceId/files'
+    | '/sources/$sourceId/history'
+    | '/sources/$sourceId/settings'
+    | '/sources/$sourceId'
   id:
     | '__root__'
     | '/_app'
@@ -354,6 +444,7 @@ export interface FileRouteTypes {
     | '/sign-in'
     | '/_app/approvals'
     | '/_app/models'
+    | '/_app/playground'
     | '/_app/queues'
     | '/_app/realtime'
     | '/_app/settings'
@@ -370,6 +461,8 @@ export interface FileRouteTypes {
     | '/_app/settings_/integrations'
     | '/_app/settings_/node-executor'
     | '/_app/settings_/retrieval'
+    | '/_app/sources/collections'
+    | '/_app/sources/new'
     | '/_app/threads/$threadId'
     | '/_app/threads_/activity'
     | '/_app/downloads/'
@@ -378,7 +471,12 @@ export interface FileRouteTypes {
     | '/_app/nodes/'
     | '/_app/runs/'
     | '/_app/schedules/'
+    | '/_app/sources/'
     | '/_app/threads/'
+    | '/_app/sources/$sourceId/files'
+    | '/_app/sources/$sourceId/history'
+    | '/_app/sources/$sourceId/settings'
+    | '/_app/sources/$sourceId/'
   fileRoutesById: FileRoutesById
 }
 export interface RootRouteChildren {
@@ -429,6 +527,13 @@ declare module '@tanstack/react-router' {
       path: '/models'
       fullPath: '/models'
       preLoaderRoute: typeof AppModelsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/playground': {
+      id: '/_app/playground'
+      path: '/playground'
+      fullPath: '/playground'
+      preLoaderRoute: typeof AppPlaygroundRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/queues': {
@@ -578,6 +683,27 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSettingsRetrievalRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/sources/': {
+      id: '/_app/sources/'
+      path: '/sources'
+      fullPath: '/sources/'
+      preLoaderRoute: typeof AppSourcesIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/sources/collections': {
+      id: '/_app/sources/collections'
+      path: '/sources/collections'
+      fullPath: '/sources/collections'
+      preLoaderRoute: typeof AppSourcesCollectionsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/sources/new': {
+      id: '/_app/sources/new'
+      path: '/sources/new'
+      fullPath: '/sources/new'
+      preLoaderRoute: typeof AppSourcesNewRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/threads/': {
       id: '/_app/threads/'
       path: '/'
@@ -597,6 +723,34 @@ declare module '@tanstack/react-router' {
       path: '/threads/activity'
       fullPath: '/threads/activity'
       preLoaderRoute: typeof AppThreadsActivityRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/sources/$sourceId/': {
+      id: '/_app/sources/$sourceId/'
+      path: '/sources/$sourceId'
+      fullPath: '/sources/$sourceId/'
+      preLoaderRoute: typeof AppSourcesSourceIdIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/sources/$sourceId/files': {
+      id: '/_app/sources/$sourceId/files'
+      path: '/sources/$sourceId/files'
+      fullPath: '/sources/$sourceId/files'
+      preLoaderRoute: typeof AppSourcesSourceIdFilesRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/sources/$sourceId/history': {
+      id: '/_app/sources/$sourceId/history'
+      path: '/sources/$sourceId/history'
+      fullPath: '/sources/$sourceId/history'
+      preLoaderRoute: typeof AppSourcesSourceIdHistoryRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/sources/$sourceId/settings': {
+      id: '/_app/sources/$sourceId/settings'
+      path: '/sources/$sourceId/settings'
+      fullPath: '/sources/$sourceId/settings'
+      preLoaderRoute: typeof AppSourcesSourceIdSettingsRouteImport
       parentRoute: typeof AppRoute
     }
   }
@@ -619,6 +773,7 @@ const AppThreadsRouteWithChildren = AppThreadsRoute._addFileChildren(
 interface AppRouteChildren {
   AppApprovalsRoute: typeof AppApprovalsRoute
   AppModelsRoute: typeof AppModelsRoute
+  AppPlaygroundRoute: typeof AppPlaygroundRoute
   AppQueuesRoute: typeof AppQueuesRoute
   AppRealtimeRoute: typeof AppRealtimeRoute
   AppSettingsRoute: typeof AppSettingsRoute
@@ -635,6 +790,8 @@ interface AppRouteChildren {
   AppSettingsIntegrationsRoute: typeof AppSettingsIntegrationsRoute
   AppSettingsNodeExecutorRoute: typeof AppSettingsNodeExecutorRoute
   AppSettingsRetrievalRoute: typeof AppSettingsRetrievalRoute
+  AppSourcesCollectionsRoute: typeof AppSourcesCollectionsRoute
+  AppSourcesNewRoute: typeof AppSourcesNewRoute
   AppThreadsActivityRoute: typeof AppThreadsActivityRoute
   AppDownloadsIndexRoute: typeof AppDownloadsIndexRoute
   AppFlowchartsIndexRoute: typeof AppFlowchartsIndexRoute
@@ -642,11 +799,17 @@ interface AppRouteChildren {
   AppNodesIndexRoute: typeof AppNodesIndexRoute
   AppRunsIndexRoute: typeof AppRunsIndexRoute
   AppSchedulesIndexRoute: typeof AppSchedulesIndexRoute
+  AppSourcesIndexRoute: typeof AppSourcesIndexRoute
+  AppSourcesSourceIdFilesRoute: typeof AppSourcesSourceIdFilesRoute
+  AppSourcesSourceIdHistoryRoute: typeof AppSourcesSourceIdHistoryRoute
+  AppSourcesSourceIdSettingsRoute: typeof AppSourcesSourceIdSettingsRoute
+  AppSourcesSourceIdIndexRoute: typeof AppSourcesSourceIdIndexRoute
 }
 
 const AppRouteChildren: AppRouteChildren = {
   AppApprovalsRoute: AppApprovalsRoute,
   AppModelsRoute: AppModelsRoute,
+  AppPlaygroundRoute: AppPlaygroundRoute,
   AppQueuesRoute: AppQueuesRoute,
   AppRealtimeRoute: AppRealtimeRoute,
   AppSettingsRoute: AppSettingsRoute,
@@ -663,6 +826,8 @@ const AppRouteChildren: AppRouteChildren = {
   AppSettingsIntegrationsRoute: AppSettingsIntegrationsRoute,
   AppSettingsNodeExecutorRoute: AppSettingsNodeExecutorRoute,
   AppSettingsRetrievalRoute: AppSettingsRetrievalRoute,
+  AppSourcesCollectionsRoute: AppSourcesCollectionsRoute,
+  AppSourcesNewRoute: AppSourcesNewRoute,
   AppThreadsActivityRoute: AppThreadsActivityRoute,
   AppDownloadsIndexRoute: AppDownloadsIndexRoute,
   AppFlowchartsIndexRoute: AppFlowchartsIndexRoute,
@@ -670,6 +835,11 @@ const AppRouteChildren: AppRouteChildren = {
   AppNodesIndexRoute: AppNodesIndexRoute,
   AppRunsIndexRoute: AppRunsIndexRoute,
   AppSchedulesIndexRoute: AppSchedulesIndexRoute,
+  AppSourcesIndexRoute: AppSourcesIndexRoute,
+  AppSourcesSourceIdFilesRoute: AppSourcesSourceIdFilesRoute,
+  AppSourcesSourceIdHistoryRoute: AppSourcesSourceIdHistoryRoute,
+  AppSourcesSourceIdSettingsRoute: AppSourcesSourceIdSettingsRoute,
+  AppSourcesSourceIdIndexRoute: AppSourcesSourceIdIndexRoute,
 }
 
 const AppRouteWithChildren = AppRoute._addFileChildren(AppRouteChildren)

@@ -132,3 +132,38 @@ export type McpServer = Schemas["MCPServerView"];
 export type McpTest = Schemas["MCPTest"];
 export type McpTool = Schemas["MCPTool"];
 export type ToolCall = Schemas["ToolCallView"];
+
+type OrNull<T, K extends keyof T> = Omit<T, K> & { [P in K]: T[P] | null };
+
+type SourceView = Schemas["SourceView"];
+/** Null: it has no vectors, or has not failed. */
+export type IndexRun = OrNull<SourceView["active_run"], "embedder" | "error">;
+export type IndexMode = IndexRun["mode"];
+export type IndexCounts = IndexRun["counts"];
+export type IndexFile = OrNull<Schemas["JournalLine"], "error">;
+export type IndexErrorGroup = Schemas["ErrorGroup"];
+export type Source = Omit<
+  OrNull<SourceView, "credential" | "schedule" | "error">,
+  "index" | "active_run" | "last_run"
+> & {
+  index: OrNull<SourceView["index"], "embedder"> | null;
+  active_run: IndexRun | null;
+  last_run: IndexRun | null;
+};
+export type SourceKind = Source["kind"];
+export type SourceSchedule = SourceView["schedule"];
+export type SourceDraft = Schemas["CreateSourceInputBody"];
+export type SourceChange = Schemas["UpdateSourceInputBody"];
+export type SourceQuestion = Schemas["CheckSourceInputBody"];
+export type SourceCheck = Schemas["SourceCheck"];
+export type SourceFile = Schemas["IndexedFile"];
+export type Chunk = Schemas["StoredChunk"];
+export type Position = Chunk["position"];
+
+export type RetrievalHealth = Schemas["RetrievalHealth"];
+export type Collection = OrNull<Schemas["Collection"], "embedder">;
+export type RetrievalQuery = Schemas["RagQuestion"];
+export type RetrievalMode = NonNullable<RetrievalQuery["mode"]>;
+type RagAnswer = Schemas["RagQueryOutputBody"];
+export type Passage = RagAnswer["results"][number];
+export type Retrieved = Omit<RagAnswer, "stats"> & { stats: OrNull<RagAnswer["stats"], "embedder"> };

@@ -20,6 +20,7 @@ import { nodeKeys } from "../features/nodes/keys";
 import { fetchLogs, runKeys } from "../features/runs/api";
 import { logItemOf, mergeLogs, mergeRun, reduceRun, runOf } from "../features/runs/model";
 import { scheduleKeys } from "../features/schedules/keys";
+import { sourceKeys } from "../features/sources/keys";
 import { threadKeys } from "../features/threads/api";
 import { toolKeys } from "../features/tools/api";
 import { ThreadPatcher } from "./thread-patches";
@@ -64,6 +65,7 @@ export class CachePatcher {
     else if (e.sequence_stream.startsWith("flowchart_run:")) this.applyRunEvent(e);
     else if (e.sequence_stream.startsWith("task:")) this.applyQuickEvent(e);
     else if (e.sequence_stream.startsWith("download_job:")) this.applyDownloadEvent(e);
+    else if (e.sequence_stream.startsWith("rag_source:")) this.applySourceEvent(e);
     else if (e.event_type === "flowchart:graph:updated") this.flowchartChanged(e);
     else if (e.event_type.startsWith("config:provider:")) this.refresh(modelKeys.providers, modelKeys.models);
     else if (e.event_type.startsWith("config:model:")) this.refresh(modelKeys.models);
@@ -82,6 +84,8 @@ export class CachePatcher {
       this.refresh(runKeys.node(id), runKeys.nodeEvents(id), runKeys.logs(id), runKeys.artifacts(id));
     } else if (room.startsWith("download_job:")) {
       this.refresh(downloadKeys.detail(id), downloadKeys.lists);
+    } else if (room.startsWith("rag_source:")) {
+      this.refresh(sourceKeys.all);
     } else if (room.startsWith("thread:")) {
       this.threads.resync(id);
     } else if (room === "studio") {
@@ -96,6 +100,7 @@ export class CachePatcher {
         modelKeys.providers,
         modelKeys.models,
         scheduleKeys.all,
+        sourceKeys.all,
       );
     }
   }
@@ -199,6 +204,13 @@ export class CachePatcher {
       return { ...list, pages };
     });
     if (!found || job.finished_at !== null || job.deleted) this.refresh(downloadKeys.lists);
+  }
+
+  // What arrives while it loads is applied after it, in order.
+  private applySourceEvent(e: Envelope): void {
+    void import("../features/sources/live").then(({ applySourceEvent }) =>
+      applySourceEvent(this.cache, e, (...keys) => this.refresh(...keys)),
+    );
   }
 
   private flowchartChanged(e: Envelope): void {

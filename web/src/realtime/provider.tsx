@@ -26,6 +26,7 @@ const polled = new Set([
   "threads",
   "approvals",
   "mcp-servers",
+  "sources",
 ]);
 
 const Context = createContext<TabClient | null>(null);

@@ -7,11 +7,20 @@ import {
   type SpotlightActionGroupData,
   spotlight,
 } from "@mantine/spotlight";
-import { IconActivity, IconSchema, IconSearch } from "@tabler/icons-react";
+import {
+  IconActivity,
+  IconBooks,
+  IconPlus,
+  IconSchema,
+  IconSearch,
+  IconZoomQuestion,
+} from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useMemo, useState } from "react";
 import { flowchartListQuery } from "../features/flowcharts/api";
+import { sourceListQuery } from "../features/sources/api";
+import { kindLabels } from "../features/sources/model";
 import { navigation } from "./navigation";
 
 /** Ctrl-K: go anywhere by name. Opens each time that it is asked again. */
@@ -20,6 +29,8 @@ export function CommandPalette({ asked }: { asked: number }) {
   const [query, setQuery] = useState("");
   const [opened, setOpened] = useState(false);
   const flowcharts = useInfiniteQuery({ ...flowchartListQuery(query.trim()), enabled: opened });
+  const named = query.trim();
+  const sources = useInfiniteQuery({ ...sourceListQuery(named ? { q: named } : {}, 8), enabled: opened });
 
   useEffect(() => {
     if (asked > 0) spotlight.open();
@@ -31,6 +42,28 @@ export function CommandPalette({ asked }: { asked: number }) {
       label: entry.label,
       leftSection: <entry.icon size={18} stroke={1.7} />,
       onClick: () => void navigate({ to: entry.to }),
+    }));
+    pages.push(
+      {
+        id: "playground",
+        label: "Playground",
+        description: "Ask the sources, with all ranks",
+        leftSection: <IconZoomQuestion size={18} stroke={1.7} />,
+        onClick: () => void navigate({ to: "/playground" }),
+      },
+      {
+        id: "new-source",
+        label: "Add a source",
+        leftSection: <IconPlus size={18} stroke={1.7} />,
+        onClick: () => void navigate({ to: "/sources/new" }),
+      },
+    );
+    const places: SpotlightActionData[] = (sources.data?.pages[0]?.items ?? []).map((s) => ({
+      id: `source-${s.id}`,
+      label: s.name,
+      description: kindLabels[s.kind],
+      leftSection: <IconBooks size={18} stroke={1.7} />,
+      onClick: () => void navigate({ to: "/sources/$sourceId", params: { sourceId: String(s.id) } }),
     }));
     const found: SpotlightActionData[] = (flowcharts.data?.pages[0]?.items ?? []).slice(0, 8).map((f) => ({
       id: `flowchart-${f.id}`,
@@ -55,8 +88,9 @@ export function CommandPalette({ asked }: { asked: number }) {
       { group: "Runs", actions: run },
       { group: "Pages", actions: pages },
       { group: "Flowcharts", actions: found },
+      { group: "Sources", actions: places },
     ];
-  }, [navigate, flowcharts.data, query]);
+  }, [navigate, flowcharts.data, sources.data, query]);
 
   return (
     <Spotlight
@@ -73,7 +107,7 @@ export function CommandPalette({ asked }: { asked: number }) {
       nothingFound="Nothing has that name. Try a part of it, or a run's number."
       searchProps={{
         leftSection: <IconSearch size={18} />,
-        placeholder: "Go to a page, a flowchart or a run number",
+        placeholder: "Go to a page, a flowchart, a source or a run number",
         "aria-label": "Search",
       }}
     />

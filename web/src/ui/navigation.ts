@@ -1,5 +1,6 @@
 import {
   IconActivity,
+  IconBooks,
   IconBroadcast,
   IconCalendarClock,
   IconCpu,
@@ -29,6 +30,7 @@ export const navigation: Entry[] = [
   { to: "/threads", label: "Threads", icon: IconMessages },
   { to: "/approvals", label: "Approvals", icon: IconUserCheck, badge: "approvals" },
   { to: "/schedules", label: "Schedules", icon: IconCalendarClock },
+  { to: "/sources", label: "Sources", icon: IconBooks },
   { to: "/models", label: "Models", icon: IconCpu },
   { to: "/downloads", label: "Downloads", icon: IconDownload },
   { to: "/mcp-servers", label: "MCP", icon: IconPlug },

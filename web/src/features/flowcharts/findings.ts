@@ -12,6 +12,8 @@ const fieldOfReason: Record<string, string> = {
   "flow.invalid_url": "url",
   "flow.missing_script": "script",
   "flow.fan_in_too_large": "fan_in",
+  "flow.missing_question": "question",
+  "flow.missing_sources": "source_ids",
 };
 
 const path = /^config\.([a-z_]+)((?:\[\d+\]|[./][\w-]+)*):?\s+/;

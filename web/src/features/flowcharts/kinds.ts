@@ -44,7 +44,7 @@ export const kindLooks: Record<NodeKind, KindLook> = {
   http: { label: "HTTP request", text: "Calls a web address", icon: IconWorld, tint: "io", runs: true },
   script: { label: "Script", text: "Runs a program", icon: IconTerminal2, tint: "code", runs: true },
   end: { label: "End", text: "Gives the run's output", icon: IconPlayerStop, tint: "edge", runs: true },
-  rag: { label: "Retrieval", text: "Asks or indexes sources", icon: IconBook2, tint: "data", runs: false },
+  rag: { label: "Retrieval", text: "Asks or indexes sources", icon: IconBook2, tint: "data", runs: true },
   memory: { label: "Memory", text: "Keeps or recalls facts", icon: IconBrain, tint: "data", runs: false },
   plan: { label: "Plan", text: "Writes a plan", icon: IconListCheck, tint: "model", runs: false },
   milestone: { label: "Milestone", text: "Marks progress", icon: IconFlag, tint: "logic", runs: false },
@@ -58,4 +58,4 @@ export const kindLooks: Record<NodeKind, KindLook> = {
   approval: { label: "Approval", text: "Waits for a person", icon: IconHandStop, tint: "logic", runs: false },
 };
 
-export const paletteKinds: NodeKind[] = ["start", "task", "decision", "http", "script", "end"];
+export const paletteKinds: NodeKind[] = ["start", "task", "decision", "rag", "http", "script", "end"];

@@ -39,6 +39,7 @@ const firstConfig: Partial<Record<NodeKind, JsonObject>> = {
   decision: { conditions: [] },
   http: { method: "GET", url: "" },
   script: { script: "", shell: "sh" },
+  rag: { mode: "query", source_ids: [], question: "" },
 };
 
 /** A free id that says what it is: task, task_2, task_3. */
@@ -214,6 +215,20 @@ function renameConditions(
   return tidyDecisions({ ...graph, nodes });
 }
 
+const ragWork: Record<string, string> = {
+  fresh_index: "Indexes afresh",
+  delta_index: "Indexes what changed",
+};
+
+function ragSummary(node: GraphNode, question: string): string {
+  const { mode, source_ids: ids } = node.config;
+  const n = Array.isArray(ids) ? ids.length : 0;
+  if (n === 0) return "No sources yet";
+  const work = ragWork[String(mode)];
+  const sources = `${n} source${n === 1 ? "" : "s"}`;
+  return work ? `${work}: ${sources}` : question || "No question yet";
+}
+
 /** What a card says below its title. */
 export function summary(node: GraphNode): string {
   const text = (key: string): string => {
@@ -239,6 +254,8 @@ export function summary(node: GraphNode): string {
       return Array.isArray(node.config.command)
         ? node.config.command.join(" ")
         : text("script") || "No script yet";
+    case "rag":
+      return ragSummary(node, text("question"));
     default:
       return "Cannot run yet";
   }

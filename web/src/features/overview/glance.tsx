@@ -6,7 +6,7 @@ import { duration } from "../../ui/format";
 import { Section } from "../../ui/page";
 import { lookOf } from "../../ui/status";
 import { useNow } from "../../ui/time";
-import { isFinalRun } from "../runs/model";
+import { isFinalRun } from "../runs/final";
 import classes from "./overview.module.css";
 
 const hour = 3_600_000;

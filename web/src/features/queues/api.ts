@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import type { QueueDetail, RetriedList, Worker } from "../../api/aliases";
 import { api, result } from "../../api/client";
-import type { JobState } from "./model";
+import type { JobState } from "./job-states";
 
 /** Who looks at these figures wants the present. */
 const refetchInterval = 3_000;

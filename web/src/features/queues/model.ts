@@ -3,9 +3,6 @@ import { duration } from "../../ui/format";
 
 // What the page knows of queues and workers beyond what the server says.
 
-export const jobStates = ["waiting", "scheduled", "running"] as const;
-export type JobState = (typeof jobStates)[number];
-
 const labels: Record<string, string> = {
   llmctl_studio: "Runs",
   "llmctl_studio.downloads.huggingface": "Downloads",

@@ -1,7 +1,8 @@
 // What may be done with a run and its nodes, and why not. Pure.
 
 import type { FlowchartRun, NodeRun } from "../../api/aliases";
-import { isFinalNode, isFinalRun, isHeld } from "./model";
+import { isFinalRun } from "./final";
+import { isFinalNode, isHeld } from "./model";
 
 /** Why something cannot be done now; null: it can. */
 export type Reason = string | null;

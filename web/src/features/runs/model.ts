@@ -13,11 +13,8 @@ import {
   type RunDetail,
   type RunStatus,
 } from "../../api/aliases";
+import { isFinalRun } from "./final";
 
-export const panelTabs = ["output", "input", "logs", "events", "attempts"] as const;
-export type PanelTab = (typeof panelTabs)[number];
-
-const finalRun: ReadonlySet<RunStatus> = new Set<RunStatus>(["succeeded", "failed", "cancelled"]);
 const finalNode: ReadonlySet<NodeStatus> = new Set<NodeStatus>([
   "succeeded",
   "degraded",
@@ -26,7 +23,6 @@ const finalNode: ReadonlySet<NodeStatus> = new Set<NodeStatus>([
   "skipped",
 ]);
 
-export const isFinalRun = (status: RunStatus): boolean => finalRun.has(status);
 export const isFinalNode = (status: NodeStatus): boolean => finalNode.has(status);
 
 /** The run that an event carries, if it carries one. */

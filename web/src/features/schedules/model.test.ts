@@ -4,6 +4,7 @@ import { ApiError } from "../../api/client";
 import {
   everyWords,
   faultOf,
+  intervalWords,
   lookOfFiring,
   marksOf,
   ticksOf,
@@ -42,6 +43,16 @@ const firing = (more: Partial<ScheduleFiring>): ScheduleFiring => ({
   run_status: "running",
   node_run_id: null,
   ...more,
+});
+
+it("says an interval in its largest whole unit", () => {
+  expect([60, 5_400, 7_200, 86_400, 90].map(intervalWords)).toEqual([
+    "every minute",
+    "every 90 minutes",
+    "every 2 hours",
+    "every day",
+    "every 90 seconds",
+  ]);
 });
 
 const canary = (finished_at: string): SystemTask => ({

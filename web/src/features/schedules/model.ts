@@ -145,7 +145,7 @@ export function marksOf(calendar: Calendar): Mark[] {
 
 /** The status icon that fits what became of a firing. */
 export function lookOfFiring(f: ScheduleFiring): string {
-  if (f.outcome === "started") return f.run_status || "succeeded";
+  if (f.outcome === "started") return f.run_status || f.node_status || "succeeded";
   return f.outcome === "failed" ? "failed" : "skipped";
 }
 
@@ -161,6 +161,24 @@ export function wordsOfFiring(f: ScheduleFiring): string {
       return "Not started";
   }
 }
+
+const units = [
+  [86_400, "day"],
+  [3_600, "hour"],
+  [60, "minute"],
+  [1, "second"],
+] as const;
+
+/** An interval in its largest whole unit: "every 6 hours". */
+export function intervalWords(seconds: number): string {
+  const [size, name] = units.find(([s]) => seconds % s === 0) ?? units[3];
+  const n = seconds / size;
+  return n === 1 ? `every ${name}` : `every ${n} ${name}s`;
+}
+
+/** What a schedule starts: its name, and whether it is a source that is indexed. */
+export const startsWords = (s: Schedule): string =>
+  s.rag_source_id === null ? s.flowchart_name : `Index of ${s.rag_source_name ?? "a source"}`;
 
 const tasks: Record<string, { label: string; purpose: string }> = {
   canary: { label: "Canary", purpose: "Proves that schedulers work" },

@@ -7,7 +7,7 @@ import { Notices, Tiles } from "../../features/queues/components/figures";
 import { QueueDrawer } from "../../features/queues/components/queue-drawer";
 import { QueueTable } from "../../features/queues/components/queue-table";
 import { WorkersSection } from "../../features/queues/components/workers";
-import { type JobState, jobStates } from "../../features/queues/model";
+import { type JobState, jobStates } from "../../features/queues/job-states";
 import classes from "../../features/queues/queues.module.css";
 import { ErrorNotice, Lines } from "../../ui/feedback";
 import { PageFrame } from "../../ui/page";

@@ -15,6 +15,7 @@ import { Fold, type FormProps, HowItRuns, objectOf } from "./forms/common";
 import { DecisionForm, decisionKeys } from "./forms/decision-form";
 import { HttpForm, httpKeys, ScriptForm, StartForm, scriptKeys, startKeys } from "./forms/io-forms";
 import { PodForm, podKeys, runsInPod } from "./forms/pod-form";
+import { RagForm, ragKeys } from "./forms/rag-form";
 import { TaskForm, taskKeys } from "./forms/task-form";
 
 const forms: Partial<Record<NodeKind, { form: ComponentType<FormProps>; keys: string[] }>> = {
@@ -23,6 +24,7 @@ const forms: Partial<Record<NodeKind, { form: ComponentType<FormProps>; keys: st
   decision: { form: DecisionForm, keys: decisionKeys },
   http: { form: HttpForm, keys: httpKeys },
   script: { form: ScriptForm, keys: scriptKeys },
+  rag: { form: RagForm, keys: ragKeys },
 };
 
 function Findings({ findings }: { findings: Finding[] }) {

@@ -1,8 +1,12 @@
 import { Tooltip } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useReactFlow } from "@xyflow/react";
 import { type RefObject, useState } from "react";
 import type { EdgeMode, NodeKind } from "../../../api/aliases";
 import { TextInput } from "../../../ui/inputs";
+import { healthQuery } from "../../sources/api";
+import { refusalOf } from "../../sources/health";
 import { kindLooks, paletteKinds } from "../kinds";
 import { nodeSize, type Point } from "../model";
 import { useEditor } from "../store";
@@ -46,7 +50,12 @@ export function Palette({ search }: { search: RefObject<HTMLInputElement | null>
   const shown = paletteKinds.filter((kind) =>
     kindLooks[kind].label.toLowerCase().includes(filter.trim().toLowerCase()),
   );
-  const allowed = (kind: NodeKind) => kind !== "start" || !hasStart;
+  const health = useQuery(healthQuery);
+  const refusals: Partial<Record<NodeKind, string | null>> = {
+    start: hasStart ? "A flowchart has one start node." : null,
+    rag: refusalOf(health.data),
+  };
+  const allowed = (kind: NodeKind) => !refusals[kind];
   const choose = (kind: NodeKind | undefined) => {
     if (!kind || !allowed(kind)) return;
     add(kind);
@@ -73,18 +82,17 @@ export function Palette({ search }: { search: RefObject<HTMLInputElement | null>
           const look = kindLooks[kind];
           const Icon = look.icon;
           return (
-            <Tooltip
-              key={kind}
-              label={allowed(kind) ? look.text : "A flowchart has one start node."}
-              position="right"
-            >
+            <Tooltip key={kind} label={refusals[kind] ?? look.text} position="right">
               <button
                 type="button"
                 className={classes.item}
                 data-tint={look.tint}
                 aria-label={`Add ${look.label}`}
                 draggable={allowed(kind)}
-                disabled={!allowed(kind)}
+                // Not disabled as such: why it cannot be added is to be read, also by keyboard.
+                aria-disabled={!allowed(kind)}
+                data-disabled={!allowed(kind) || undefined}
+                aria-description={refusals[kind] ?? undefined}
                 onDragStart={(e) => {
                   e.dataTransfer.setData(dragType, kind);
                   e.dataTransfer.effectAllowed = "copy";
@@ -97,6 +105,11 @@ export function Palette({ search }: { search: RefObject<HTMLInputElement | null>
             </Tooltip>
           );
         })}
+        {refusals.rag && (
+          <p className={classes.refused}>
+            Retrieval: {refusals.rag} <Link to="/sources">Sources</Link>
+          </p>
+        )}
       </div>
       <fieldset className={classes.modes}>
         <legend>New edges</legend>

@@ -14,7 +14,9 @@ import { Follow } from "../../runs/components/follow";
 import { InPod } from "../../runs/components/node-panel";
 import { NodeEvents, NodeLogs, NodeOutput } from "../../runs/components/node-parts";
 import panel from "../../runs/components/panel.module.css";
-import { isFinalNode, type PanelTab, panelTabs } from "../../runs/model";
+import { isFinalNode } from "../../runs/model";
+import { type PanelTab, panelTabs } from "../../runs/tabs";
+import { NodeSources } from "../../sources/components/node-sources";
 import { headline, modeLabel } from "../model";
 import classes from "../nodes.module.css";
 
@@ -46,6 +48,11 @@ function Headline({ detail }: { detail: NodeDetail }) {
       <span className={panel.fact}>
         Queue <b>{task.queue}</b>
       </span>
+      {detail.index_run_ids && (
+        <span className={panel.fact}>
+          Source <NodeSources runs={detail.index_run_ids} />
+        </span>
+      )}
       {task.retry_of !== null && (
         <span className={panel.fact}>
           Again{" "}

@@ -10,7 +10,8 @@ import { SegmentedControl } from "../../../ui/inputs";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";
 import { jobsQuery, queueQuery } from "../api";
-import { bucketNames, type JobState, labelOf, rate, timesText } from "../model";
+import type { JobState } from "../job-states";
+import { bucketNames, labelOf, rate, timesText } from "../model";
 import classes from "../queues.module.css";
 import { QueueState } from "./queue-table";
 

@@ -5,7 +5,7 @@ import type { Artifact, LogItem, NodeRun } from "../../../api/aliases";
 import { flowchartRun, logItem, nodeRun } from "../../../test/graphs";
 import { serve, show } from "../../../test/render";
 import { runKeys } from "../api";
-import type { PanelTab } from "../model";
+import type { PanelTab } from "../tabs";
 import { useRunControl } from "../use-control";
 import { NodePanel } from "./node-panel";
 

@@ -5,7 +5,8 @@ import { Link } from "@tanstack/react-router";
 import { lazy, type ReactNode, Suspense, useState } from "react";
 import type { RunDetail } from "../../../api/aliases";
 import { type Reason, whyNotCancel, whyNotPause, whyNotResume, whyNotRetry } from "../control";
-import { isFinalRun, isHeld } from "../model";
+import { isFinalRun } from "../final";
+import { isHeld } from "../model";
 import type { RunControl } from "../use-control";
 import classes from "./panel.module.css";
 

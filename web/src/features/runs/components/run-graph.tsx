@@ -8,7 +8,7 @@ import {
   ReactFlowProvider,
 } from "@xyflow/react";
 import { useMemo, useRef } from "react";
-import type { Graph, NodeRun } from "../../../api/aliases";
+import type { Graph, GraphNode, NodeRun } from "../../../api/aliases";
 import { lookOf } from "../../../ui/status";
 import flow from "../../flowcharts/components/flow.module.css";
 import { edgeLabels, toFlowEdge } from "../../flowcharts/components/flow-edges";
@@ -17,6 +17,7 @@ import { useFar } from "../../flowcharts/components/use-far";
 import { useMoving } from "../../flowcharts/components/use-moving";
 import { nodeSize } from "../../flowcharts/model";
 import { latestByNode, shownStatus } from "../model";
+import { executionModeOf, stageLabel } from "../stages";
 
 interface Props {
   graph: Graph;
@@ -31,19 +32,10 @@ interface Props {
   onMenu: (flowchartNodeId: string, x: number, y: number) => void;
 }
 
-const stageLabels: Record<string, string> = {
-  integration: "Integration",
-  pre_init: "Pre Init",
-  init: "Init",
-  post_init: "Post Init",
-  llm_query: "LLM Query",
-  post_run: "Post Run",
-};
-
-function lineOf(run: NodeRun, held: boolean): string {
+function lineOf(run: NodeRun, node: GraphNode, held: boolean): string {
   if (run.error) return run.error.message;
   if (run.status === "running" && run.current_stage)
-    return stageLabels[run.current_stage] ?? run.current_stage;
+    return stageLabel(run.current_stage, executionModeOf(node));
   const again = run.attempt > 1 ? `, try ${run.attempt}` : "";
   return lookOf(shownStatus(run, held)).label + again;
 }
@@ -70,7 +62,7 @@ function toNodes({ graph, nodeRuns, ended, held, selected }: Omit<Props, "onSele
         findings: [],
         editable: false,
         executions: executions.get(node.id) ?? 0,
-        ...(run && { status: shownStatus(run, held), line: lineOf(run, held) }),
+        ...(run && { status: shownStatus(run, held), line: lineOf(run, node, held) }),
         ...(!run && ended && { line: "Not run" }),
       },
     };

@@ -10,7 +10,7 @@ import table from "../../../ui/table.module.css";
 import { Ago, useNow } from "../../../ui/time";
 import { deleteSchedule, fireSchedule, restoreSchedule, updateSchedule } from "../api";
 import { scheduleKeys } from "../keys";
-import { lookOfFiring, until, wordsOfFiring } from "../model";
+import { lookOfFiring, startsWords, until, wordsOfFiring } from "../model";
 import classes from "../schedules.module.css";
 
 export function useScheduleActions() {
@@ -64,6 +64,16 @@ function Last({ schedule }: { schedule: Schedule }) {
       <StatusIcon status={lookOfFiring(f)} size={15} /> {wordsOfFiring(f)} <Ago at={f.fired_at} />
     </>
   );
+  if (f.node_run_id)
+    return (
+      <Link
+        className={`${table.above} ${classes.outcome}`}
+        to="/nodes/$nodeId"
+        params={{ nodeId: String(f.node_run_id) }}
+      >
+        {shown}
+      </Link>
+    );
   if (!f.flowchart_run_id)
     return (
       <Tooltip label={f.message || wordsOfFiring(f)} multiline maw={360}>
@@ -102,17 +112,19 @@ function Row({
           {s.name}
         </Link>
         <div className={table.sub}>
-          {s.kind === "rag_source" ? `Index of ${s.rag_source_name}` : s.flowchart_name}
+          {startsWords(s)}
           {s.flowchart_deleted ? " (deleted)" : ""}
         </div>
       </td>
       <td className={table.clip} style={{ width: "30%" }}>
         {s.description}
         <div className={table.sub}>
-          {s.cron && (
+          {s.cron ? (
             <>
               <span className={classes.cron}>{s.cron}</span> · {s.time_zone}
             </>
+          ) : (
+            "an interval"
           )}
         </div>
       </td>
@@ -124,7 +136,7 @@ function Row({
       </td>
       <td>
         <div className={table.actions}>
-          {s.kind === "flowchart" && (
+          {s.rag_source_id === null && (
             <Tooltip label="Run now">
               <ActionIcon
                 aria-label={`Run ${s.name} now`}

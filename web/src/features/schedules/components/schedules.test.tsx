@@ -12,10 +12,10 @@ const schedule: Schedule = {
   kind: "flowchart",
   name: "Morning report",
   flowchart_id: 7,
-  rag_source_id: null,
-  every_seconds: null,
   flowchart_name: "Weekly report",
   flowchart_deleted: false,
+  rag_source_id: null,
+  every_seconds: null,
   input: { a: 1 },
   cron: "0 9 * * 1-5",
   description: "At 09:00 on weekdays",
@@ -57,6 +57,26 @@ describe("schedules", () => {
     expect(screen.getByText("Not started")).toBeTruthy();
     fireEvent.click(screen.getByRole("switch", { name: "Morning report fires" }));
     await waitFor(() => expect(sent[0]?.body).toEqual({ enabled: false }));
+  });
+
+  it("leads to the source that it indexes, and to the node that did it", async () => {
+    const last = { ...(schedule.last_firing as NonNullable<Schedule["last_firing"]>), node_run_id: 90 };
+    const of: Schedule = {
+      ...schedule,
+      kind: "rag_source",
+      flowchart_id: 0,
+      flowchart_name: "",
+      rag_source_id: 2,
+      rag_source_name: "Handbook",
+      cron: "",
+      every_seconds: 21_600,
+      description: "Every 6 hours",
+      last_firing: { ...last, outcome: "started", node_status: "running" },
+    };
+    await show(<ScheduleTable items={[of]} />);
+    expect(screen.getByText("Index of Handbook")).toBeTruthy();
+    expect(screen.getByRole("link", { name: /Started/ }).getAttribute("href")).toBe("/nodes/90");
+    expect(screen.queryByRole("button", { name: /Run .* now/ })).toBeNull();
   });
 
   it("starts a run now and goes to it", async () => {

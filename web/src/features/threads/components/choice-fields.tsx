@@ -3,6 +3,7 @@ import type { Complexity } from "../../../api/aliases";
 import { MultiSelect, Select } from "../../../ui/inputs";
 import { mcpServersQuery } from "../../mcp/api";
 import { answeringModelsQuery } from "../../models/api";
+import { SourcePicker } from "../../sources/components/source-picker";
 import { settingsQuery } from "../api";
 import { complexities } from "../model";
 
@@ -11,6 +12,7 @@ export interface Choices {
   model_id: number | null;
   response_complexity: Complexity | null;
   mcp_server_ids: number[];
+  source_ids: number[];
 }
 
 export function ChoiceFields({
@@ -71,6 +73,15 @@ export function ChoiceFields({
         }
         value={value.mcp_server_ids.map(String)}
         onChange={(ids) => onChange({ mcp_server_ids: ids.map(Number) })}
+      />
+      <SourcePicker
+        size="xs"
+        label="Sources"
+        description="Passages of them are looked up for each message, and cited."
+        indexedOnly
+        disabled={disabled}
+        value={value.source_ids}
+        onChange={(source_ids) => onChange({ source_ids })}
       />
     </>
   );

@@ -1,6 +1,7 @@
 import "@mantine/core/styles/Popover.css";
 import { HoverCard } from "@mantine/core";
 import { IconFileText } from "@tabler/icons-react";
+import { Link } from "@tanstack/react-router";
 import type { Citation } from "../../../api/aliases";
 import classes from "./message.module.css";
 
@@ -27,6 +28,14 @@ export function Citations({ items }: { items: Citation[] }) {
                 {c.position && <span>{c.position}</span>}
               </div>
               <p>{c.text}</p>
+              <Link
+                className={classes.passageLink}
+                to="/sources/$sourceId/files"
+                params={{ sourceId: String(c.source_id) }}
+                search={{ path: c.path }}
+              >
+                Its chunks in the index
+              </Link>
             </HoverCard.Dropdown>
           </HoverCard>
         </li>

@@ -33,6 +33,7 @@ function Session({ thread }: { thread: Thread }) {
         ...("model_id" in change && { model_id: change.model_id ?? null }),
         ...(change.response_complexity && { response_complexity: change.response_complexity }),
         ...(change.mcp_server_ids && { mcp_server_ids: change.mcp_server_ids }),
+        ...(change.source_ids && { source_ids: change.source_ids }),
       }),
     onError: (e) => notifyError("The choice was not saved", e),
     onSettled: () => cache.invalidateQueries({ queryKey: threadKeys.conversation(thread.id) }),

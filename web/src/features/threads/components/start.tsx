@@ -22,6 +22,7 @@ function useBegin(choices: Choices) {
         ...(choices.model_id !== null && { model_id: choices.model_id }),
         ...(choices.response_complexity && { response_complexity: choices.response_complexity }),
         mcp_server_ids: choices.mcp_server_ids,
+        source_ids: choices.source_ids,
       });
       // The thread is there; what fails from here on is told on its page.
       if (files.length > 0) {
@@ -55,6 +56,7 @@ export function Start() {
     model_id: null,
     response_complexity: null,
     mcp_server_ids: [],
+    source_ids: [],
   });
   const choices = {
     ...chosen,

@@ -4,7 +4,7 @@ import { NodeActions } from "../../../features/nodes/components/node-actions";
 import { NodeView } from "../../../features/nodes/components/node-view";
 import { QueueHold } from "../../../features/queues/components/queue-hold";
 import { nodeQuery } from "../../../features/runs/api";
-import { type PanelTab, panelTabs } from "../../../features/runs/model";
+import { type PanelTab, panelTabs } from "../../../features/runs/tabs";
 import { useRoom } from "../../../realtime/provider";
 import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { PageFrame } from "../../../ui/page";

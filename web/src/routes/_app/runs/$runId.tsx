@@ -5,7 +5,7 @@ import { runQuery } from "../../../features/runs/api";
 import { RunActions } from "../../../features/runs/components/run-actions";
 import { RunView } from "../../../features/runs/components/run-view";
 import { TraceLink } from "../../../features/runs/components/trace-link";
-import { type PanelTab, panelTabs } from "../../../features/runs/model";
+import { type PanelTab, panelTabs } from "../../../features/runs/tabs";
 import { useRunControl } from "../../../features/runs/use-control";
 import { useRoom } from "../../../realtime/provider";
 import { ErrorNotice, Lines } from "../../../ui/feedback";

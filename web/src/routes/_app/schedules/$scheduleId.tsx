@@ -13,6 +13,7 @@ import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { duration } from "../../../ui/format";
 import { Switch } from "../../../ui/inputs";
 import { JsonView } from "../../../ui/json-view";
+import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
 
 export const Route = createFileRoute("/_app/schedules/$scheduleId")({
@@ -22,27 +23,25 @@ export const Route = createFileRoute("/_app/schedules/$scheduleId")({
   component: SchedulePage,
 });
 
-function Target({ schedule: s }: { schedule: LoadedSchedule }) {
-  if (s.kind === "rag_source") {
-    const how = s.mode === "fresh" ? "an index from scratch" : "an index of what changed";
-    return `${how} of the source ${s.rag_source_name}`;
-  }
-  return (
-    <>
-      <Link to="/flowcharts/$flowchartId" params={{ flowchartId: String(s.flowchart_id) }}>
-        {s.flowchart_name}
-      </Link>
-      {s.flowchart_deleted ? ", which is deleted" : ", its newest version that runs"}
-    </>
-  );
-}
-
 function Facts({ schedule: s }: { schedule: LoadedSchedule }) {
   return (
     <dl className={classes.facts}>
       <dt>Starts</dt>
       <dd>
-        <Target schedule={s} />
+        {s.rag_source_id !== null ? (
+          <Link to="/sources/$sourceId" params={{ sourceId: String(s.rag_source_id) }}>
+            {s.rag_source_name || `Source ${s.rag_source_id}`}
+          </Link>
+        ) : (
+          <Link to="/flowcharts/$flowchartId" params={{ flowchartId: String(s.flowchart_id) }}>
+            {s.flowchart_name}
+          </Link>
+        )}
+        {s.rag_source_id !== null
+          ? `, a ${s.mode ?? "delta"} index run of it`
+          : s.flowchart_deleted
+            ? ", which is deleted"
+            : ", its newest version that runs"}
       </dd>
       <dt>When</dt>
       <dd>
@@ -65,10 +64,14 @@ function Facts({ schedule: s }: { schedule: LoadedSchedule }) {
       </dd>
       <dt>While its last run still runs</dt>
       <dd>{s.overlap_policy === "skip" ? "it leaves its time out" : "it starts another one beside it"}</dd>
-      <dt>Input</dt>
-      <dd>
-        <JsonView value={s.input} empty="None" />
-      </dd>
+      {s.rag_source_id === null && (
+        <>
+          <dt>Input</dt>
+          <dd>
+            <JsonView value={s.input} empty="None" />
+          </dd>
+        </>
+      )}
     </dl>
   );
 }
@@ -78,7 +81,7 @@ function SchedulePage() {
   const schedule = useQuery(scheduleQuery(id));
   const actions = useScheduleActions();
   const [editing, dialog] = useDisclosure(false);
-  const choices = useFlowchartChoices(schedule.data?.flowchart_id);
+  const choices = useFlowchartChoices(schedule.data?.flowchart_id || undefined);
   const s = schedule.data;
   return (
     <PageFrame
@@ -94,7 +97,16 @@ function SchedulePage() {
               disabled={actions.toggle.isPending}
               onChange={() => actions.toggle.mutate(s)}
             />
-            {s.kind === "flowchart" && (
+            {s.rag_source_id !== null ? (
+              <LinkButton
+                to="/sources/$sourceId/settings"
+                params={{ sourceId: String(s.rag_source_id) }}
+                variant="default"
+                leftSection={<IconPencil size={15} />}
+              >
+                Change at the source
+              </LinkButton>
+            ) : (
               <>
                 {s.every_seconds === null && (
                   <Button variant="default" leftSection={<IconPencil size={15} />} onClick={dialog.open}>
