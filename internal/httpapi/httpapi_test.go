@@ -33,6 +33,7 @@ import (
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
+	"github.com/llmctl/studio/internal/testkit/asktest"
 	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
 
@@ -151,6 +152,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 		Servers: servers.New(servers.Options{DB: b.db, Log: log, Seal: box, Fingerprint: secret.Fingerprint, Now: time.Now}),
 		Calls:   calls.NewStore(b.db), Client: fakeMCP{},
 	}
+	d.Retrieval = asktest.New(t, b.db)
 	d.Indexing = ragindex.New(ragindex.Options{DB: b.db, Log: log, Engine: d.Engine, Now: time.Now})
 	withNodeExecutor(t)(b, &d)
 	withSources(t, t.TempDir())(b, &d)

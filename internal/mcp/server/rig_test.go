@@ -30,6 +30,7 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/secret"
+	"github.com/llmctl/studio/internal/testkit/asktest"
 	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
 
@@ -124,7 +125,7 @@ func domains(t *testing.T, db *postgres.DB, hints bus.Bus) server.Domains {
 			DB: db, Log: log, Jobs: noJobs{}, Signaller: noJobs{}, ExecutorFor: func(string) string { return "inline" }, Now: time.Now,
 		}),
 		Downloads: download.New(download.Options{DB: db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now}),
-		Published: publish.New(db, log),
+		Published: publish.New(db, log), Retrieval: asktest.New(t, db),
 		Threads: chat.New(chat.Options{
 			DB: db, Log: log, Queue: noTurns{}, Models: anyModel{}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 		}),
