@@ -16,16 +16,18 @@ const kindRAGIndex = "rag_index"
 // anything runs. A kind without an entry is one whose nodes wait for nothing but the
 // decisions about their tool calls, and are worked from the default queue.
 type nodeHooks struct {
-	queue map[string]func(ctx context.Context, q postgres.Querier, config json.RawMessage) (string, error)
-	waits map[string]func(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error)
-	ended map[string]func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error
+	queue   map[string]func(ctx context.Context, q postgres.Querier, config json.RawMessage) (string, error)
+	waits   map[string]func(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error)
+	retried map[string]func(ctx context.Context, tx *postgres.Tx, again *run.NodeRun) error
+	ended   map[string]func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error
 }
 
 func newNodeHooks() nodeHooks {
 	return nodeHooks{
-		queue: map[string]func(context.Context, postgres.Querier, json.RawMessage) (string, error){},
-		waits: map[string]func(context.Context, postgres.Querier, *run.NodeRun) (bool, error){},
-		ended: map[string]func(context.Context, *postgres.Tx, *run.NodeRun) error{},
+		queue:   map[string]func(context.Context, postgres.Querier, json.RawMessage) (string, error){},
+		waits:   map[string]func(context.Context, postgres.Querier, *run.NodeRun) (bool, error){},
+		retried: map[string]func(context.Context, *postgres.Tx, *run.NodeRun) error{},
+		ended:   map[string]func(context.Context, *postgres.Tx, *run.NodeRun) error{},
 	}
 }
 
@@ -43,6 +45,14 @@ func (s *studio) waits(ctx context.Context, q postgres.Querier, n *run.NodeRun) 
 		return waits(ctx, q, n)
 	}
 	return s.mcp.waits(ctx, q, n)
+}
+
+// retried implements run.Options.Retried.
+func (s *studio) retried(ctx context.Context, tx *postgres.Tx, again *run.NodeRun) error {
+	if retried := s.hooks.retried[again.Kind]; retried != nil {
+		return retried(ctx, tx, again)
+	}
+	return nil
 }
 
 // ended implements run.Options.Ended.

@@ -38,6 +38,7 @@ func newIndexing(s *studio) *index.Service {
 		}
 		s.hooks.ended[k] = svc.EndedTx
 	}
+	s.hooks.retried[kind.RAGIndex] = svc.RetriedTx
 	return svc
 }
 

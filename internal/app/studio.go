@@ -139,7 +139,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s.nodeSettings = newNodeSettings(s)
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: s.nodeSettings.executorFor,
-		InWorker: inWorker, Waits: s.waits, Ended: s.ended, QueueFor: s.queueFor, ModeFor: modeFor, Admit: s.asking.admit,
+		InWorker: inWorker, Waits: s.waits, Retried: s.retried, Ended: s.ended, QueueFor: s.queueFor, ModeFor: modeFor, Admit: s.asking.admit,
 		Timeout: s.nodeSettings.timeout, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.indexing = newIndexing(s)

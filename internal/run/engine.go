@@ -64,6 +64,9 @@ type Options struct {
 	// Admit refuses to start runs of a graph while what its nodes need is not there; nil:
 	// all may start.
 	Admit func(ctx context.Context, g *flowchart.Graph) error
+	// Retried is told in the transaction that makes the quick node that runs another one
+	// again, and may refuse it; nil: nobody is told.
+	Retried func(ctx context.Context, tx *postgres.Tx, again *NodeRun) error
 	// Ended is told in the transaction that ends a node run.
 	Ended func(ctx context.Context, tx *postgres.Tx, n *NodeRun) error
 }

@@ -16,7 +16,7 @@ type Retried struct {
 
 // retryQuick runs a quick node that has ended again, as a new one with the same
 // config. Errors: conflict (node.not_finished, node.no_config); invalid
-// (node.no_version), and those of StartNode.
+// (node.no_version), and those of StartNode and of Retried.
 func (e *Engine) retryQuick(ctx context.Context, tx *postgres.Tx, n *NodeRun, req RetryRequest) (NodeRun, error) {
 	switch {
 	case n.FinishedAt == nil:
@@ -34,7 +34,11 @@ func (e *Engine) retryQuick(ctx context.Context, tx *postgres.Tx, n *NodeRun, re
 	if n.ExecutionMode != nil {
 		again.ExecutionMode = *n.ExecutionMode
 	}
-	return e.StartNode(ctx, tx, again)
+	made, err := e.StartNode(ctx, tx, again)
+	if err != nil || e.Retried == nil {
+		return made, err
+	}
+	return made, e.Retried(ctx, tx, &made)
 }
 
 // prepareQuick is Prepare of a quick node: its config is what was asked for, and its

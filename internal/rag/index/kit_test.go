@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,7 @@ type folder struct {
 	files map[string]file
 	opens []string
 	down  error
+	lost  string
 	gate  chan struct{} // if set, each file is opened with a token of it
 }
 
@@ -103,7 +105,7 @@ func (f *folder) Open(ctx context.Context, item fetch.Item, _ int64) (io.ReadClo
 	defer f.mu.Unlock()
 	f.opens = append(f.opens, item.Path)
 	file, ok := f.files[item.Path]
-	if !ok {
+	if !ok || item.Path == f.lost {
 		return nil, errs.E(errs.NotFound, "fetch.gone", "It is gone.")
 	}
 	return io.NopCloser(strings.NewReader(file.text)), nil
@@ -270,6 +272,9 @@ func setup(t *testing.T, change ...func(*index.Options)) *bundle {
 		InWorker: func(string, json.RawMessage) bool { return true },
 		Waits: func(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error) {
 			return b.svc.Waits(ctx, q, n.ID)
+		},
+		Retried: func(ctx context.Context, tx *postgres.Tx, again *run.NodeRun) error {
+			return b.svc.RetriedTx(ctx, tx, again)
 		},
 		Ended: func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error { return b.svc.EndedTx(ctx, tx, n) },
 	})
@@ -459,3 +464,20 @@ func decode[T any](t *testing.T, raw []byte) T {
 	require.NoError(t, json.Unmarshal(raw, &v))
 	return v
 }
+
+// waitFor and tick are for what another goroutine does.
+const (
+	waitFor = 10 * time.Second
+	tick    = 5 * time.Millisecond
+)
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// lose lets a file be listed and not be there when it is opened; find ends that.
+func (f *folder) lose(path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost = path
+}
+
+func (f *folder) find(string) { f.lose("") }

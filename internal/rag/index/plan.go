@@ -80,6 +80,7 @@ func (a *attempt) draft(ctx context.Context, t *target) (*draft, fetch.Skipped, 
 		return nil, fetch.Skipped{}, err
 	}
 	if d.all && len(d.visible) > 0 && !d.fresh {
+		d.only = nil // what is kept would have no vectors of the new one
 		a.report.logf("The embedding model is another one than before: every file is indexed again.")
 	}
 	skipped, err := t.tree.Walk(ctx, d.add)

@@ -122,6 +122,11 @@ WHERE j.rag_index_run_id = @rag_index_run_id AND j.action = 'change' AND j.statu
   AND f.rag_source_id = @rag_source_id AND f.path = j.path AND f.to_revision IS NULL AND f.from_revision < @revision::bigint
   AND f.fingerprint <> j.fingerprint;
 
+-- name: ForgetCuts :exec
+-- Files that kept what another embedder has vectors of: the next delta indexes them again.
+UPDATE rag_file SET signature = ''
+WHERE rag_source_id = @rag_source_id AND to_revision IS NULL AND from_revision < @revision::bigint AND signature <> '';
+
 -- name: Totals :one
 -- What the source's index has at a revision.
 SELECT count(*) FILTER (WHERE kind <> 'binary')::integer AS files, count(*) FILTER (WHERE kind = 'binary')::integer AS binaries,
@@ -158,17 +163,24 @@ WHERE id = @id RETURNING *;
 SELECT pause_requested_at IS NOT NULL FROM rag_index_run WHERE id = @id;
 
 -- name: DropUnseen :execrows
--- What revisions after the visible one left behind, but for the one that is kept; a batch of it.
+-- What revisions after the visible one left behind; a batch of it. What the open run writes stays unless it is @begins, which
+-- has written nothing yet. Which run is open is read together with the files: one that began after somebody looked is not
+-- disturbed.
 DELETE FROM rag_file WHERE id IN (
     SELECT f.id FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
-    WHERE f.rag_source_id = @rag_source_id AND f.from_revision > s.index_revision AND f.from_revision <> @keep::bigint
+    LEFT JOIN rag_index_run r ON r.rag_source_id = s.id AND r.finished_at IS NULL AND r.id <> @begins::bigint
+    WHERE f.rag_source_id = @rag_source_id AND f.from_revision > s.index_revision AND f.from_revision IS DISTINCT FROM r.index_revision
     LIMIT @max_rows);
 
 -- name: RestoreEnded :execrows
-UPDATE rag_file SET to_revision = NULL WHERE id IN (
-    SELECT f.id FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
-    WHERE f.rag_source_id = @rag_source_id AND f.to_revision > s.index_revision AND f.to_revision <> @keep::bigint
-    LIMIT @max_rows);
+-- The files that such revisions had ended are not ended any more. One that another run has ended since is left alone.
+UPDATE rag_file e SET to_revision = NULL
+FROM (
+    SELECT f.id, f.to_revision FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
+    LEFT JOIN rag_index_run r ON r.rag_source_id = s.id AND r.finished_at IS NULL AND r.id <> @begins::bigint
+    WHERE f.rag_source_id = @rag_source_id AND f.to_revision > s.index_revision AND f.to_revision IS DISTINCT FROM r.index_revision
+    LIMIT @max_rows) old
+WHERE e.id = old.id AND e.to_revision = old.to_revision;
 
 -- name: DropReplaced :execrows
 -- What no revision shows any more, of one source; a batch of it.
@@ -178,8 +190,8 @@ DELETE FROM rag_file WHERE id IN (
     LIMIT @max_rows);
 
 -- name: Unkempt :many
--- The sources that have something to clean up, and the revision that a run is writing now (0: none).
-SELECT s.id, coalesce(r.index_revision, 0)::bigint AS writing
+-- The sources that have something to clean up.
+SELECT s.id
 FROM rag_source s LEFT JOIN rag_index_run r ON r.rag_source_id = s.id AND r.finished_at IS NULL
 WHERE EXISTS (SELECT FROM rag_file f WHERE f.rag_source_id = s.id AND f.to_revision IS NOT NULL
               AND f.to_revision <> coalesce(r.index_revision, 0)
@@ -187,6 +199,12 @@ WHERE EXISTS (SELECT FROM rag_file f WHERE f.rag_source_id = s.id AND f.to_revis
    OR EXISTS (SELECT FROM rag_file f WHERE f.rag_source_id = s.id AND f.from_revision > s.index_revision
               AND f.from_revision <> coalesce(r.index_revision, 0))
 ORDER BY s.id;
+
+-- name: Orphans :many
+-- Open index runs whose node runs have ended: whoever ended them did not know of index runs.
+SELECT n.id FROM node_run n JOIN rag_index_run r ON r.node_run_id = n.id
+WHERE r.finished_at IS NULL AND n.finished_at IS NOT NULL
+GROUP BY n.id ORDER BY n.id LIMIT @max_rows;
 
 -- name: DropUnusedVectors :execrows
 -- Vectors of texts that no chunk has had for a while. While an index run goes on, none are dropped: it may be about to

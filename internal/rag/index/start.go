@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -84,17 +85,8 @@ func ModeOf(mode string) string {
 // tx. Errors: invalid (rag.invalid_index_request); not_found (rag.source_not_found);
 // conflict (rag.source_active).
 func (s *Service) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest) (run.NodeRun, RunDetail, error) {
-	src, err := s.q.LockSource(ctx, tx, req.SourceID)
-	if postgres.NotFound(err) {
-		return run.NodeRun{}, RunDetail{}, errs.Ef(errs.NotFound, "rag.source_not_found", "There is no source %d.", req.SourceID)
-	}
+	src, err := s.lockFree(ctx, tx, &req)
 	if err != nil {
-		return run.NodeRun{}, RunDetail{}, fmt.Errorf("lock source %d: %w", req.SourceID, err)
-	}
-	if err := s.checkStart(ctx, tx, &req); err != nil {
-		return run.NodeRun{}, RunDetail{}, err
-	}
-	if err := s.refuseActive(ctx, tx, src.ID, src.Name); err != nil {
 		return run.NodeRun{}, RunDetail{}, err
 	}
 	config, err := json.Marshal(Config{Mode: req.Mode, SourceIDs: []int64{src.ID}, PlanFirst: req.PlanFirst, OnlyFailedOf: req.OnlyFailedOf})
@@ -121,6 +113,46 @@ func (s *Service) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest
 func (s *Service) StartIndexTx(ctx context.Context, tx *postgres.Tx, sourceID int64, mode string, by Origin) (int64, error) {
 	n, _, err := s.StartTx(ctx, tx, StartRequest{SourceID: sourceID, Mode: mode, Origin: by})
 	return n.ID, err
+}
+
+// RetriedTx makes the index runs of a node that runs another one again, in the transaction
+// that makes the node: two retries at once do not both begin. Errors are those of StartTx.
+func (s *Service) RetriedTx(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error {
+	var c Config
+	if err := json.Unmarshal(n.Config, &c); err != nil {
+		return fmt.Errorf("read config of node run %d: %w", n.ID, err)
+	}
+	by := Origin{RequestID: n.RequestID, CorrelationID: n.CorrelationID}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(c.SourceIDs))) {
+		req := StartRequest{SourceID: id, Mode: c.Mode, PlanFirst: c.PlanFirst, OnlyFailedOf: c.OnlyFailedOf}
+		src, err := s.lockFree(ctx, tx, &req)
+		if err != nil {
+			return err
+		}
+		row, err := s.insertRun(ctx, tx, src.ID, n.ID, req)
+		if err != nil {
+			return err
+		}
+		if _, err := s.announce(ctx, tx, &row, &by, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockFree locks the source of a request that can be done, and that no run works on.
+func (s *Service) lockFree(ctx context.Context, tx *postgres.Tx, req *StartRequest) (dbsqlc.LockSourceRow, error) {
+	src, err := s.q.LockSource(ctx, tx, req.SourceID)
+	if postgres.NotFound(err) {
+		return src, errs.Ef(errs.NotFound, "rag.source_not_found", "There is no source %d.", req.SourceID)
+	}
+	if err != nil {
+		return src, fmt.Errorf("lock source %d: %w", req.SourceID, err)
+	}
+	if err := s.checkStart(ctx, tx, req); err != nil {
+		return src, err
+	}
+	return src, s.refuseActive(ctx, tx, src.ID, src.Name)
 }
 
 func (s *Service) checkStart(ctx context.Context, q postgres.Querier, req *StartRequest) error {

@@ -73,6 +73,11 @@ func (a *attempt) show(ctx context.Context, tx *postgres.Tx, t *target, r *Run) 
 	if err := a.s.q.AdoptCarried(ctx, tx, dbsqlc.AdoptCarriedParams{RagIndexRunID: r.ID, RagSourceID: src.ID, Revision: r.IndexRevision}); err != nil {
 		return 0, fmt.Errorf("keep what did not change of source %d: %w", src.ID, err)
 	}
+	if !same(src.RagEmbedderID, r.RagEmbedderID) {
+		if err := a.s.q.ForgetCuts(ctx, tx, dbsqlc.ForgetCutsParams{RagSourceID: src.ID, Revision: r.IndexRevision}); err != nil {
+			return 0, fmt.Errorf("have files of source %d indexed again: %w", src.ID, err)
+		}
+	}
 	revision := r.IndexRevision
 	if r.Done == 0 && src.IndexRevision > 0 && same(src.RagEmbedderID, r.RagEmbedderID) {
 		revision = src.IndexRevision

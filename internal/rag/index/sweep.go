@@ -16,6 +16,7 @@ const (
 	sweepGrace = time.Minute
 	vectorAge  = 7 * 24 * time.Hour
 	vectorRows = 5_000
+	orphanRows = 100 // the rest is for the next round
 )
 
 // Swept is what a clean-up removed.
@@ -24,6 +25,7 @@ type Swept struct {
 	Restored int64 `json:"restored"` // files that such runs had replaced
 	Replaced int64 `json:"replaced"` // files that no revision shows any more
 	Vectors  int64 `json:"vectors"`
+	Orphans  int64 `json:"orphans"` // nodes that had ended without their index runs
 }
 
 // Sweep removes, in batches, what no revision shows any more. It may be interrupted and
@@ -34,12 +36,15 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 
 func (s *Service) sweep(ctx context.Context, grace, age time.Duration) (Swept, error) {
 	var out Swept
+	if err := s.endOrphans(ctx, &out); err != nil {
+		return out, err
+	}
 	sources, err := s.q.Unkempt(ctx, s.o.DB, grace.Seconds())
 	if err != nil {
 		return out, fmt.Errorf("look for what is to be cleaned up: %w", err)
 	}
-	for _, src := range sources {
-		if err := s.sweepSource(ctx, src.ID, src.Writing, grace, &out); err != nil {
+	for _, id := range sources {
+		if err := s.sweepSource(ctx, id, grace, &out); err != nil {
 			return out, err
 		}
 	}
@@ -53,17 +58,40 @@ func (s *Service) sweep(ctx context.Context, grace, age time.Duration) (Swept, e
 	return out, nil
 }
 
-// sweepSource cleans up one source. writing is the revision of the run that is open.
-func (s *Service) sweepSource(ctx context.Context, id, writing int64, grace time.Duration, out *Swept) error {
+// endOrphans ends open runs whose node runs have ended without them: by a process of a
+// release that does not know of index runs. Their sources could not be indexed any more.
+func (s *Service) endOrphans(ctx context.Context, out *Swept) error {
+	nodes, err := s.q.Orphans(ctx, s.o.DB, orphanRows)
+	if err != nil {
+		return fmt.Errorf("look for index runs that were left open: %w", err)
+	}
+	for _, id := range nodes {
+		err := s.o.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+			n, err := s.o.Engine.NodeRun(ctx, tx, id) // it has ended and does not change any more
+			if err != nil {
+				return err
+			}
+			return s.EndedTx(ctx, tx, &n)
+		})
+		if err != nil {
+			return fmt.Errorf("end index runs of node run %d: %w", id, err)
+		}
+		out.Orphans++
+	}
+	return nil
+}
+
+// sweepSource cleans up one source.
+func (s *Service) sweepSource(ctx context.Context, id int64, grace time.Duration, out *Swept) error {
 	for _, step := range []struct {
 		count *int64
 		do    func(ctx context.Context) (int64, error)
 	}{
 		{&out.Unseen, func(ctx context.Context) (int64, error) {
-			return s.q.DropUnseen(ctx, s.o.DB, dbsqlc.DropUnseenParams{RagSourceID: id, Keep: writing, MaxRows: sweepBatch})
+			return s.q.DropUnseen(ctx, s.o.DB, dbsqlc.DropUnseenParams{RagSourceID: id, MaxRows: sweepBatch})
 		}},
 		{&out.Restored, func(ctx context.Context) (int64, error) {
-			return s.q.RestoreEnded(ctx, s.o.DB, dbsqlc.RestoreEndedParams{RagSourceID: id, Keep: writing, MaxRows: sweepBatch})
+			return s.q.RestoreEnded(ctx, s.o.DB, dbsqlc.RestoreEndedParams{RagSourceID: id, MaxRows: sweepBatch})
 		}},
 		{&out.Replaced, func(ctx context.Context) (int64, error) {
 			return s.q.DropReplaced(ctx, s.o.DB, dbsqlc.DropReplacedParams{RagSourceID: id, Grace: grace.Seconds(), MaxRows: sweepBatch})
@@ -96,10 +124,10 @@ func (a *attempt) tidy(ctx context.Context, t *target) error {
 	removed := int64(0)
 	for _, step := range []func(ctx context.Context, tx *postgres.Tx) (int64, error){
 		func(ctx context.Context, tx *postgres.Tx) (int64, error) {
-			return a.s.q.DropUnseen(ctx, tx, dbsqlc.DropUnseenParams{RagSourceID: t.source.ID, MaxRows: sweepBatch})
+			return a.s.q.DropUnseen(ctx, tx, dbsqlc.DropUnseenParams{RagSourceID: t.source.ID, Begins: t.run.ID, MaxRows: sweepBatch})
 		},
 		func(ctx context.Context, tx *postgres.Tx) (int64, error) {
-			return a.s.q.RestoreEnded(ctx, tx, dbsqlc.RestoreEndedParams{RagSourceID: t.source.ID, MaxRows: sweepBatch})
+			return a.s.q.RestoreEnded(ctx, tx, dbsqlc.RestoreEndedParams{RagSourceID: t.source.ID, Begins: t.run.ID, MaxRows: sweepBatch})
 		},
 	} {
 		n, err := batches(ctx, sweepBatch, func(ctx context.Context) (int64, error) {

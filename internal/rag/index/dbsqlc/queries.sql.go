@@ -316,19 +316,22 @@ func (q *Queries) DropReplaced(ctx context.Context, db DBTX, arg DropReplacedPar
 const dropUnseen = `-- name: DropUnseen :execrows
 DELETE FROM rag_file WHERE id IN (
     SELECT f.id FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
-    WHERE f.rag_source_id = $1 AND f.from_revision > s.index_revision AND f.from_revision <> $2::bigint
+    LEFT JOIN rag_index_run r ON r.rag_source_id = s.id AND r.finished_at IS NULL AND r.id <> $1::bigint
+    WHERE f.rag_source_id = $2 AND f.from_revision > s.index_revision AND f.from_revision IS DISTINCT FROM r.index_revision
     LIMIT $3)
 `
 
 type DropUnseenParams struct {
+	Begins      int64
 	RagSourceID int64
-	Keep        int64
 	MaxRows     int32
 }
 
-// What revisions after the visible one left behind, but for the one that is kept; a batch of it.
+// What revisions after the visible one left behind; a batch of it. What the open run writes stays unless it is @begins, which
+// has written nothing yet. Which run is open is read together with the files: one that began after somebody looked is not
+// disturbed.
 func (q *Queries) DropUnseen(ctx context.Context, db DBTX, arg DropUnseenParams) (int64, error) {
-	result, err := db.Exec(ctx, dropUnseen, arg.RagSourceID, arg.Keep, arg.MaxRows)
+	result, err := db.Exec(ctx, dropUnseen, arg.Begins, arg.RagSourceID, arg.MaxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -522,6 +525,22 @@ func (q *Queries) FileExists(ctx context.Context, db DBTX, id int64) (bool, erro
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
+}
+
+const forgetCuts = `-- name: ForgetCuts :exec
+UPDATE rag_file SET signature = ''
+WHERE rag_source_id = $1 AND to_revision IS NULL AND from_revision < $2::bigint AND signature <> ''
+`
+
+type ForgetCutsParams struct {
+	RagSourceID int64
+	Revision    int64
+}
+
+// Files that kept what another embedder has vectors of: the next delta indexes them again.
+func (q *Queries) ForgetCuts(ctx context.Context, db DBTX, arg ForgetCutsParams) error {
+	_, err := db.Exec(ctx, forgetCuts, arg.RagSourceID, arg.Revision)
+	return err
 }
 
 const getRun = `-- name: GetRun :one
@@ -1245,6 +1264,33 @@ func (q *Queries) NodeWaits(ctx context.Context, db DBTX, nodeRunID int64) (bool
 	return exists, err
 }
 
+const orphans = `-- name: Orphans :many
+SELECT n.id FROM node_run n JOIN rag_index_run r ON r.node_run_id = n.id
+WHERE r.finished_at IS NULL AND n.finished_at IS NOT NULL
+GROUP BY n.id ORDER BY n.id LIMIT $1
+`
+
+// Open index runs whose node runs have ended: whoever ended them did not know of index runs.
+func (q *Queries) Orphans(ctx context.Context, db DBTX, maxRows int32) ([]int64, error) {
+	rows, err := db.Query(ctx, orphans, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const pauseRequested = `-- name: PauseRequested :one
 SELECT pause_requested_at IS NOT NULL FROM rag_index_run WHERE id = $1
 `
@@ -1358,20 +1404,24 @@ func (q *Queries) RequestPause(ctx context.Context, db DBTX, id int64) (RagIndex
 }
 
 const restoreEnded = `-- name: RestoreEnded :execrows
-UPDATE rag_file SET to_revision = NULL WHERE id IN (
-    SELECT f.id FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
-    WHERE f.rag_source_id = $1 AND f.to_revision > s.index_revision AND f.to_revision <> $2::bigint
-    LIMIT $3)
+UPDATE rag_file e SET to_revision = NULL
+FROM (
+    SELECT f.id, f.to_revision FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
+    LEFT JOIN rag_index_run r ON r.rag_source_id = s.id AND r.finished_at IS NULL AND r.id <> $1::bigint
+    WHERE f.rag_source_id = $2 AND f.to_revision > s.index_revision AND f.to_revision IS DISTINCT FROM r.index_revision
+    LIMIT $3) old
+WHERE e.id = old.id AND e.to_revision = old.to_revision
 `
 
 type RestoreEndedParams struct {
+	Begins      int64
 	RagSourceID int64
-	Keep        int64
 	MaxRows     int32
 }
 
+// The files that such revisions had ended are not ended any more. One that another run has ended since is left alone.
 func (q *Queries) RestoreEnded(ctx context.Context, db DBTX, arg RestoreEndedParams) (int64, error) {
-	result, err := db.Exec(ctx, restoreEnded, arg.RagSourceID, arg.Keep, arg.MaxRows)
+	result, err := db.Exec(ctx, restoreEnded, arg.Begins, arg.RagSourceID, arg.MaxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -1638,7 +1688,7 @@ func (q *Queries) Totals(ctx context.Context, db DBTX, arg TotalsParams) (Totals
 }
 
 const unkempt = `-- name: Unkempt :many
-SELECT s.id, coalesce(r.index_revision, 0)::bigint AS writing
+SELECT s.id
 FROM rag_source s LEFT JOIN rag_index_run r ON r.rag_source_id = s.id AND r.finished_at IS NULL
 WHERE EXISTS (SELECT FROM rag_file f WHERE f.rag_source_id = s.id AND f.to_revision IS NOT NULL
               AND f.to_revision <> coalesce(r.index_revision, 0)
@@ -1648,25 +1698,20 @@ WHERE EXISTS (SELECT FROM rag_file f WHERE f.rag_source_id = s.id AND f.to_revis
 ORDER BY s.id
 `
 
-type UnkemptRow struct {
-	ID      int64
-	Writing int64
-}
-
-// The sources that have something to clean up, and the revision that a run is writing now (0: none).
-func (q *Queries) Unkempt(ctx context.Context, db DBTX, grace float64) ([]UnkemptRow, error) {
+// The sources that have something to clean up.
+func (q *Queries) Unkempt(ctx context.Context, db DBTX, grace float64) ([]int64, error) {
 	rows, err := db.Query(ctx, unkempt, grace)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []UnkemptRow
+	var items []int64
 	for rows.Next() {
-		var i UnkemptRow
-		if err := rows.Scan(&i.ID, &i.Writing); err != nil {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
