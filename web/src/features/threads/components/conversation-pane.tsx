@@ -182,7 +182,8 @@ interface WritingProps {
   onSent: () => void;
 }
 
-const accept = "text/*,.md,.json,.csv,.yaml,.yml,.toml,.log,.pdf,.docx,.pptx,.xlsx,image/png,image/jpeg,image/gif,image/webp";
+const accept =
+  "text/*,.md,.json,.csv,.yaml,.yml,.toml,.log,.pdf,.docx,.pptx,.xlsx,image/png,image/jpeg,image/gif,image/webp";
 
 function Writing({ data, actions, open, onContext, onSent }: WritingProps) {
   const { id, status } = data.thread;
