@@ -96,6 +96,7 @@ export type Calendar = Schemas["CalendarOutputBody"];
 export type Queue = Schemas["QueueView"];
 export type QueueDetail = Schemas["QueueOutputBody"];
 export type QueueList = Schemas["QueuesOutputBody"];
+export type ThreadsQueue = Schemas["ThreadsQueueView"];
 export type QueueTimes = Schemas["TimesView"];
 export type QueueJob = Schemas["QueueJobView"];
 export type DeadItem = Schemas["DeadView"];

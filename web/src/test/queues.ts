@@ -43,7 +43,7 @@ export const queue = (more: Partial<Queue> = {}): Queue => ({
   ...more,
 });
 
-const threads = (): QueueList["threads"] => ({
+export const threadsQueue = (more: Partial<QueueList["threads"]> = {}): QueueList["threads"] => ({
   waiting: 0,
   waiting_since: null,
   waiting_seconds: null,
@@ -58,6 +58,7 @@ const threads = (): QueueList["threads"] => ({
   waited: times(),
   took: times(),
   history: { from: "2026-01-02T03:00:00Z", enqueued: minutes(), finished: minutes(), failed: minutes() },
+  ...more,
 });
 
 export const queueList = (...items: Queue[]): QueueList => ({
@@ -66,7 +67,7 @@ export const queueList = (...items: Queue[]): QueueList => ({
   items,
   next_cursor: null,
   slots: { total: 4, busy: 1 },
-  threads: threads(),
+  threads: threadsQueue(),
 });
 
 export const heat = () => ({

@@ -12,6 +12,7 @@ import type {
   Turn,
   TurnStatus,
 } from "../../api/aliases";
+import { duration } from "../../ui/format";
 import type { LiveText, PlacedPart } from "./live";
 
 export const complexities: { value: Complexity; label: string; hint: string }[] = [
@@ -41,6 +42,8 @@ export interface ShownCall {
   result: string | null;
   truncated: boolean;
   durationMs: number | null;
+  /** What its server said last of how far it is; null: nothing, or it does not run any more. */
+  progress: string | null;
 }
 
 export interface Shown {
@@ -57,16 +60,18 @@ const stem = (name: string): string => name.slice(name.indexOf("__") + 2);
 function callOf(part: MessagePart, old: ShownCall | undefined): ShownCall | null {
   const { tool_call: call, tool_result: result } = part;
   if (call) {
+    const status = call.status || old?.status || "running";
     return {
       id: call.id,
       recordId: call.tool_call_id ?? old?.recordId ?? null,
       name: call.server && call.name.includes("__") ? stem(call.name) : call.name,
       server: call.server ?? "",
-      status: call.status || old?.status || "running",
+      status,
       arguments: textOfArguments(call.arguments),
       result: old?.result ?? null,
       truncated: old?.truncated ?? false,
       durationMs: old?.durationMs ?? null,
+      progress: status === "running" ? (call.progress ?? null) : null,
     };
   }
   if (!result) return null;
@@ -78,6 +83,7 @@ function callOf(part: MessagePart, old: ShownCall | undefined): ShownCall | null
     status: "",
     arguments: "",
     durationMs: null,
+    progress: null,
   };
   const open = !old || ["running", "waiting", "pending", "approved", ""].includes(old.status);
   return {
@@ -86,6 +92,7 @@ function callOf(part: MessagePart, old: ShownCall | undefined): ShownCall | null
     result: result.content,
     truncated: result.truncated ?? false,
     durationMs: result.duration_ms ?? before.durationMs,
+    progress: null,
   };
 }
 
@@ -140,11 +147,35 @@ export function partsOfLive(live: Pick<LiveText, "text" | "parts">): MessagePart
   return out;
 }
 
+const lostCode = "CHAT_WORKER_LOST";
+
+/** Why a turn that goes on is at another attempt; null: nothing went wrong before. */
+export function restartOf(turn: Turn): string | null {
+  if (turn.attempt < 2 || turn.status === "queued" || isFinalTurn(turn.status) || !turn.error) return null;
+  const why =
+    turn.error.code === lostCode
+      ? "the one before was lost with its worker"
+      : "the provider could not answer the one before";
+  return `Attempt ${turn.attempt}: ${why}, so the answer begins again.`;
+}
+
+/** When a turn whose provider was too busy is tried again; null: it does not wait for that. */
+export const retryOf = (turn: Turn): string | null =>
+  turn.status === "queued" && turn.error?.code !== lostCode ? (turn.retry_at ?? null) : null;
+
+/** How long it is until then, in words. */
+export function untilRetry(at: string, now: number): string {
+  const left = Math.ceil((Date.parse(at) - now) / 1_000);
+  if (left <= 0) return "trying again now";
+  return `trying again in ${left < 60 ? `${left} s` : duration(left * 1_000)}`;
+}
+
 /** One line about an answer that is not there yet. */
 export function progressOf(turn: Turn): string {
   switch (turn.status) {
     case "queued":
-      return turn.attempt > 0 ? "The worker is gone. Another one takes over" : "Waiting for its turn";
+      if (turn.error?.code === lostCode) return "The worker is gone. Another one takes over";
+      return turn.attempt > 0 ? "Goes on in a moment" : "Waiting for its turn";
     case "waiting":
       return "Waiting for an approval";
     case "cancelling":

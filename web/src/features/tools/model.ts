@@ -25,6 +25,22 @@ export const lookOfCall = (status: string): CallLook =>
 const open = new Set(["pending", "waiting", "approved", "running"]);
 export const isOpenCall = (status: string): boolean => open.has(status);
 
+export interface CallProgress {
+  /** Of 1; null: nobody knows of how much. */
+  share: number | null;
+  text: string;
+}
+
+/** How far a call is, from the server's line about it: "3", "1 of 4", "1 of 4: reading". */
+export function callProgress(line: string): CallProgress {
+  const [, done, total, text] = /^([\d.e+-]+)(?: of ([\d.e+-]+))?(?:: (.*))?$/s.exec(line) ?? [];
+  const share = total === undefined ? Number.NaN : Number(done) / Number(total);
+  return {
+    share: Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : null,
+    text: text ?? line,
+  };
+}
+
 /** JSON set out over lines; what is not JSON stays as it is. */
 export function prettyJson(text: string): string | null {
   if (text.trim() === "") return null;

@@ -5,7 +5,7 @@ import { duration } from "../../ui/format";
 import { JsonView } from "../../ui/json-view";
 import { StatusIcon } from "../../ui/status";
 import { Elapsed } from "../../ui/time";
-import { isOpenCall, lookOfCall, prettyJson } from "./model";
+import { callProgress, isOpenCall, lookOfCall, prettyJson } from "./model";
 import classes from "./tool-card.module.css";
 
 export interface ToolCardCall {
@@ -21,6 +21,8 @@ export interface ToolCardCall {
   to?: string | null;
   /** How long it took, where that is known instead. */
   ms?: number | null;
+  /** The server's last line of how far it is, while it runs. */
+  progress?: string | null;
 }
 
 interface Props {
@@ -51,6 +53,27 @@ function Result({ call }: { call: ToolCardCall }) {
   );
 }
 
+function Progress({ line, name }: { line: string; name: string }) {
+  const { share, text } = callProgress(line);
+  return (
+    <div className={classes.progress}>
+      <div
+        role="progressbar"
+        aria-label={`How far ${name} is`}
+        aria-valuetext={line}
+        {...(share !== null && {
+          "aria-valuenow": Math.round(share * 100),
+          "aria-valuemin": 0,
+          "aria-valuemax": 100,
+        })}
+      >
+        <i style={share === null ? undefined : { transform: `scaleX(${share})` }} />
+      </div>
+      <span>{text}</span>
+    </div>
+  );
+}
+
 /** A tool call of a model: closed it says what was called and how it ended, open all of it. */
 export function ToolCard({ call, decide, children }: Props) {
   const look = lookOfCall(call.status);
@@ -71,6 +94,7 @@ export function ToolCard({ call, decide, children }: Props) {
           <span style={{ color: look.color }}>{look.label}</span>
         </span>
       </button>
+      {call.progress && <Progress line={call.progress} name={call.name} />}
       {shown && (
         <div className={classes.body}>
           <section>

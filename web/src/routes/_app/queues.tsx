@@ -6,6 +6,7 @@ import { DeadSection } from "../../features/queues/components/dead";
 import { Notices, Tiles } from "../../features/queues/components/figures";
 import { QueueDrawer } from "../../features/queues/components/queue-drawer";
 import { QueueTable } from "../../features/queues/components/queue-table";
+import { ThreadsRow } from "../../features/queues/components/threads-row";
 import { WorkersSection } from "../../features/queues/components/workers";
 import { type JobState, jobStates } from "../../features/queues/job-states";
 import classes from "../../features/queues/queues.module.css";
@@ -65,7 +66,9 @@ function Queues() {
         <>
           <Notices queues={queues.data.items} workers={workers.data} />
           <Tiles queues={queues.data} />
-          <QueueTable queues={queues.data.items} manages={manages} />
+          <QueueTable queues={queues.data.items} manages={manages}>
+            <ThreadsRow threads={queues.data.threads} manages={manages} />
+          </QueueTable>
         </>
       )}
       {workers.isError && (

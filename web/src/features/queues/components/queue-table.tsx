@@ -10,6 +10,7 @@ import {
 } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
 import type { Queue, QueueTimes } from "../../../api/aliases";
 import { Buckets, Sparkline } from "../../../ui/charts";
 import { count } from "../../../ui/format";
@@ -28,12 +29,8 @@ const icons: Record<QueueLook["kind"], TablerIcon> = {
   unserved: IconCircleDashed,
 };
 
-export function QueueState({ queue }: { queue: Queue }) {
-  const look = lookOfQueue(queue);
+export function Look({ look, hint }: { look: QueueLook; hint: string }) {
   const Icon = icons[look.kind];
-  const hint = queue.paused
-    ? `Since ${new Date(queue.paused.since).toLocaleString()}${queue.paused.by ? `, by ${queue.paused.by}` : ""}`
-    : queue.notice;
   return (
     <Tooltip label={hint} disabled={hint === ""} multiline maw={360}>
       <span className={classes.state} style={{ color: look.color }}>
@@ -42,6 +39,13 @@ export function QueueState({ queue }: { queue: Queue }) {
       </span>
     </Tooltip>
   );
+}
+
+export function QueueState({ queue }: { queue: Queue }) {
+  const hint = queue.paused
+    ? `Since ${new Date(queue.paused.since).toLocaleString()}${queue.paused.by ? `, by ${queue.paused.by}` : ""}`
+    : queue.notice;
+  return <Look look={lookOfQueue(queue)} hint={hint} />;
 }
 
 export function PauseButton({ queue }: { queue: Queue }) {
@@ -62,7 +66,7 @@ export function PauseButton({ queue }: { queue: Queue }) {
   );
 }
 
-function Times({ what, times }: { what: string; times: QueueTimes }) {
+export function Times({ what, times }: { what: string; times: QueueTimes }) {
   if (times.count === 0) return <span className={table.muted}>–</span>;
   return (
     <Tooltip label={timesText(what, times)} multiline maw={300}>
@@ -76,9 +80,27 @@ function Times({ what, times }: { what: string; times: QueueTimes }) {
   );
 }
 
+type Flows = Pick<Queue, "history" | "enqueued_per_minute" | "finished_per_minute">;
+
+export function Flow({ name, of }: { name: string; of: Flows }) {
+  const { history, enqueued_per_minute: ins, finished_per_minute: outs } = of;
+  return (
+    <>
+      <Sparkline
+        label={`${name}, the last hour by minute: ${rate(ins.m60)} a minute in, ${rate(outs.m60)} out`}
+        lines={[
+          { values: history.enqueued, color: "var(--st-cached)" },
+          { values: history.finished, color: "var(--st-succeeded)" },
+        ]}
+      />
+      <small>
+        <i className={classes.in} /> {rate(ins.m5)} in <i className={classes.out} /> {rate(outs.m5)} out
+      </small>
+    </>
+  );
+}
+
 function Row({ queue, manages }: { queue: Queue; manages: boolean }) {
-  const { history, enqueued_per_minute: ins, finished_per_minute: outs } = queue;
-  const flow = `${labelOf(queue.name)}, the last hour by minute: ${rate(ins.m60)} a minute in, ${rate(outs.m60)} out`;
   return (
     <tr className={table.row}>
       <td>
@@ -114,16 +136,7 @@ function Row({ queue, manages }: { queue: Queue; manages: boolean }) {
         </div>
       </td>
       <td className={classes.flow}>
-        <Sparkline
-          label={flow}
-          lines={[
-            { values: history.enqueued, color: "var(--st-cached)" },
-            { values: history.finished, color: "var(--st-succeeded)" },
-          ]}
-        />
-        <small>
-          <i className={classes.in} /> {rate(ins.m5)} in <i className={classes.out} /> {rate(outs.m5)} out
-        </small>
+        <Flow name={labelOf(queue.name)} of={queue} />
       </td>
       <td className={classes.roomy}>
         <Times what="Waiting" times={queue.waited} />
@@ -157,7 +170,14 @@ function Row({ queue, manages }: { queue: Queue; manages: boolean }) {
   );
 }
 
-export function QueueTable({ queues, manages }: { queues: Queue[]; manages: boolean }) {
+interface TableProps {
+  queues: Queue[];
+  manages: boolean;
+  /** Rows below them. */
+  children?: ReactNode;
+}
+
+export function QueueTable({ queues, manages, children }: TableProps) {
   return (
     <Section title="Queues">
       <div className={classes.wide}>
@@ -179,6 +199,7 @@ export function QueueTable({ queues, manages }: { queues: Queue[]; manages: bool
             {queues.map((queue) => (
               <Row key={queue.name} queue={queue} manages={manages} />
             ))}
+            {children}
           </tbody>
         </table>
       </div>

@@ -4,26 +4,51 @@ import { memo, useMemo, useSyncExternalStore } from "react";
 import type { Message, Turn } from "../../../api/aliases";
 import { count, duration } from "../../../ui/format";
 import { StatusIcon } from "../../../ui/status";
-import { Elapsed } from "../../../ui/time";
+import { Elapsed, useNow } from "../../../ui/time";
 import { useConversation } from "../context";
-import { isFinalTurn, money, nextStep, partsOfLive, progressOf, shownParts } from "../model";
+import {
+  isFinalTurn,
+  money,
+  nextStep,
+  partsOfLive,
+  progressOf,
+  restartOf,
+  retryOf,
+  shownParts,
+  untilRetry,
+} from "../model";
 import { Citations } from "./citations";
 import classes from "./message.module.css";
 import { Pieces } from "./pieces";
 
 /** Says that what is read begins again, and why. */
 function Restarted({ turn }: { turn: Turn }) {
-  if (turn.attempt < 2 || isFinalTurn(turn.status)) return null;
+  const why = restartOf(turn);
+  if (why === null) return null;
   return (
     <p className={classes.restarted} role="status">
       <IconRefresh size={14} aria-hidden />
-      Attempt {turn.attempt}: the one before was lost with its worker, so the answer begins again.
+      {why}
+    </p>
+  );
+}
+
+/** Counts down by itself: nothing else is made again for it. */
+function Busy({ at, error }: { at: string; error: Turn["error"] }) {
+  const now = useNow();
+  return (
+    <p className={classes.progress} role="status" title={error?.message}>
+      <StatusIcon status="waiting" size={15} />
+      The provider is busy; {/* The seconds are not read out one by one. */}
+      <span aria-live="off">{untilRetry(at, now)}</span>
     </p>
   );
 }
 
 function Progress({ turn, begun }: { turn: Turn; begun: boolean }) {
   if (begun && turn.status === "running") return null;
+  const retryAt = retryOf(turn);
+  if (retryAt !== null) return <Busy at={retryAt} error={turn.error} />;
   return (
     <p className={classes.progress} role="status">
       <StatusIcon status={turn.status} size={15} />

@@ -20,6 +20,7 @@ const Call = memo(function Call({ call, turn }: { call: ShownCall; turn: Turn | 
         arguments: call.arguments,
         result: call.truncated ? `${call.result ?? ""}\n…` : call.result,
         ms: call.durationMs,
+        progress: call.progress,
       }}
       decide={
         asks

@@ -1,5 +1,6 @@
 import { act, fireEvent, screen, waitFor } from "@testing-library/react";
 import { describe, expect, it, vi } from "vitest";
+import type { Turn } from "../../../api/aliases";
 import { show } from "../../../test/render";
 import { message, turn } from "../../../test/threads";
 import { type Conversation, ConversationContext } from "../context";
@@ -62,13 +63,62 @@ describe("an answer that is being written", () => {
     expect(screen.queryByText(/Waiting for the model/)).toBeNull();
   });
 
+  const lost = { code: "CHAT_WORKER_LOST", message: "Attempt 1 ended.", retryable: true };
+
   it("does not show the text of an attempt that was lost, and says so", async () => {
     frames();
     const of = conversation();
     of.live.apply(7, { attempt: 1, offset: 0, text: "Old words", sequence: 1 });
-    await inside(of, <MessageView message={pending} turn={{ ...running, attempt: 2 }} />);
+    await inside(of, <MessageView message={pending} turn={{ ...running, attempt: 2, error: lost }} />);
     expect(screen.queryByText("Old words")).toBeNull();
     expect(screen.getByText(/Attempt 2/)).toBeTruthy();
+  });
+
+  it("says when a busy provider is tried again, and counts down", async () => {
+    vi.useFakeTimers({ now: Date.parse("2026-01-01T00:00:00Z") });
+    try {
+      const busy: Turn = {
+        ...running,
+        status: "queued",
+        phase: "",
+        error: { code: "rate_limited", message: "Too many requests.", retryable: true },
+        retry_at: "2026-01-01T00:00:12Z",
+      };
+      await act(() => inside(conversation(), <MessageView message={pending} turn={busy} />));
+      expect(screen.getByRole("status").textContent).toContain("The provider is busy; trying again in 12 s");
+      await act(() => vi.advanceTimersByTimeAsync(5_000));
+      expect(screen.getByRole("status").textContent).toContain("trying again in 7 s");
+      await act(() => vi.advanceTimersByTimeAsync(9_000));
+      expect(screen.getByRole("status").textContent).toContain("trying again now");
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("shows how far a running call is, until it has ended", async () => {
+    const frame = frames();
+    const of = conversation();
+    await inside(of, <MessageView message={pending} turn={running} />);
+    const call = { id: "c1", name: "files__index", server: "files", arguments: {}, tool_call_id: 31 };
+    const tell = (sequence: number, more: object) => {
+      const part = { type: "tool_call" as const, tool_call: { ...call, ...more } };
+      of.live.apply(7, { attempt: 1, offset: 0, text: "", part, sequence });
+      frame();
+    };
+    tell(1, { status: "running" });
+    expect(screen.queryByRole("progressbar")).toBeNull();
+    tell(2, { status: "running", progress: "1 of 4: a quarter" });
+    expect(screen.getByRole("progressbar").getAttribute("aria-valuenow")).toBe("25");
+    screen.getByText("a quarter");
+    tell(3, { status: "succeeded" });
+    expect(screen.queryByRole("progressbar")).toBeNull();
+  });
+
+  it("does not call a worker dead after an approval", async () => {
+    frames();
+    await inside(conversation(), <MessageView message={pending} turn={{ ...running, attempt: 2 }} />);
+    expect(screen.queryByText(/Attempt 2/)).toBeNull();
+    expect(screen.queryByText(/worker/)).toBeNull();
   });
 
   it("asks whether a tool may be called", async () => {
