@@ -18,7 +18,7 @@ const (
 const (
 	MaxTopK     = 50
 	DefaultTopK = 5
-	maxSources  = 100
+	maxSources  = 500 // as many as there can be
 )
 
 // Request is a question to some sources.

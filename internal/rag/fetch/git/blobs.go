@@ -103,7 +103,14 @@ func (r *reader) end() {
 
 func (r *reader) read(ctx context.Context, hash string) ([]byte, error) {
 	stop := context.AfterFunc(ctx, func() { killGroup(r.cmd.Process.Pid) })
-	defer stop()
+	text, err := r.ask(hash)
+	if !stop() { // it is being ended, so it answers nobody any more
+		return nil, context.Cause(ctx)
+	}
+	return text, err
+}
+
+func (r *reader) ask(hash string) ([]byte, error) {
 	if _, err := io.WriteString(r.in, hash+"\n"); err != nil {
 		return nil, fmt.Errorf("ask git cat-file: %w", err)
 	}

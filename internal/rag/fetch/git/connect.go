@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/llmctl/studio/internal/egress"
@@ -25,6 +26,8 @@ type connection struct {
 	env    []string
 	config [][2]string
 	agent  *keyAgent
+	// options stand behind the name of a command.
+	options []string
 }
 
 func (c *connection) close() {
@@ -35,17 +38,16 @@ func (c *connection) close() {
 
 // command prepares a call that speaks with the remote.
 func (c *connection) command(dir string, args ...string) command {
+	args = slices.Concat(args[:1], c.options, args[1:])
 	return command{dir: dir, args: args, env: c.env, config: c.config}
 }
 
 // connect finds out where a remote is and how it is spoken with. Secrets go along only
 // if the remote is where they were entered for.
-func (f *Fetcher) connect(ctx context.Context, r remote, secrets bool) (*connection, error) {
+func (f *Fetcher) connect(ctx context.Context, p program, r remote, secrets bool) (*connection, error) {
 	c := &connection{url: r.u.String(), env: []string{"GIT_ALLOW_PROTOCOL=" + r.u.Scheme}}
 	if r.u.Scheme == schemeFile {
-		place, err := f.o.Roots.Real(r.u.Path)
-		c.url = "file://" + place
-		return c, err
+		return c, f.connectFolder(ctx, p, c, r.u.Path)
 	}
 	addresses, err := f.resolve(ctx, r)
 	if err != nil {

@@ -125,7 +125,7 @@ func (f *Fetcher) Check(ctx context.Context) (fetch.Report, error) {
 	if err != nil {
 		return fetch.Report{}, err
 	}
-	c, err := f.connect(ctx, f.remote, true)
+	c, err := f.connect(ctx, p, f.remote, true)
 	if err != nil {
 		return fetch.Report{}, err
 	}

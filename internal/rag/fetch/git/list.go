@@ -13,8 +13,13 @@ import (
 	"github.com/llmctl/studio/internal/errs"
 )
 
-// maxFiles bounds a repository's files.
-const maxFiles = 1_000_000
+// Limits of a repository: its files, with those of submodules, and the length of all their
+// paths in bytes. A repository of a few kilobytes can hold paths without an end.
+const (
+	maxFiles = 1_000_000
+	maxPaths = 256 << 20
+	maxPath  = 16 << 10
+)
 
 // The modes of entries that are no files.
 const (
@@ -66,29 +71,32 @@ func (s *syncing) listTree(ctx context.Context, tree string) ([]entry, error) {
 		stdout: func(r io.Reader) (err error) { files, err = readTree(r); return err },
 	})
 	if errors.Is(err, errTooMany) {
-		return nil, errs.Ef(errs.TooLarge, "rag.git_too_many_files", "The repository has more than %d files. Choose a subfolder.", maxFiles)
+		return nil, errs.Ef(errs.TooLarge, "rag.git_too_many_files", "The repository has more than %d files, or paths that are too long. Choose a subfolder.", maxFiles)
 	}
 	return files, err
 }
 
 // readTree reads lines of "<mode> <type> <hash> <size>\t<path>", ended by NUL.
 func readTree(r io.Reader) ([]entry, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := bufio.NewReaderSize(r, maxPath)
 	var out []entry
+	paths := 0
 	for {
-		line, err := in.ReadString(0)
-		if errors.Is(err, io.EOF) && line == "" {
+		line, err := in.ReadSlice(0)
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0:
 			return out, nil
-		}
-		if err != nil {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return nil, errTooMany
+		case err != nil:
 			return nil, err
 		}
-		meta, path, ok := strings.Cut(strings.TrimSuffix(line, "\x00"), "\t")
+		meta, path, ok := strings.Cut(strings.TrimSuffix(string(line), "\x00"), "\t")
 		fields := strings.Fields(meta)
 		if !ok || len(fields) != 4 {
 			return nil, fmt.Errorf("ls-tree: unexpected line %q", meta)
 		}
-		if len(out) == maxFiles {
+		if paths += len(path); len(out) == maxFiles || paths > maxPaths {
 			return nil, errTooMany
 		}
 		size, _ := strconv.ParseInt(fields[3], 10, 64) // "-" of submodules

@@ -55,6 +55,16 @@ func (r *rig) git(repo string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// mktree makes a tree of the lines that git ls-tree would show.
+func (r *rig) mktree(repo, lines string) string {
+	r.t.Helper()
+	cmd := exec.CommandContext(r.t.Context(), "git", "-C", filepath.Join(r.base, repo), "mktree")
+	cmd.Stdin = strings.NewReader(lines)
+	out, err := cmd.Output()
+	require.NoError(r.t, err)
+	return strings.TrimSpace(string(out))
+}
+
 // repo makes a repository with one commit.
 func (r *rig) repo(name string, files map[string]string) {
 	r.t.Helper()

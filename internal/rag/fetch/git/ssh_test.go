@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -91,8 +92,11 @@ func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 		_ = req.Reply(true, nil)
 		program, path, _ := strings.Cut(string(req.Payload[4:]), " ")
 		cmd := exec.Command("git", "-c", "safe.directory=*", strings.TrimPrefix(program, "git-"), strings.Trim(path, "'"))
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = channel, channel, channel.Stderr()
-		cmd.WaitDelay = 1
+		cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
+		// Not as cmd.Stdin: Run would wait for its end, which the client may send after ours only.
+		if in, err := cmd.StdinPipe(); err == nil {
+			s.wg.Go(func() { _, _ = io.Copy(in, channel); _ = in.Close() })
+		}
 		_ = cmd.Run()
 		_, _ = channel.SendRequest("exit-status", false, []byte{0, 0, 0, 0})
 		_ = channel.Close()

@@ -28,7 +28,7 @@ func (s *syncing) withSubmodules(ctx context.Context, from remote, commit, folde
 	if len(found) == 0 {
 		return files, nil
 	}
-	if len(found) > maxSubmodules || depth == maxSubmoduleDepth {
+	if s.submodules += len(found); s.submodules > maxSubmodules || depth == maxSubmoduleDepth {
 		return nil, errs.Ef(errs.TooLarge, "rag.git_submodules",
 			"The repository has more than %d submodules, or they lie deeper than %d in each other. Exclude some, or leave submodules off.", maxSubmodules, maxSubmoduleDepth)
 	}
@@ -44,6 +44,9 @@ func (s *syncing) withSubmodules(ctx context.Context, from remote, commit, folde
 		inner, err := s.submodule(ctx, from, addresses[full], full, e.hash, depth)
 		if err != nil {
 			return nil, err
+		}
+		if len(out)+len(inner) > maxFiles {
+			return nil, errs.Ef(errs.TooLarge, "rag.git_too_many_files", "The repository has more than %d files with its submodules. Exclude some, or leave submodules off.", maxFiles)
 		}
 		for _, i := range inner {
 			i.path = e.path + "/" + i.path
@@ -85,7 +88,7 @@ func (s *syncing) submodule(ctx context.Context, from remote, address, path, com
 	}
 	s.tell("Submodule " + path + " at " + short(commit) + ".")
 	if !s.has(ctx, commit) {
-		conn, err := s.f.connect(ctx, r, Home(r.u.String()) == Home(s.f.o.URL))
+		conn, err := s.f.connect(ctx, s.c.program, r, Home(r.u.String()) == Home(s.f.o.URL))
 		if err != nil {
 			return nil, err
 		}

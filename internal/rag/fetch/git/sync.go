@@ -90,11 +90,13 @@ type syncing struct {
 	f    *Fetcher
 	c    cache
 	tell func(string)
+	// submodules is how many were met, in all repositories together.
+	submodules int
 }
 
 // do fetches what is needed. A copy that turns out to be damaged is made anew, once.
 func (s *syncing) do(ctx context.Context) (*tree, error) {
-	conn, err := s.f.connect(ctx, s.f.remote, true)
+	conn, err := s.f.connect(ctx, s.c.program, s.f.remote, true)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +111,7 @@ func (s *syncing) do(ctx context.Context) (*tree, error) {
 		return nil, err
 	}
 	t, err := s.at(ctx, conn, h)
+	s.submodules = 0
 	if err == nil || !isDamage(err) || ctx.Err() != nil {
 		return t, err
 	}

@@ -2,6 +2,7 @@ package git
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"path"
 	"regexp"
@@ -29,6 +30,10 @@ type remote struct {
 
 // scpForm is the short form of ssh addresses: user@host:path.
 var scpForm = regexp.MustCompile(`^([A-Za-z0-9._-]+@)?([A-Za-z0-9.-]+):([^/].*)?$`)
+
+// hostName is what a resolver here and git's own read alike: other letters would be
+// translated there only, into a name that nobody looked at.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
 
 var userName = regexp.MustCompile(`^[A-Za-z0-9._][A-Za-z0-9._-]*$`)
 
@@ -73,8 +78,8 @@ func checkParts(u *url.URL, roots local.Roots) string {
 		return checkFile(u, roots)
 	case u.Scheme != schemeHTTPS && u.Scheme != schemeHTTP && u.Scheme != schemeSSH:
 		return fmt.Sprintf("has the scheme %q; %s", u.Scheme, accepted)
-	case u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || strings.ContainsAny(u.Hostname(), `%'"\`):
-		return "has no host; " + accepted
+	case !hostName.MatchString(u.Hostname()) && net.ParseIP(u.Hostname()) == nil:
+		return "has no host; " + accepted + ". Names with other letters than a to z are written in their xn-- form"
 	case strings.Trim(u.Path, "/") == "" || strings.HasPrefix(u.Path, "/-"):
 		return "has no path to a repository"
 	case u.RawQuery != "" || u.Fragment != "":
@@ -122,9 +127,16 @@ func NeedsKey(address string) (token, sshKey bool) {
 
 // relative resolves the address of a submodule: ./ and ../ begin at the repository that
 // names it.
+//
+// A repository of another machine names none here: whoever may write to it would choose what
+// is read of this one.
 func (r remote) relative(text string, roots local.Roots) (remote, string) {
 	if !strings.HasPrefix(text, "./") && !strings.HasPrefix(text, "../") {
-		return parse(text, roots)
+		to, problem := parse(text, roots)
+		if problem == "" && to.u.Scheme == schemeFile && r.u.Scheme != schemeFile {
+			return remote{}, "is a folder of this machine, which a repository of another one may not name"
+		}
+		return to, problem
 	}
 	u := *r.u
 	u.Path = path.Join(u.Path, text)

@@ -43,6 +43,7 @@ func TestAddressesAreCheckedAndWrittenInFull(t *testing.T) {
 		"ssh://-x@example.org/y", "https://", "https://example.org", "https://example.org/", "https://user:pw@example.org/a", "https://user@example.org/a",
 		"https://example.org/a?b=c", "https://example.org/a#b", "https://example.org/a b", "https://example.org/a\nb", "ssh://git@example.org/-x",
 		"file:///etc", "file://host/x", "file://" + r.base + "/../x", "/srv/repo", "./x", "a::b", "http::https://example.org/x", "ssh://u@h'x/y",
+		"https://exämple.org/a", "https://１２７.0.0.1/a", "https://example.org./a", "https://[fe80::1%25eth0]/a",
 	} {
 		_, problem := git.CleanURL(bad, r.roots)
 		require.NotEmpty(t, problem, "%q", bad)

@@ -225,3 +225,23 @@ func (r Roots) Real(path string) (string, error) {
 	}
 	return place, nil
 }
+
+// Holds tells whether a place lies in the allowed folders when all links are followed. One
+// that does not exist does.
+func (r Roots) Holds(path string) bool {
+	place, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(r.paths, func(p string) bool {
+		base, err := filepath.EvalSymlinks(p)
+		if err != nil {
+			return false
+		}
+		rel, err := filepath.Rel(base, place)
+		return err == nil && filepath.IsLocal(rel)
+	})
+}
