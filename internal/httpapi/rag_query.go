@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/auth"
+	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/rag/retrieve"
 	"github.com/llmctl/studio/internal/rag/scope"
 	"github.com/llmctl/studio/internal/rag/search"
@@ -78,7 +79,7 @@ func (s *server) registerRetrieval() {
 		return paged(rows, in.Limit, func(c retrieve.Collection) int64 { return c.SourceID }, func(c retrieve.Collection) retrieve.Collection { return c }), nil
 	})
 	handle(s, route{
-		method: http.MethodGet, path: "/rag/retrievals", id: "list-retrievals", tag: "rag", permission: auth.Read,
+		method: http.MethodGet, path: "/rag/retrievals", id: "list-retrievals", tag: "rag", permission: auth.Manage,
 		summary: "What was asked of sources, by whom, and what was found",
 	}, func(ctx context.Context, in *retrievalsInput) (*pageOutput[retrieve.Retrieval], error) {
 		before, err := in.before()
@@ -96,6 +97,9 @@ func (s *server) registerRetrieval() {
 func (s *server) querySources(ctx context.Context, in *ragQueryInput) (*ragQueryOutput, error) {
 	by := user(ctx).UserID
 	q := in.Body.question()
+	if (q.Synthesize || q.Rerank) && !user(ctx).May(auth.Write) {
+		return nil, errs.E(errs.Forbidden, "rag.models_need_editor", "Viewers can search. An answer in words and reranking use paid models, which needs the role editor.")
+	}
 	a, err := s.deps.Retrieval.Ask(ctx, retrieve.Origin{Kind: "api", UserID: &by, RequestID: idsFrom(ctx).Request}, q)
 	if err != nil {
 		return nil, err

@@ -23,14 +23,17 @@ func TestSourcesAreAsked(t *testing.T) {
 		ragtest.File{Path: "b.md", Chunks: []ragtest.Chunk{{Text: "Nothing of interest."}}})
 	docs.Show(t)
 	require.Equal(t, "configured_healthy", b.do(t, http.MethodGet, "/api/rag/health", nil, viewer).at(t, "status"))
-	a := b.do(t, http.MethodPost, "/api/rag/query", map[string]any{"question": "When are certificates rotated?", "explain": true, "synthesize": true}, viewer)
+	a := b.do(t, http.MethodPost, "/api/rag/query", map[string]any{"question": "When are certificates rotated?", "explain": true, "synthesize": true}, b.as(auth.Editor))
 	require.Equal(t, http.StatusOK, a.status, a.raw)
 	require.Equal(t, "a.md", a.at(t, "results", 0, "path"))
 	require.Equal(t, "a.md", a.at(t, "lists", "lexical", 0, "path"))
 	require.Equal(t, "lexical", a.at(t, "stats", "mode"))
 	require.Equal(t, "no_model", a.at(t, "synthesis_error", "code"))
 
-	list := b.do(t, http.MethodGet, "/api/rag/retrievals?origin=api", nil, viewer)
+	b.do(t, http.MethodPost, "/api/rag/query", map[string]any{"question": "x", "synthesize": true}, viewer).
+		problem(t, http.StatusForbidden, "forbidden", "rag.models_need_editor")
+	b.do(t, http.MethodGet, "/api/rag/retrievals", nil, viewer).problem(t, http.StatusForbidden, "forbidden", "auth.forbidden")
+	list := b.do(t, http.MethodGet, "/api/rag/retrievals?origin=api", nil, b.as(auth.Admin))
 	require.Equal(t, "When are certificates rotated?", list.at(t, "items", 0, "question"))
 	require.Equal(t, "Docs", b.do(t, http.MethodGet, "/api/rag/collections", nil, viewer).at(t, "items", 0, "name"))
 
