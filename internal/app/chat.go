@@ -43,7 +43,7 @@ type chatModels struct{ catalog *catalog.Catalog }
 // Model implements chat.Models.
 func (c chatModels) Model(ctx context.Context, q postgres.Querier, id int64) (chat.Model, error) {
 	m, p, err := c.catalog.GetModelIn(ctx, q, id)
-	return chat.Model{ID: m.ID, Name: m.Name, ProviderKind: p.Kind, ProviderName: p.Name, Model: m.Model, Config: m.Config}, err
+	return chat.Model{ID: m.ID, Name: m.Name, ProviderKind: p.Kind, ProviderName: p.Name, Model: m.Model, Config: m.Config, Embeds: catalog.Embeds(m.Config)}, err
 }
 
 func newChat(s *studio) *chat.Service {

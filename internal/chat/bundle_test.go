@@ -88,8 +88,8 @@ type sqlModels struct{}
 
 func (sqlModels) Model(ctx context.Context, q postgres.Querier, id int64) (chat.Model, error) {
 	var m chat.Model
-	err := q.QueryRow(ctx, `SELECT m.id, m.name, p.kind, p.name, m.model, m.config FROM model m JOIN provider p ON p.id = m.provider_id WHERE m.id = $1`, id).
-		Scan(&m.ID, &m.Name, &m.ProviderKind, &m.ProviderName, &m.Model, &m.Config)
+	err := q.QueryRow(ctx, `SELECT m.id, m.name, p.kind, p.name, m.model, m.config, m.config ->> 'purpose' IS NOT DISTINCT FROM 'embedding' FROM model m JOIN provider p ON p.id = m.provider_id WHERE m.id = $1`, id).
+		Scan(&m.ID, &m.Name, &m.ProviderKind, &m.ProviderName, &m.Model, &m.Config, &m.Embeds)
 	if postgres.NotFound(err) {
 		return m, errs.E(errs.NotFound, "model.not_found", "no such model")
 	}

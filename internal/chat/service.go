@@ -32,6 +32,7 @@ type Model struct {
 	ProviderName string
 	Model        string // the provider's name for it
 	Config       []byte // JSON
+	Embeds       bool   // it makes vectors and cannot answer
 }
 
 // Models finds models. Error: not_found.

@@ -62,10 +62,13 @@ func (s *Service) clean(ctx context.Context, tx *postgres.Tx, f *ThreadFields) e
 		fault("response_complexity", "is %q; accepted are %v", f.ResponseComplexity, Complexities())
 	}
 	if f.ModelID != nil {
-		if _, err := s.o.Models.Model(ctx, tx, *f.ModelID); errs.Is(err, errs.NotFound) {
+		switch m, err := s.o.Models.Model(ctx, tx, *f.ModelID); {
+		case errs.Is(err, errs.NotFound):
 			fault("model_id", "there is no model %d", *f.ModelID)
-		} else if err != nil {
+		case err != nil:
 			return err
+		case m.Embeds:
+			fault("model_id", "model %d (%s) makes vectors for retrieval and cannot answer; choose another one", m.ID, m.Name)
 		}
 	}
 	for _, list := range []struct {

@@ -273,6 +273,15 @@ func TestWhatAThreadNamesMustExist(t *testing.T) {
 	})
 	require.True(t, errs.Is(err, errs.Invalid))
 	require.Len(t, errs.As(err).Details, 4)
+
+	vectors := b.model(t, "vectors", map[string]any{"purpose": "embedding"})
+	_, err = in(t, b, func(ctx context.Context, tx *postgres.Tx) (chat.Thread, error) {
+		return b.service.CreateTx(ctx, tx, chat.ThreadFields{ModelID: &vectors}, chat.Origin{})
+	})
+	require.True(t, errs.Is(err, errs.Invalid))
+	require.Len(t, errs.As(err).Details, 1)
+	require.Equal(t, "body.model_id", errs.As(err).Details[0].Location)
+	require.Contains(t, errs.As(err).Details[0].Message, "cannot answer")
 }
 
 func TestTheModelIsTheThreadsThenTheDefaultThenTheNewest(t *testing.T) {

@@ -39,8 +39,8 @@ func (v *validator) checkTask(n Node) (Common, faults) {
 	case f.names("config.model_id"):
 	case c.ModelID <= 0:
 		v.addf(n.ID, "flow.missing_model", "The task has no model.")
-	case v.modelExists != nil && !v.modelExists(c.ModelID):
-		v.addf(n.ID, "flow.unknown_model", "There is no model %d.", c.ModelID)
+	default:
+		v.checkModel(n, c.ModelID)
 	}
 	v.checkSchema(n, "output_schema", c.OutputSchema)
 	if c.MaxCycles < 0 || c.MaxCycles > maxToolCycles {
@@ -168,6 +168,16 @@ func (v *validator) checkScript(n Node) (Common, faults) {
 	return c.Common, f
 }
 
+// checkModel checks that a model can answer.
+func (v *validator) checkModel(n Node, id int64) {
+	switch {
+	case v.modelExists != nil && !v.modelExists(id):
+		v.addf(n.ID, "flow.unknown_model", "There is no model %d.", id)
+	case v.modelEmbeds != nil && v.modelEmbeds(id):
+		v.addf(n.ID, "flow.embedding_model", "Model %d makes vectors for retrieval; it cannot answer. Choose another one.", id)
+	}
+}
+
 func (v *validator) checkRAG(n Node) (Common, faults) {
 	c, f := decodeRAG(n.Config)
 	switch c.Mode {
@@ -181,8 +191,8 @@ func (v *validator) checkRAG(n Node) (Common, faults) {
 			f.add("config.mode", "must be query, fresh_index or delta_index, not %q", c.Mode)
 		}
 	}
-	if c.ModelID != 0 && v.modelExists != nil && !v.modelExists(c.ModelID) && !f.names("config.model_id") {
-		v.addf(n.ID, "flow.unknown_model", "There is no model %d.", c.ModelID)
+	if c.ModelID != 0 && !f.names("config.model_id") {
+		v.checkModel(n, c.ModelID)
 	}
 	if len(c.SourceIDs) == 0 && !f.names("config.source_ids") {
 		v.addf(n.ID, "flow.missing_sources", "The rag node has no sources.")

@@ -28,6 +28,12 @@ func WithModels(exists func(id int64) bool) Option {
 	return func(v *validator) { v.modelExists = exists }
 }
 
+// WithEmbeddingModels makes a model_id that embeds confirms a finding: such a model
+// answers nobody.
+func WithEmbeddingModels(embeds func(id int64) bool) Option {
+	return func(v *validator) { v.modelEmbeds = embeds }
+}
+
 // WithSources makes a source id that exists denies a finding.
 func WithSources(exists func(id int64) bool) Option {
 	return func(v *validator) { v.sourceExists = exists }
@@ -77,6 +83,7 @@ type validator struct {
 	g            *Graph
 	lang         *language
 	modelExists  func(int64) bool
+	modelEmbeds  func(int64) bool
 	sourceExists func(int64) bool
 	handled      []Kind
 	nodes        map[string]Node

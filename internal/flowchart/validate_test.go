@@ -252,6 +252,12 @@ func TestHandledKinds(t *testing.T) {
 	require.Empty(t, flowchart.Validate(with(t, "rag", `{"mode":"delta_index","source_ids":[1]}`), kinds))
 	require.Empty(t, flowchart.Validate(with(t, "approval", `{"own":1}`), kinds), "the handler knows its config")
 	requireFinding(t, flowchart.Validate(with(t, "task", `{}`), kinds), "x", "", "unsupported_kind", "task")
+	embeds := flowchart.WithEmbeddingModels(func(id int64) bool { return id == 2 })
+	for kind, config := range map[string]string{
+		"task": `{"prompt":"x","model_id":2}`, "rag": `{"mode":"query","source_ids":[1],"question":"x","model_id":2}`,
+	} {
+		requireFinding(t, flowchart.Validate(with(t, kind, config), embeds), "x", "", "flow.embedding_model", "Model 2 makes vectors")
+	}
 	exists := flowchart.WithSources(func(id int64) bool { return id == 1 })
 	require.Empty(t, flowchart.Validate(with(t, "rag", `{"mode":"delta_index","source_ids":[1]}`), exists))
 	requireFinding(t, flowchart.Validate(with(t, "rag", `{"mode":"delta_index","source_ids":[1,2]}`), exists), "x", "", "flow.unknown_source", "There is no source 2.")

@@ -9,6 +9,7 @@ import (
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/flowchart"
+	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/run"
 )
@@ -56,12 +57,16 @@ func (s *server) createNode(ctx context.Context, in *quickNodeInput) (*quickNode
 		return nil, err
 	}
 	return idempotent(ctx, s, "create-node", in.IdempotencyKey, in.Body, func(ctx context.Context, tx *postgres.Tx) (*quickNodeOutput, error) {
-		_, _, err := s.deps.Catalog.GetModelIn(ctx, tx, in.Body.ModelID)
+		m, _, err := s.deps.Catalog.GetModelIn(ctx, tx, in.Body.ModelID)
 		if errs.Is(err, errs.NotFound) {
 			return nil, errs.Ef(errs.Invalid, "node.unknown_model", "model_id: there is no model %d.", in.Body.ModelID)
 		}
 		if err != nil {
 			return nil, err
+		}
+		if catalog.Embeds(m.Config) {
+			return nil, errs.Ef(errs.Invalid, "node.embedding_model",
+				"model_id: model %d (%s) makes vectors for retrieval and cannot answer. Choose another one.", m.ID, m.Name)
 		}
 		by, ids := user(ctx).UserID, idsFrom(ctx)
 		n, err := s.deps.Engine.StartNode(ctx, tx, run.NodeRequest{

@@ -60,7 +60,10 @@ func TestAQuickNodeIsRefusedForWhatIsWrongWithIt(t *testing.T) {
 	b.withModel(t)
 	b.do(t, http.MethodPost, "/api/nodes", quickAsk).problem(t, http.StatusUnauthorized, "unauthenticated", "auth.required")
 	b.do(t, http.MethodPost, "/api/nodes", quickAsk, b.as(auth.Viewer)).problem(t, http.StatusForbidden, "forbidden", "auth.forbidden")
+	_, err := b.db.Exec(t.Context(), `INSERT INTO model (name, provider_id, model, config) SELECT 'vectors', provider_id, 'v', '{"purpose":"embedding"}' FROM model`)
+	require.NoError(t, err)
 	for body, reason := range map[string]string{
+		`{"prompt":"x","model_id":2}`:                                    "node.embedding_model",
 		`{"prompt":"x","model_id":4711}`:                                 "node.unknown_model",
 		`{"prompt":" \n ","model_id":1}`:                                 "node.empty_prompt",
 		`{"prompt":"a\u0000b","model_id":1}`:                             "node.invalid_request",

@@ -54,5 +54,5 @@ WHERE flowchart_id = @flowchart_id AND (@before::int = 0 OR number < @before::in
 -- name: SourceIDs :many
 SELECT id FROM rag_source WHERE deleted_at IS NULL;
 
--- name: ModelIDs :many
-SELECT id FROM model WHERE project_id = 1;
+-- name: Models :many
+SELECT id, (config ->> 'purpose' IS NOT DISTINCT FROM 'embedding')::boolean AS embeds FROM model WHERE project_id = 1;

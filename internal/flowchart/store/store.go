@@ -130,13 +130,13 @@ func (s *Store) Validate(ctx context.Context, g *flowchart.Graph) ([]flowchart.F
 }
 
 func (s *Store) findings(ctx context.Context, q postgres.Querier, g *flowchart.Graph) ([]flowchart.Finding, error) {
-	ids, err := s.q.ModelIDs(ctx, q)
+	models, err := s.q.Models(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("list models: %w", err)
 	}
-	known := make(map[int64]bool, len(ids))
-	for _, id := range ids {
-		known[id] = true
+	known, embeds := make(map[int64]bool, len(models)), map[int64]bool{}
+	for _, m := range models {
+		known[m.ID], embeds[m.ID] = true, m.Embeds
 	}
 	sources, err := s.q.SourceIDs(ctx, q)
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *Store) findings(ctx context.Context, q postgres.Querier, g *flowchart.G
 		indexed[id] = true
 	}
 	return flowchart.Validate(g, flowchart.WithModels(func(id int64) bool { return known[id] }),
-		flowchart.WithSources(func(id int64) bool { return indexed[id] })), nil
+		flowchart.WithEmbeddingModels(func(id int64) bool { return embeds[id] }), flowchart.WithSources(func(id int64) bool { return indexed[id] })), nil
 }
 
 // lock locks a flowchart for a change; revision is what the caller saw, 0 if it

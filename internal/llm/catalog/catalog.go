@@ -199,6 +199,14 @@ func (c *Catalog) GetModelIn(ctx context.Context, q postgres.Querier, id int64) 
 	return row.Model, row.Provider, err
 }
 
+// Embeds reports by its config that a model makes vectors and answers nobody.
+func Embeds(config json.RawMessage) bool {
+	var c struct {
+		Purpose string `json:"purpose"`
+	}
+	return json.Unmarshal(config, &c) == nil && c.Purpose == "embedding"
+}
+
 // CreateModel stores a model.
 func (c *Catalog) CreateModel(ctx context.Context, tx *postgres.Tx, f ModelFields) (Model, error) {
 	m, err := c.q.InsertModel(ctx, tx, dbsqlc.InsertModelParams{Name: f.Name, ProviderID: f.ProviderID, Model: f.Model, Config: orEmpty(f.Config)})

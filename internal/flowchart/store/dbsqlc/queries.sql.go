@@ -290,23 +290,28 @@ func (q *Queries) LockFlowchart(ctx context.Context, db DBTX, id int64) (Flowcha
 	return i, err
 }
 
-const modelIDs = `-- name: ModelIDs :many
-SELECT id FROM model WHERE project_id = 1
+const models = `-- name: Models :many
+SELECT id, (config ->> 'purpose' IS NOT DISTINCT FROM 'embedding')::boolean AS embeds FROM model WHERE project_id = 1
 `
 
-func (q *Queries) ModelIDs(ctx context.Context, db DBTX) ([]int64, error) {
-	rows, err := db.Query(ctx, modelIDs)
+type ModelsRow struct {
+	ID     int64
+	Embeds bool
+}
+
+func (q *Queries) Models(ctx context.Context, db DBTX) ([]ModelsRow, error) {
+	rows, err := db.Query(ctx, models)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []int64
+	var items []ModelsRow
 	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
+		var i ModelsRow
+		if err := rows.Scan(&i.ID, &i.Embeds); err != nil {
 			return nil, err
 		}
-		items = append(items, id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
