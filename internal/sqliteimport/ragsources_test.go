@@ -24,8 +24,14 @@ func TestSourcesOfTheOriginalBecomeOurs(t *testing.T) {
 		require.Equal(t, c.config, config)
 	}
 	for _, bad := range []row{
-		{"kind": "local", "local_path": "docs"}, {"kind": "local"}, {"kind": "github", "git_repo": "x"}, {"kind": "github", "git_repo": "ext::sh"},
-		{"kind": "github", "git_repo": "git@github.com:a/b"}, {"kind": "google_drive"}, {"kind": "svn"}, {},
+		{"kind": "local", "local_path": "docs"},
+		{"kind": "local"},
+		{"kind": "github", "git_repo": "x"},
+		{"kind": "github", "git_repo": "ext::sh"},
+		{"kind": "github", "git_repo": "git@github.com:a/b"},
+		{"kind": "google_drive"},
+		{"kind": "svn"},
+		{},
 	} {
 		_, _, reason := sourceConfig(bad)
 		require.NotEmpty(t, reason, "%v", bad)

@@ -32,10 +32,10 @@ type question struct {
 
 // Output is the output state of a node that asks.
 type Output struct {
-	Answer           string            `json:"answer"`
-	RetrievalContext []Passage         `json:"retrieval_context"`
-	RetrievalStats   retrieve.QueryStats    `json:"retrieval_stats"`
-	Mode             string            `json:"mode"`
+	Answer           string               `json:"answer"`
+	RetrievalContext []Passage            `json:"retrieval_context"`
+	RetrievalStats   retrieve.QueryStats  `json:"retrieval_stats"`
+	Mode             string               `json:"mode"`
 	SynthesisError   *retrieve.Unanswered `json:"synthesis_error,omitempty"` // why there is no answer
 }
 
