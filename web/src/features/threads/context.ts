@@ -23,6 +23,8 @@ export interface Conversation {
   /** Decides on a tool call that waits. */
   decide: (recordId: number, approve: boolean) => void;
   deciding: boolean;
+  /** What was decided here, by record; a turn that waits for another call says nothing of it. */
+  decided: ReadonlyMap<number, boolean>;
 }
 
 export const ConversationContext = createContext<Conversation | null>(null);

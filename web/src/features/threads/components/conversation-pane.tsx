@@ -37,9 +37,11 @@ function useConversationContext(
   actions: ReturnType<typeof useConversationActions>,
 ): Conversation {
   const [editing, setEditing] = useState<number | null>(null);
+  const [decided, setDecided] = useState<ReadonlyMap<number, boolean>>(new Map());
   const decision = useMutation({
     mutationFn: ({ recordId, approve }: { recordId: number; approve: boolean }) =>
       approve ? approveCall(recordId, "") : denyCall(recordId, ""),
+    onSuccess: (_, { recordId, approve }) => setDecided((was) => new Map(was).set(recordId, approve)),
     onError: (e) => notifyError("It was not decided", e),
   });
   const { send, regenerate, show } = actions;
@@ -64,8 +66,9 @@ function useConversationContext(
       attachmentAddress,
       decide: (recordId, approve) => decide({ recordId, approve }),
       deciding,
+      decided,
     }),
-    [currency, archived, busy, showing, editing, post, again, showOther, decide, deciding],
+    [currency, archived, busy, showing, editing, post, again, showOther, decide, deciding, decided],
   );
 }
 

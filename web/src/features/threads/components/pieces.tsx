@@ -8,15 +8,17 @@ import { CompactionMarker } from "./compaction-marker";
 import classes from "./message.module.css";
 
 const Call = memo(function Call({ call, turn }: { call: ShownCall; turn: Turn | null }) {
-  const { decide, deciding } = useConversation();
+  const { decide, deciding, decided } = useConversation();
   const { recordId } = call;
-  const asks = turn !== null && call.status === "waiting" && recordId !== null;
+  const answer = recordId === null ? undefined : decided.get(recordId);
+  const waits = call.status === "waiting";
+  const asks = turn !== null && waits && recordId !== null && answer === undefined;
   return (
     <ToolCard
       call={{
         name: call.name,
         server: call.server,
-        status: call.status,
+        status: waits && answer !== undefined ? (answer ? "approved" : "denied") : call.status,
         arguments: call.arguments,
         result: call.truncated ? `${call.result ?? ""}\n…` : call.result,
         ms: call.durationMs,

@@ -31,6 +31,7 @@ function conversation(from: Partial<Conversation> = {}): Conversation {
     attachmentAddress: (id) => `/api/attachments/${id}/content`,
     decide: vi.fn(),
     deciding: false,
+    decided: new Map(),
     ...from,
   };
 }
@@ -119,6 +120,31 @@ describe("an answer that is being written", () => {
     await inside(conversation(), <MessageView message={pending} turn={{ ...running, attempt: 2 }} />);
     expect(screen.queryByText(/Attempt 2/)).toBeNull();
     expect(screen.queryByText(/worker/)).toBeNull();
+  });
+
+  it("does not ask again for a call that was decided while another one waits", async () => {
+    const frame = frames();
+    const of = conversation({ decided: new Map([[31, true]]) });
+    await inside(of, <MessageView message={pending} turn={{ ...running, status: "waiting" }} />);
+    [31, 32].forEach((id, i) => {
+      const call = {
+        id: `c${id}`,
+        name: "files__write",
+        arguments: {},
+        status: "waiting" as const,
+        tool_call_id: id,
+      };
+      of.live.apply(7, {
+        attempt: 1,
+        offset: 0,
+        text: "",
+        part: { type: "tool_call", tool_call: call },
+        sequence: i + 1,
+      });
+    });
+    frame();
+    expect(screen.getAllByRole("button", { name: "Approve" })).toHaveLength(1);
+    screen.getByText("Approved");
   });
 
   it("asks whether a tool may be called", async () => {
