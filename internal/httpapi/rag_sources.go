@@ -288,7 +288,7 @@ func (s *server) updateSource(ctx context.Context, in *updateSourceInput) (*upda
 		if err != nil {
 			return nil, err
 		}
-		out := &updatedSourceOutput{ETag: etag(u.View.Revision)}
+		out := &updatedSourceOutput{ETag: etag(u.Revision)}
 		out.Body.SourceView, out.Body.SecretRemoved = SourceView{u.View}, u.SecretRemoved
 		if u.SecretRemoved {
 			out.Body.Notice = "The source moved elsewhere, so its stored secret was removed: it was entered for the former place. Enter one for the new place."

@@ -133,7 +133,7 @@ type EmbedderInfo struct {
 	Dimensions int    `json:"dimensions"`
 }
 
-// Stats say how it was found. Times are milliseconds.
+// QueryStats say how it was found. Times are milliseconds.
 type QueryStats struct {
 	Mode          string        `json:"mode" enum:"hybrid,lexical,vector" doc:"What was done, which is less than what was asked for when there are no vectors"`
 	TopK          int           `json:"top_k"`
