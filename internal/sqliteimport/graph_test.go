@@ -87,11 +87,12 @@ func TestKindsWithoutAHandlerAreKept(t *testing.T) {
 		"n22": `{"mode": "llm_guided", "store_mode": "append", "plan_id": 1, "model_id": 1}`,
 		"n23": `{"action": "mark_complete", "milestone_id": 1}`,
 		"n24": `{"flowchart_id": 1}`,
-		"n25": `{"mode": "query", "question": "What is {{ \"{{\" }}it}}?", "source_ids": [7], "top_k": 5}`,
 	} {
 		require.JSONEq(t, config, string(s.node(t, id).Config), id)
 		require.Equal(t, []string{"unsupported_kind"}, s.reasons(id, ""), id)
 	}
+	require.JSONEq(t, `{"mode": "query", "question": "What is {{ \"{{\" }}it}}?", "source_ids": [7], "top_k": 5}`, string(s.node(t, "n25").Config))
+	require.Empty(t, s.reasons("n25", ""), "its source came along")
 	require.Equal(t, flowchart.Dotted, s.graph.Edges[6].Mode)
 }
 
