@@ -47,9 +47,11 @@ test-kubernetes: deps-test build ## Tests that need a cluster; brings up the rig
 
 .PHONY: images images-push images-dockerfile
 images: build ## Pack all images into bin/images-TAG.tar, without a container engine; TAG=1.0.0
+	@tools/deps.sh nginx git ssh
 	@cd tools/image && go build -o ../../bin/image .
 	bin/image pack -tag "$(TAG)" -o bin/images-$(TAG).tar $(IMAGES)
 images-push: build ## Push all images; TAG=1.0.0 REPOSITORY=registry/path
+	@tools/deps.sh nginx git ssh
 	@cd tools/image && go build -o ../../bin/image .
 	bin/image push -tag "$(TAG)" -repository "$(REPOSITORY)" $(IMAGES)
 images-dockerfile: ## Write docker/Dockerfile from the images' catalogue
@@ -121,8 +123,8 @@ bin/golangci-lint bin/sqlc: tools/go.mod tools/go.sum
 .PHONY: deps-up deps-test deps-node
 deps-up: ## Install what running needs (PostgreSQL), if it is missing
 	@tools/deps.sh postgresql
-deps-test: ## Install what the tests need (PostgreSQL, Redis, Chromium, nginx), if it is missing
-	@tools/deps.sh postgresql redis chromium nginx
+deps-test: ## Install what the tests need (PostgreSQL, Redis, Chromium, nginx, git, ssh), if it is missing
+	@tools/deps.sh postgresql redis chromium nginx git ssh
 deps-node:
 	@tools/deps.sh node
 

@@ -13,6 +13,8 @@ has() {
 	wrk) command -v wrk >/dev/null ;;
 	flask) command -v gunicorn >/dev/null && /usr/bin/python3 -c 'import flask, sqlalchemy, psycopg2' 2>/dev/null ;;
 	celery) /usr/bin/python3 -c 'import celery, redis' 2>/dev/null ;;
+	git) command -v git >/dev/null && [ -e "$(git --exec-path)/git-remote-http" ] ;;
+	ssh) command -v ssh >/dev/null ;;
 	node) command -v node >/dev/null ;;
 	cluster) [ ${#cluster[@]} = 0 ] ;;
 	esac
@@ -46,6 +48,7 @@ fi
 packages=()
 for one in "${missing[@]}"; do
 	case $one in
+	ssh) packages+=(openssh-client) ;;
 	node) packages+=(nodejs npm) ;;
 	redis) packages+=(redis-server) ;;
 	flask) packages+=(gunicorn python3-flask python3-sqlalchemy python3-psycopg2) ;;

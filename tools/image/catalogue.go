@@ -23,6 +23,8 @@ const program = "/usr/local/bin/llmctl"
 // node pulls it once.
 func catalogue() []image {
 	studio := []part{certificates{}, folders{}, binary{}}
+	// They read Git sources: workers index them, the backend checks them.
+	reading := []part{certificates{}, folders{}, binary{}, versionControl{}}
 	// Script nodes run commands: that image alone has a shell.
 	executor := []part{certificates{}, folders{}, binary{}, shell{}}
 	serving := []string{"GUNICORN_BIND=0.0.0.0:5155", "LLMCTL_STUDIO_INTERNAL_BIND=0.0.0.0:9091", "LLMCTL_STUDIO_DATA_DIR=/data"}
@@ -30,11 +32,11 @@ func catalogue() []image {
 	return []image{
 		{
 			Name: "llmctl-studio-backend", Title: "API and realtime; also the migrations and the start-up gate",
-			Parts: studio, Start: []string{program, "serve"}, Env: serving, Ports: []string{"5155", "9091"}, User: user,
+			Parts: reading, Start: []string{program, "serve"}, Env: serving, Ports: []string{"5155", "9091"}, User: user,
 		},
 		{
 			Name: "llmctl-celery-worker", Title: "consumes the queues",
-			Parts: studio, Start: []string{program, "worker"}, Env: working, Ports: []string{"9091"}, User: user,
+			Parts: reading, Start: []string{program, "worker"}, Env: working, Ports: []string{"9091"}, User: user,
 		},
 		{
 			Name: "llmctl-celery-beat", Title: "schedules and periodic work",

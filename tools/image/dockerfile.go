@@ -36,6 +36,8 @@ func dockerfileCommand(args []string) error {
 const (
 	goImage   = "golang:1.26.8-bookworm"
 	nodeImage = "node:22.20.0-bookworm-slim"
+	// debianImage is where git and ssh are installed to be copied from.
+	debianImage = "debian:bookworm-slim"
 )
 
 // dockerfile has one target for each image.
@@ -47,8 +49,9 @@ func dockerfile() []byte {
 #   docker build -f docker/Dockerfile --target llmctl-studio-backend \
 #     --build-arg VERSION=TAG -t REGISTRY/llmctl-studio-backend:TAG .
 #
-# All roles share the layer of one binary. Nothing is fetched but base images and the
-# modules and packages that go.sum and package-lock.json name by their hashes.
+# All roles share the layer of one binary. Nothing is fetched but base images, the modules
+# and packages that go.sum and package-lock.json name by their hashes, and Debian's git and
+# openssh-client, which apt checks by Debian's signature.
 FROM %s AS page
 WORKDIR /src/web
 COPY web/package.json web/package-lock.json web/.npmrc* ./
@@ -69,7 +72,8 @@ ARG VERSION=devel
 RUN CGO_ENABLED=0 go build %s -o /out/llmctl ./cmd/llmctl
 RUN %s
 RUN %s
-`, nodeImage, goImage, shellWords(buildFlags("${VERSION}")), foldersRecipe(), versionRecipe())
+
+%s`, nodeImage, goImage, shellWords(buildFlags("${VERSION}")), foldersRecipe(), versionRecipe(), versionControl{}.recipe())
 	for _, i := range catalogue() {
 		b.WriteString(stage(i))
 	}

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/llmctl/studio/internal/egress"
@@ -26,8 +25,6 @@ type connection struct {
 	env    []string
 	config [][2]string
 	agent  *keyAgent
-	// options stand behind the name of a command.
-	options []string
 }
 
 func (c *connection) close() {
@@ -38,8 +35,25 @@ func (c *connection) close() {
 
 // command prepares a call that speaks with the remote.
 func (c *connection) command(dir string, args ...string) command {
-	args = slices.Concat(args[:1], c.options, args[1:])
 	return command{dir: dir, args: args, env: c.env, config: c.config}
+}
+
+// through has git speak with the remote by way of a program's input and output. Left to
+// itself, git has a shell start ssh and the server of a local repository; here nothing reads
+// the words again, and it works where there is no shell, as in the container images.
+func (c *connection) through(words ...string) {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = bridgeQuoted(w)
+	}
+	c.url = "ext::" + strings.Join(quoted, " ")
+	c.env = []string{"GIT_ALLOW_PROTOCOL=ext", "GIT_PROTOCOL=version=2"}
+}
+
+// bridgeQuoted is for git-remote-ext, which takes words apart at spaces; % begins what it
+// puts in.
+func bridgeQuoted(s string) string {
+	return strings.NewReplacer("%", "%%", " ", "% ").Replace(s)
 }
 
 // connect finds out where a remote is and how it is spoken with. Secrets go along only
@@ -109,6 +123,7 @@ func (f *Fetcher) connectSSH(c *connection, r remote, address netip.Addr, secret
 		"BatchMode=yes", "StrictHostKeyChecking=accept-new", "UserKnownHostsFile=" + doubleQuoted(f.knownHosts()), "HostName=" + address.String(),
 		"HostKeyAlias=" + alias, "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=4", "PreferredAuthentications=publickey",
 		"IdentityFile=none", "ForwardAgent=no", "ClearAllForwardings=yes", "PermitLocalCommand=no", "CheckHostIP=no", "UpdateHostKeys=no",
+		"SendEnv=GIT_PROTOCOL",
 	}
 	socket := "none"
 	if f.o.SSHKey != "" && secrets {
@@ -119,15 +134,18 @@ func (f *Fetcher) connectSSH(c *connection, r remote, address netip.Addr, secret
 		socket = c.agent.socket()
 	}
 	options = append(options, "IdentityAgent="+doubleQuoted(socket))
-	words := []string{"ssh", "-F", "none"}
+	words := []string{"ssh", "-F", "none", "-p", r.port()}
 	for _, o := range options {
-		words = append(words, "-o", shellQuoted(o))
+		words = append(words, "-o", o)
 	}
-	c.env = append(c.env, "GIT_SSH_COMMAND="+strings.Join(words, " "), "GIT_SSH_VARIANT=ssh")
+	if name := r.u.User.Username(); name != "" {
+		words = append(words, "-l", name)
+	}
+	c.through(append(words, "--", r.u.Hostname(), "git-upload-pack "+shellQuoted(r.pathThere()))...)
 	return os.MkdirAll(filepath.Dir(f.knownHosts()), 0o700)
 }
 
-// shellQuoted is for git, which has a shell read the command.
+// shellQuoted is for the other side: SSH servers have the account's shell read the command.
 func shellQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // doubleQuoted is for ssh, whose options are words; % would begin one of its own.

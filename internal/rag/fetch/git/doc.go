@@ -15,6 +15,8 @@
 //
 //   - Addresses are parsed and given behind "--", with an allow-list of one protocol, so
 //     none is taken for an option or for a helper program.
+//   - No shell is started: not for ssh, nor for a local repository's server. git would use one
+//     for both, so it is given them as programs with their words (git-remote-ext).
 //   - Names are resolved here, and git is told which addresses they have, so what
 //     a [Resolver] refuses cannot be reached by a name that resolves differently a
 //     second time. Redirects are not followed, proxies and the user's and the

@@ -3,7 +3,6 @@ package git
 import (
 	"context"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,8 +39,7 @@ func (f *Fetcher) connectFolder(ctx context.Context, p program, c *connection, p
 	if err == nil && len(out) > 0 {
 		return errs.Ef(errs.Invalid, "rag.git_partial", "The repository %s is a partial clone, which fetches what it lacks from elsewhere. Index the repository that it was cloned from, or a whole clone.", place)
 	}
-	c.url = (&url.URL{Scheme: schemeFile, Path: dir}).String()
-	c.options = []string{"--upload-pack=git-upload-pack --strict"}
+	c.through("git", "upload-pack", "--strict", "--", dir)
 	return nil
 }
 

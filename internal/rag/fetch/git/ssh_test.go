@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,16 +36,17 @@ func newKey(t *testing.T) (ssh.Signer, string) {
 type sshServer struct {
 	t        *testing.T
 	allowed  ssh.PublicKey
-	host     ssh.Signer
+	host     atomic.Pointer[ssh.Signer] // that it shows to the next client
 	listener net.Listener
 	wg       sync.WaitGroup
 }
 
-func (r *rig) ssh(allowed ssh.PublicKey, host ssh.Signer, address string) *sshServer {
+func (r *rig) ssh(allowed ssh.PublicKey, host ssh.Signer) *sshServer {
 	r.t.Helper()
-	s := &sshServer{t: r.t, allowed: allowed, host: host}
+	s := &sshServer{t: r.t, allowed: allowed}
+	s.host.Store(&host)
 	var err error
-	s.listener, err = net.Listen("tcp", address)
+	s.listener, err = net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(r.t, err)
 	s.wg.Go(s.serve)
 	return s
@@ -52,14 +54,18 @@ func (r *rig) ssh(allowed ssh.PublicKey, host ssh.Signer, address string) *sshSe
 
 func (s *sshServer) stop() { _ = s.listener.Close(); s.wg.Wait() }
 
-func (s *sshServer) serve() {
+func (s *sshServer) config() *ssh.ServerConfig {
 	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if string(key.Marshal()) != string(s.allowed.Marshal()) {
 			return nil, os.ErrPermission
 		}
 		return &ssh.Permissions{}, nil
 	}}
-	config.AddHostKey(s.host)
+	config.AddHostKey(*s.host.Load())
+	return config
+}
+
+func (s *sshServer) serve() {
 	for {
 		conn, err := s.listener.Accept()
 		if err != nil {
@@ -67,7 +73,7 @@ func (s *sshServer) serve() {
 		}
 		s.wg.Go(func() {
 			defer func() { _ = conn.Close() }()
-			_, channels, requests, err := ssh.NewServerConn(conn, config)
+			_, channels, requests, err := ssh.NewServerConn(conn, s.config())
 			if err != nil {
 				return
 			}
@@ -112,7 +118,8 @@ func TestKeyOpensARepositoryOverSSHAndAnotherHostKeyIsRefused(t *testing.T) {
 	r.repo("a", map[string]string{"f": "one"})
 	user, private := newKey(t)
 	host, _ := newKey(t)
-	server := r.ssh(user.PublicKey(), host, "127.0.0.1:0")
+	server := r.ssh(user.PublicKey(), host)
+	defer server.stop()
 	address := server.listener.Addr().String()
 	o := r.options("ssh://git@" + address + filepath.Join(r.base, "a/.git"))
 	err := r.fails(o)
@@ -127,11 +134,9 @@ func TestKeyOpensARepositoryOverSSHAndAnotherHostKeyIsRefused(t *testing.T) {
 	known, err := os.ReadFile(filepath.Join(r.data, "rag", "known_hosts"))
 	require.NoError(t, err)
 	require.Contains(t, string(known), "[127.0.0.1]:")
-	server.stop()
 
 	changed, _ := newKey(t)
-	server = r.ssh(user.PublicKey(), changed, address)
-	defer server.stop()
+	server.host.Store(&changed)
 	err = r.fails(o)
 	require.True(t, errs.HasReason(err, "rag.git_host_key"), "%v", err)
 }

@@ -110,6 +110,15 @@ func (r remote) port() string {
 	return map[string]string{schemeHTTPS: "443", schemeHTTP: "80", schemeSSH: "22"}[r.u.Scheme]
 }
 
+// pathThere is how an SSH server is told a path: one that begins with ~ is relative to the
+// account's folder.
+func (r remote) pathThere() string {
+	if strings.HasPrefix(r.u.Path, "/~") {
+		return r.u.Path[1:]
+	}
+	return r.u.Path
+}
+
 // Home is what a secret was entered for: if it changes, the secret is not sent there.
 func Home(address string) string {
 	u, err := url.Parse(address)
