@@ -79,7 +79,7 @@ func (w *workshop) stores() {
 		"-entrypoint", "/usr/local/bin/postgres.sh", "-env", "PATH="+bin+":/bin",
 		"-file", data+"/postgres.sh=/usr/local/bin/postgres.sh=x", "-file", passwd,
 		"-program", bin+"/postgres", "-program", bin+"/initdb", "-program", bin+"/pg_isready", "-program", bin+"/psql", "-program", bin+"/pg_dump",
-		"-program", lib+"/plpgsql.so", "-program", lib+"/dict_snowball.so",
+		"-program", lib+"/plpgsql.so", "-program", lib+"/dict_snowball.so", "-program", lib+"/pg_trgm.so",
 		"-tree", one(w.t, "/usr/share/postgresql/[0-9]*"), "-tree", "/usr/share/zoneinfo")
 	w.cluster.Import(w.t, out)
 	command(w.t, root, w.tool, "host", "-ref", "localhost/llmctl-test-redis:1", "-o", out, "-user", "999:999",
