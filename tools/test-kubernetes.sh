@@ -7,6 +7,7 @@
 #   K8S_KUBECONFIG  use this cluster instead of the rig; a plain KUBECONFIG is left alone,
 #                   since it may be that of a cluster that matters
 #   PACKAGES, RUN   only these packages, only tests that match this expression
+#   LOG             keep the whole output in this file
 #   BENCH           run the benchmarks of the packages instead of their tests
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -38,6 +39,7 @@ finish() {
 		"$rig/rig.sh" down "$dir" || echo "the rig could not be taken down: $dir" >&2
 		[ -z "$made" ] || rm -rf "$dir"
 	fi
+	[ -z "${LOG:-}" ] || mv -f "$log" "$LOG"
 	rm -f "$log" "$log.image"
 	exit "$code"
 }

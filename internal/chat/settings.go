@@ -2,13 +2,13 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/setting"
 )
 
 // Section is the settings section of threads.
@@ -68,61 +68,29 @@ func (s *Settings) Cost(modelID *int64, input, cached, output int64) *int64 {
 	return new(int64(float64(input-cached)*p.Input + float64(cached)*p.Cached + float64(output)*p.Output + 0.5))
 }
 
+func document() setting.Document[setting.Values[Settings], *setting.Values[Settings]] {
+	return setting.Document[setting.Values[Settings], *setting.Values[Settings]]{
+		Section: Section, Key: "values", Defaults: func() setting.Values[Settings] { return setting.Values[Settings]{Values: Defaults()} },
+	}
+}
+
 // LoadSettings gives the settings in force and their revision.
 func LoadSettings(ctx context.Context, q postgres.Querier) (Settings, int64, error) {
-	s := Defaults()
-	var raw []byte
-	err := q.QueryRow(ctx, `SELECT value FROM setting WHERE section = $1 AND key = 'values'`, Section).Scan(&raw)
-	if postgres.NotFound(err) {
-		return s, 1, nil
-	}
-	if err != nil {
-		return s, 0, fmt.Errorf("load chat settings: %w", err)
-	}
-	stored := struct {
-		Revision int64     `json:"revision"`
-		Values   *Settings `json:"values"`
-	}{Values: &s}
-	if err := json.Unmarshal(raw, &stored); err != nil {
-		return s, 0, fmt.Errorf("read chat settings: %w", err)
-	}
-	return s, max(stored.Revision, 1), nil
+	d, err := document().Load(ctx, q)
+	return d.Values, d.Revision.Revision, err
 }
 
 // SaveSettings stores changed settings; revision is what the caller saw, 0 for
 // whatever is there. Errors: invalid, precondition.
 func SaveSettings(ctx context.Context, tx *postgres.Tx, revision int64, change func(*Settings)) (Settings, int64, error) {
-	// The row is made before it is locked, so that two first writers meet.
-	_, err := tx.Exec(ctx, `INSERT INTO setting (section, key, value) VALUES ($1, 'values', '{}') ON CONFLICT DO NOTHING`, Section)
-	if err == nil {
-		_, err = tx.Exec(ctx, `SELECT FROM setting WHERE section = $1 AND key = 'values' FOR UPDATE`, Section)
-	}
-	if err != nil {
-		return Settings{}, 0, fmt.Errorf("lock chat settings: %w", err)
-	}
-	s, now, err := LoadSettings(ctx, tx)
-	if err != nil {
-		return s, 0, err
-	}
-	if revision != 0 && revision != now {
-		return s, 0, errs.E(errs.Precondition, "setting.stale", "Somebody saved these settings in the meantime. Load them again, then repeat your change.")
-	}
-	change(&s)
-	if err := s.check(); err != nil {
-		return s, 0, err
-	}
-	if err := s.checkModels(ctx, tx); err != nil {
-		return s, 0, err
-	}
-	now++
-	raw, err := json.Marshal(map[string]any{"revision": now, "values": s})
-	if err != nil {
-		return s, 0, fmt.Errorf("encode chat settings: %w", err)
-	}
-	if _, err := tx.Exec(ctx, `UPDATE setting SET value = $2, updated_at = now() WHERE section = $1 AND key = 'values'`, Section, raw); err != nil {
-		return s, 0, fmt.Errorf("store chat settings: %w", err)
-	}
-	return s, now, nil
+	d, err := document().Change(ctx, tx, revision, func(d *setting.Values[Settings]) error {
+		change(&d.Values)
+		if err := d.Values.check(); err != nil {
+			return err
+		}
+		return d.Values.checkModels(ctx, tx)
+	})
+	return d.Values, d.Revision.Revision, err
 }
 
 // maxPrices bounds the table.

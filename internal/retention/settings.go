@@ -2,13 +2,13 @@ package retention
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/setting"
 )
 
 // Settings say how many days things are kept after their run has ended; nil: for
@@ -38,63 +38,31 @@ func (s *Settings) byName() map[string]**int32 {
 	return map[string]**int32{"event_days": &s.EventDays, "text_days": &s.TextDays, "firing_days": &s.FiringDays, "run_days": &s.RunDays}
 }
 
+type stored struct {
+	setting.Revision
+	Days Settings `json:"days"`
+}
+
+func document() setting.Document[stored, *stored] {
+	return setting.Document[stored, *stored]{
+		Section: "retention", Key: "days", Defaults: func() stored { return stored{Days: Defaults()} },
+	}
+}
+
 // Load gives the settings in force and their revision, which changes with them.
 func Load(ctx context.Context, q postgres.Querier) (Settings, int64, error) {
-	s := Defaults()
-	var raw []byte
-	err := q.QueryRow(ctx, `SELECT value FROM setting WHERE section = 'retention' AND key = 'days'`).Scan(&raw)
-	if postgres.NotFound(err) {
-		return s, 1, nil
-	}
-	if err != nil {
-		return s, 0, fmt.Errorf("load retention settings: %w", err)
-	}
-	var stored struct {
-		Revision int64             `json:"revision"`
-		Days     map[string]*int32 `json:"days"`
-	}
-	if err := json.Unmarshal(raw, &stored); err != nil {
-		return s, 0, fmt.Errorf("read retention settings: %w", err)
-	}
-	for name, field := range s.byName() {
-		if v, ok := stored.Days[name]; ok {
-			*field = v
-		}
-	}
-	return s, max(stored.Revision, 1), nil
+	d, err := document().Load(ctx, q)
+	return d.Days, d.Revision.Revision, err
 }
 
 // Save stores changed settings; revision is what the caller saw, 0 for whatever
 // is there. Errors: invalid, precondition.
 func Save(ctx context.Context, tx *postgres.Tx, revision int64, change func(*Settings)) (Settings, int64, error) {
-	// The row is made before it is locked, so that two first writers meet.
-	_, err := tx.Exec(ctx, `INSERT INTO setting (section, key, value) VALUES ('retention', 'days', '{}') ON CONFLICT DO NOTHING`)
-	if err == nil {
-		_, err = tx.Exec(ctx, `SELECT FROM setting WHERE section = 'retention' AND key = 'days' FOR UPDATE`)
-	}
-	if err != nil {
-		return Settings{}, 0, fmt.Errorf("lock retention settings: %w", err)
-	}
-	s, now, err := Load(ctx, tx)
-	if err != nil {
-		return s, 0, err
-	}
-	if revision != 0 && revision != now {
-		return s, 0, errs.E(errs.Precondition, "setting.stale", "Somebody saved these settings in the meantime. Load them again, then repeat your change.")
-	}
-	change(&s)
-	if err := s.check(); err != nil {
-		return s, 0, err
-	}
-	now++
-	raw, err := json.Marshal(map[string]any{"revision": now, "days": s})
-	if err != nil {
-		return s, 0, fmt.Errorf("encode retention settings: %w", err)
-	}
-	if _, err := tx.Exec(ctx, `UPDATE setting SET value = $1, updated_at = now() WHERE section = 'retention' AND key = 'days'`, raw); err != nil {
-		return s, 0, fmt.Errorf("store retention settings: %w", err)
-	}
-	return s, now, nil
+	d, err := document().Change(ctx, tx, revision, func(d *stored) error {
+		change(&d.Days)
+		return d.Days.check()
+	})
+	return d.Days, d.Revision.Revision, err
 }
 
 func (s *Settings) check() error {

@@ -17,6 +17,7 @@ import (
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/executor/kubernetes"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/setting"
 )
 
 // Values are the settings that are no secrets. The names are those of the API.
@@ -100,9 +101,13 @@ func binding() []byte { return []byte("setting:node_executor:k8s_kubeconfig") }
 
 // stored is the row's value.
 type stored struct {
-	Revision   int64                      `json:"revision"`
+	setting.Revision
 	Values     map[string]json.RawMessage `json:"values,omitempty"`
 	Kubeconfig *storedKubeconfig          `json:"kubeconfig,omitempty"`
+}
+
+func document() setting.Document[stored, *stored] {
+	return setting.Document[stored, *stored]{Section: "node_executor", Key: "settings", Defaults: func() stored { return stored{} }}
 }
 
 type storedKubeconfig struct {
@@ -115,34 +120,18 @@ type storedKubeconfig struct {
 
 // Load gives the settings in force and their revision, which changes with them.
 func (s *Store) Load(ctx context.Context, q postgres.Querier) (Settings, int64, error) {
-	row, err := load(ctx, q)
+	row, err := document().Load(ctx, q)
 	if err != nil {
 		return Settings{}, 0, err
 	}
 	out, err := s.merge(row)
-	return out, max(row.Revision, 1), err
+	return out, row.Revision.Revision, err
 }
 
 // Current is Load from the store's own database.
 func (s *Store) Current(ctx context.Context) (Settings, error) {
 	out, _, err := s.Load(ctx, s.o.DB)
 	return out, err
-}
-
-func load(ctx context.Context, q postgres.Querier) (stored, error) {
-	var raw []byte
-	err := q.QueryRow(ctx, `SELECT value FROM setting WHERE section = 'node_executor' AND key = 'settings'`).Scan(&raw)
-	if postgres.NotFound(err) {
-		return stored{}, nil
-	}
-	if err != nil {
-		return stored{}, fmt.Errorf("load node executor settings: %w", err)
-	}
-	var row stored
-	if err := json.Unmarshal(raw, &row); err != nil {
-		return stored{}, fmt.Errorf("read node executor settings: %w", err)
-	}
-	return row, nil
 }
 
 // merge lays what was set over the environment. What a later release has set and this
@@ -170,43 +159,24 @@ func (s *Store) merge(row stored) (Settings, error) {
 // Save stores changes by name; null gives a value back to the environment. revision is
 // what the caller saw, 0 for whatever is there. Errors: invalid, precondition.
 func (s *Store) Save(ctx context.Context, tx *postgres.Tx, revision int64, changes map[string]json.RawMessage) (Settings, int64, error) {
-	// The row is made before it is locked, so that two first writers meet.
-	_, err := tx.Exec(ctx, `INSERT INTO setting (section, key, value) VALUES ('node_executor', 'settings', '{}') ON CONFLICT DO NOTHING`)
-	if err == nil {
-		_, err = tx.Exec(ctx, `SELECT FROM setting WHERE section = 'node_executor' AND key = 'settings' FOR UPDATE`)
-	}
-	if err != nil {
-		return Settings{}, 0, fmt.Errorf("lock node executor settings: %w", err)
-	}
-	row, err := load(ctx, tx)
-	if err != nil {
-		return Settings{}, 0, err
-	}
-	if now := max(row.Revision, 1); revision != 0 && revision != now {
-		return Settings{}, 0, errs.E(errs.Precondition, "setting.stale", "Somebody saved these settings in the meantime. Load them again, then repeat your change.")
-	}
-	if err := s.apply(&row, changes); err != nil {
-		return Settings{}, 0, err
-	}
-	out, err := s.merge(row)
-	if err == nil {
-		err = check(&out, needsCluster(changes))
-	}
+	var out Settings
+	row, err := document().Change(ctx, tx, revision, func(row *stored) error {
+		err := s.apply(row, changes)
+		if err == nil {
+			out, err = s.merge(*row)
+		}
+		if err == nil {
+			err = check(&out, needsCluster(changes))
+		}
+		return err
+	})
 	if err != nil {
 		return out, 0, err
-	}
-	row.Revision = max(row.Revision, 1) + 1
-	raw, err := json.Marshal(row)
-	if err != nil {
-		return out, 0, fmt.Errorf("encode node executor settings: %w", err)
 	}
 	if s.o.Changed != nil {
 		tx.AfterCommit(s.o.Changed)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE setting SET value = $1, updated_at = now() WHERE section = 'node_executor' AND key = 'settings'`, raw); err != nil {
-		return out, 0, fmt.Errorf("store node executor settings: %w", err)
-	}
-	return out, row.Revision, nil
+	return out, row.Revision.Revision, nil
 }
 
 // needsCluster reports whether a change is about how the cluster is reached.

@@ -7,11 +7,9 @@ package settings
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
-	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/setting"
 )
 
 // Section is the settings section of retrieval.
@@ -47,57 +45,25 @@ func Defaults() Settings {
 	}
 }
 
+func document() setting.Document[setting.Values[Settings], *setting.Values[Settings]] {
+	return setting.Document[setting.Values[Settings], *setting.Values[Settings]]{
+		Section: Section, Key: "values", Defaults: func() setting.Values[Settings] { return setting.Values[Settings]{Values: Defaults()} },
+	}
+}
+
 // Load gives the settings in force and their revision, which changes with them.
 func Load(ctx context.Context, q postgres.Querier) (Settings, int64, error) {
-	s := Defaults()
-	var raw []byte
-	err := q.QueryRow(ctx, `SELECT value FROM setting WHERE section = $1 AND key = 'values'`, Section).Scan(&raw)
-	if postgres.NotFound(err) {
-		return s, 1, nil
-	}
-	if err != nil {
-		return s, 0, fmt.Errorf("load retrieval settings: %w", err)
-	}
-	stored := struct {
-		Revision int64     `json:"revision"`
-		Values   *Settings `json:"values"`
-	}{Values: &s}
-	if err := json.Unmarshal(raw, &stored); err != nil {
-		return s, 0, fmt.Errorf("read retrieval settings: %w", err)
-	}
-	return s, max(stored.Revision, 1), nil
+	d, err := document().Load(ctx, q)
+	return d.Values, d.Revision.Revision, err
 }
 
 // Save stores changed settings; revision is what the caller saw, 0 for whatever is
 // there. Errors: invalid, precondition.
 func Save(ctx context.Context, tx *postgres.Tx, revision int64, change func(*Settings)) (Settings, int64, error) {
-	// The row is made before it is locked, so that two first writers meet.
-	_, err := tx.Exec(ctx, `INSERT INTO setting (section, key, value) VALUES ($1, 'values', '{}') ON CONFLICT DO NOTHING`, Section)
-	if err == nil {
-		_, err = tx.Exec(ctx, `SELECT FROM setting WHERE section = $1 AND key = 'values' FOR UPDATE`, Section)
-	}
-	if err != nil {
-		return Settings{}, 0, fmt.Errorf("lock retrieval settings: %w", err)
-	}
-	old, now, err := Load(ctx, tx)
-	if err != nil {
-		return old, 0, err
-	}
-	if revision != 0 && revision != now {
-		return old, 0, errs.E(errs.Precondition, "setting.stale", "Somebody saved these settings in the meantime. Load them again, then repeat your change.")
-	}
-	next := old
-	change(&next)
-	if err := check(ctx, tx, old, next); err != nil {
-		return old, 0, err
-	}
-	now++
-	raw, err := json.Marshal(map[string]any{"revision": now, "values": next})
-	if err != nil {
-		return old, 0, fmt.Errorf("encode retrieval settings: %w", err)
-	}
-	if _, err := tx.Exec(ctx, `UPDATE setting SET value = $2, updated_at = now() WHERE section = $1 AND key = 'values'`, Section, raw); err != nil {
-		return old, 0, fmt.Errorf("store retrieval settings: %w", err)
-	}
-	return next, now, nil
+	d, err := document().Change(ctx, tx, revision, func(d *setting.Values[Settings]) error {
+		old := d.Values
+		change(&d.Values)
+		return check(ctx, tx, old, d.Values)
+	})
+	return d.Values, d.Revision.Revision, err
 }

@@ -33,7 +33,7 @@ func TestRollout(t *testing.T) { //nolint:paralleltest // it fills the rig's nod
 	s := install(t, c)
 	asked := serveNodes(t, c)
 	// Nodes ask this machine, which is a private address.
-	config := map[string]string{"LLMCTL_STUDIO_HTTP_NODE_ALLOW": c.HostAddress(t)}
+	config := map[string]string{"LLMCTL_STUDIO_HTTP_NODE_ALLOW": c.HostAddress(t), "LLMCTL_STUDIO_RAG_SOURCE_ALLOW": c.HostAddress(t)}
 	provider(config)
 	before := release{tag: oldTag, frontend: newTag, config: config}
 	after := release{tag: newTag, frontend: newTag, config: config}
@@ -52,6 +52,7 @@ func TestRollout(t *testing.T) { //nolint:paralleltest // it fills the rig's nod
 	step(t, s, "an update loses nothing", func() { s.change(after, chart, asked) })
 	step(t, s, "the way back loses nothing", func() { s.change(before, chart, asked) })
 	step(t, s, "polling needs no sticky sessions", func() { s.polling(after) })
+	step(t, s, "a Git source is indexed", s.gitSource)
 	step(t, s, "nodes run in pods", func() { s.inPods(after) })
 	step(t, s, "what is removed is gone", func() { s.remove(after) })
 }
