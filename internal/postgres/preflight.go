@@ -28,7 +28,7 @@ func coreTables() []string {
 }
 
 // Preflight proves that the database can be served from: it answers SELECT 1,
-// its schema is migrated (or, without Migrate, recent enough) and the core
+// its schema is migrated (or, without Migrate, that of this release or newer) and the core
 // tables are there. It tries again until Timeout; a refused schema ends it at
 // once. The error says what failed last and what to do.
 func (db *DB) Preflight(ctx context.Context, o PreflightOptions) error {
@@ -67,13 +67,36 @@ func (db *DB) preflightOnce(ctx context.Context, o PreflightOptions) error {
 		if err := db.Migrate(ctx, o.Logger); err != nil {
 			return err
 		}
-	} else if err := db.CheckLevel(ctx); err != nil {
-		if errors.Is(err, errNoSchema) {
-			return errors.New("the schema is missing; run `llmctl db migrate`")
-		}
+	} else if err := db.checkSchema(ctx); err != nil {
 		return err
 	}
 	return db.checkTables(ctx)
+}
+
+// checkSchema refuses a schema that this binary may not run on, because it is too new or
+// because it is not migrated yet: during an update processes start beside the migration,
+// and their first statements would ask for tables that come a moment later.
+func (db *DB) checkSchema(ctx context.Context) error {
+	err := db.CheckLevel(ctx)
+	var has Versions
+	if err == nil {
+		has, err = ReadVersions(ctx, db)
+	}
+	if errors.Is(err, errNoSchema) {
+		return errors.New("the schema is missing; run `llmctl db migrate`")
+	}
+	if err != nil {
+		return err
+	}
+	needs, err := Newest()
+	if err != nil {
+		return err
+	}
+	if has.Schema < needs.Schema || has.Queue < needs.Queue {
+		return fmt.Errorf("the schema is older than this release: it has version %d (queue %d), needed are %d (queue %d); run `llmctl db migrate`",
+			has.Schema, has.Queue, needs.Schema, needs.Queue)
+	}
+	return nil
 }
 
 func (db *DB) checkTables(ctx context.Context) error {

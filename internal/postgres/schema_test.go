@@ -93,3 +93,19 @@ func TestMigrateIsIdempotentAndRunsOnceAtATime(t *testing.T) {
 		require.NoError(t, <-errs)
 	}
 }
+
+func TestProcessesWaitUntilTheSchemaIsThatOfTheirRelease(t *testing.T) {
+	t.Parallel()
+	db, err := postgres.Open(t.Context(), postgres.Options{URI: pgtest.Empty(t)})
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	quiet := slog.New(slog.DiscardHandler)
+	newest, err := postgres.Newest()
+	require.NoError(t, err)
+	require.NoError(t, db.MigrateTo(t.Context(), postgres.Versions{Schema: newest.Schema - 1}, quiet))
+
+	once := postgres.PreflightOptions{Timeout: time.Millisecond, Interval: time.Second, Logger: quiet}
+	require.ErrorContains(t, db.Preflight(t.Context(), once), fmt.Sprintf("it has version %d (queue %d), needed are %d", newest.Schema-1, newest.Queue, newest.Schema))
+	require.NoError(t, db.Migrate(t.Context(), quiet))
+	require.NoError(t, db.Preflight(t.Context(), once))
+}
