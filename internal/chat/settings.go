@@ -68,7 +68,7 @@ func (s *Settings) Cost(modelID *int64, input, cached, output int64) *int64 {
 	return new(int64(float64(input-cached)*p.Input + float64(cached)*p.Cached + float64(output)*p.Output + 0.5))
 }
 
-func document() setting.Document[setting.Values[Settings], *setting.Values[Settings]] {
+func settingsDocument() setting.Document[setting.Values[Settings], *setting.Values[Settings]] {
 	return setting.Document[setting.Values[Settings], *setting.Values[Settings]]{
 		Section: Section, Key: "values", Defaults: func() setting.Values[Settings] { return setting.Values[Settings]{Values: Defaults()} },
 	}
@@ -76,14 +76,14 @@ func document() setting.Document[setting.Values[Settings], *setting.Values[Setti
 
 // LoadSettings gives the settings in force and their revision.
 func LoadSettings(ctx context.Context, q postgres.Querier) (Settings, int64, error) {
-	d, err := document().Load(ctx, q)
+	d, err := settingsDocument().Load(ctx, q)
 	return d.Values, d.Revision.Revision, err
 }
 
 // SaveSettings stores changed settings; revision is what the caller saw, 0 for
 // whatever is there. Errors: invalid, precondition.
 func SaveSettings(ctx context.Context, tx *postgres.Tx, revision int64, change func(*Settings)) (Settings, int64, error) {
-	d, err := document().Change(ctx, tx, revision, func(d *setting.Values[Settings]) error {
+	d, err := settingsDocument().Change(ctx, tx, revision, func(d *setting.Values[Settings]) error {
 		change(&d.Values)
 		if err := d.Values.check(); err != nil {
 			return err
