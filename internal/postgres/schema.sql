@@ -979,6 +979,8 @@ table schedule
     deleted_at timestamp with time zone
     rag_source_id bigint
     every_seconds integer
+    index_due_at timestamp with time zone
+    index_fire_at timestamp with time zone
     constraint schedule_app_user_id_fkey FOREIGN KEY (app_user_id) REFERENCES app_user(id) ON DELETE SET NULL
     constraint schedule_catch_up_limit_check CHECK (((catch_up_limit >= 1) AND (catch_up_limit <= 100)))
     constraint schedule_check1 CHECK (((next_due_at IS NULL) = (next_fire_at IS NULL)))
@@ -986,6 +988,7 @@ table schedule
     constraint schedule_every_seconds_check CHECK (((every_seconds >= 60) AND (every_seconds <= 31536000)))
     constraint schedule_flowchart_id_fkey FOREIGN KEY (flowchart_id) REFERENCES flowchart(id)
     constraint schedule_flowchart_target CHECK (((target_kind = 'flowchart'::text) = (flowchart_id IS NOT NULL)))
+    constraint schedule_index_times CHECK (((index_due_at IS NULL) = (index_fire_at IS NULL)))
     constraint schedule_jitter_seconds_check CHECK (((jitter_seconds >= 0) AND (jitter_seconds <= 3600)))
     constraint schedule_missed_policy_check CHECK ((missed_policy = ANY (ARRAY['skip'::text, 'catch_up'::text])))
     constraint schedule_name_check CHECK ((name <> ''::text))
@@ -995,9 +998,15 @@ table schedule
     constraint schedule_rag_source_id_fkey FOREIGN KEY (rag_source_id) REFERENCES rag_source(id) ON DELETE CASCADE
     constraint schedule_source_target CHECK (((target_kind = 'rag_source'::text) = (rag_source_id IS NOT NULL)))
     constraint schedule_target_kind_check CHECK ((target_kind = ANY (ARRAY['flowchart'::text, 'rag_source'::text])))
+    constraint schedule_times_by_target CHECK (
+CASE
+    WHEN (rag_source_id IS NULL) THEN (index_fire_at IS NULL)
+    ELSE (next_fire_at IS NULL)
+END)
     constraint schedule_timing CHECK (((every_seconds IS NULL) = (cron <> ''::text)))
     CREATE INDEX schedule_app_user_id ON public.schedule USING btree (app_user_id)
     CREATE INDEX schedule_flowchart_id ON public.schedule USING btree (flowchart_id)
+    CREATE INDEX schedule_index_fire_at ON public.schedule USING btree (index_fire_at) WHERE (index_fire_at IS NOT NULL)
     CREATE INDEX schedule_listing ON public.schedule USING btree (project_id, id DESC) WHERE (deleted_at IS NULL)
     CREATE INDEX schedule_next_fire_at ON public.schedule USING btree (next_fire_at) WHERE (next_fire_at IS NOT NULL)
     CREATE UNIQUE INDEX schedule_pkey ON public.schedule USING btree (id)

@@ -29,4 +29,16 @@
 // A due time is what the expression names; the jitter moves its firing later, by
 // an amount that depends on schedule and due time only, and never past the next
 // due time.
+//
+// # Sources
+//
+// A schedule may index a source instead. The release before knows no such schedules and
+// takes whatever has a next_fire_at for one of a flowchart; so the times of sources'
+// schedules are stored in index_due_at and index_fire_at, where it does not look. [Row]s
+// that this package gives have them in NextDueAt and NextFireAt like all others.
+//
+// # Locks
+//
+// A source is locked before its schedule, by an edit of either as by a firing. Who takes
+// a due schedule locks both and waits for neither.
 package schedule

@@ -76,7 +76,7 @@ func (f *Firer) FireDue(ctx context.Context) (int, error) {
 	var failures []error
 	skip := []int64{}
 	for n := range maxRound {
-		id, err := f.fireOne(ctx, skip)
+		id, err := f.fireOne(ctx, skip, n%2 == 1)
 		switch {
 		case errors.Is(err, errNothingDue):
 			return n, errors.Join(failures...)
@@ -103,22 +103,44 @@ func (e *startError) Error() string { return "start: " + e.cause.Error() }
 // Unwrap gives the cause.
 func (e *startError) Unwrap() error { return e.cause }
 
+// claim takes the next schedule that is due, of sources first or last: neither kind keeps
+// the other from its turn.
+func (f *Firer) claim(ctx context.Context, tx *postgres.Tx, skip []int64, sourcesFirst bool) (Row, time.Time, error) {
+	for _, sources := range []bool{sourcesFirst, !sourcesFirst} {
+		var claimed dbsqlc.ClaimDueRow
+		var err error
+		if sources {
+			var c dbsqlc.ClaimDueSourceRow
+			c, err = f.store.q.ClaimDueSource(ctx, tx, skip)
+			claimed = dbsqlc.ClaimDueRow(c)
+		} else {
+			claimed, err = f.store.q.ClaimDue(ctx, tx, skip)
+		}
+		if postgres.NotFound(err) {
+			continue
+		}
+		if err != nil {
+			return Row{}, time.Time{}, fmt.Errorf("take a due schedule: %w", err)
+		}
+		ownTimes(&claimed.Schedule)
+		return claimed.Schedule, claimed.DbNow, nil
+	}
+	return Row{}, time.Time{}, errNothingDue
+}
+
 // fireOne does the next schedule that is due. It gives its id, 0 if none was
 // reached.
-func (f *Firer) fireOne(ctx context.Context, skip []int64) (int64, error) {
+func (f *Firer) fireOne(ctx context.Context, skip []int64, sourcesFirst bool) (int64, error) {
 	var row Row
 	var done []firing
 	err := f.store.db.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
 		row, done = Row{}, nil
-		claimed, err := f.store.q.ClaimDue(ctx, tx, skip)
-		if postgres.NotFound(err) {
-			return errNothingDue
-		}
+		claimed, now, err := f.claim(ctx, tx, skip, sourcesFirst)
 		if err != nil {
-			return fmt.Errorf("take a due schedule: %w", err)
+			return err
 		}
-		row = claimed.Schedule
-		done, err = f.fire(ctx, tx, &row, claimed.DbNow, func(at overdue) (firing, error) { return f.start(ctx, tx, &row, at) })
+		row = claimed
+		done, err = f.fire(ctx, tx, &row, now, func(at overdue) (firing, error) { return f.start(ctx, tx, &row, at) })
 		return err
 	})
 	if failed, ok := errors.AsType[*startError](err); ok {
@@ -169,12 +191,8 @@ func (f *Firer) fire(ctx context.Context, tx *postgres.Tx, row *Row, now time.Ti
 }
 
 func (f *Firer) setNext(ctx context.Context, tx *postgres.Tx, id int64, due, fire time.Time) error {
-	next := dbsqlc.SetNextParams{ID: id}
-	next.NextDueAt, next.NextFireAt = stored(due, fire)
-	if err := f.store.q.SetNext(ctx, tx, next); err != nil {
-		return fmt.Errorf("set next time: %w", err)
-	}
-	return nil
+	nextDue, nextFire := stored(due, fire)
+	return f.store.setNext(ctx, tx, id, nextDue, nextFire)
 }
 
 // unreadable ends a schedule whose expression or zone is not understood any more

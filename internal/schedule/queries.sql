@@ -9,12 +9,13 @@ RETURNING *;
 UPDATE schedule
 SET name = @name, flowchart_id = @flowchart_id, input = @input, cron = @cron, every_seconds = @every_seconds, time_zone = @time_zone, jitter_seconds = @jitter_seconds,
     missed_policy = @missed_policy, catch_up_limit = @catch_up_limit, overlap_policy = @overlap_policy, enabled = @enabled,
-    next_due_at = @next_due_at, next_fire_at = @next_fire_at, revision = revision + 1, updated_at = now()
+    revision = revision + 1, updated_at = now()
 WHERE id = @id;
 
 -- name: SetDeleted :exec
 UPDATE schedule
-SET deleted_at = @deleted_at, next_due_at = @next_due_at, next_fire_at = @next_fire_at, revision = revision + 1, updated_at = now()
+SET deleted_at = @deleted_at, next_due_at = NULL, next_fire_at = NULL, index_due_at = NULL, index_fire_at = NULL,
+    revision = revision + 1, updated_at = now()
 WHERE id = @id;
 
 -- name: LockSchedule :one
@@ -53,12 +54,23 @@ WHERE s.deleted_at IS NULL AND (sqlc.narg('flowchart_id')::bigint IS NULL OR s.f
   AND (@before_id::bigint = 0 OR s.id < @before_id)
 ORDER BY s.id DESC LIMIT @max_rows;
 
--- The next schedule whose time has come and that no other scheduler has in its hands. The database's clock decides. The lock
+-- The next schedule of a flowchart whose time has come and that no other scheduler has in its hands. The database's clock decides. The lock
 -- lasts until the firing is written, so a schedule is in one pair of hands at a time; skip are those that just failed here.
 -- name: ClaimDue :one
 SELECT sqlc.embed(s), now()::timestamptz AS db_now FROM schedule s
 WHERE s.next_fire_at <= now() AND s.id <> ALL (@skip::bigint[])
 ORDER BY s.next_fire_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- ClaimDue of sources. The source is locked as well: indexing locks it anyway, and who edits a source locks it before its
+-- schedule. Neither lock is waited for, so the order in which they are taken here does not matter.
+-- name: ClaimDueSource :one
+SELECT sqlc.embed(s), now()::timestamptz AS db_now FROM schedule s JOIN rag_source src ON src.id = s.rag_source_id
+WHERE s.index_fire_at <= now() AND s.enabled AND s.deleted_at IS NULL AND s.id <> ALL (@skip::bigint[])
+ORDER BY s.index_fire_at LIMIT 1 FOR NO KEY UPDATE OF src SKIP LOCKED FOR UPDATE OF s SKIP LOCKED;
+
+-- The source of a schedule, before the schedule is locked.
+-- name: LockSourceOf :exec
+SELECT src.id FROM rag_source src JOIN schedule s ON s.rag_source_id = src.id WHERE s.id = @id FOR NO KEY UPDATE OF src;
 
 -- Whose time it was is decided here: of two that write the same time, one writes nothing.
 -- name: InsertFiring :execrows
@@ -72,8 +84,14 @@ UPDATE schedule_firing SET flowchart_run_id = @flowchart_run_id WHERE schedule_i
 -- name: SetFiringNode :exec
 UPDATE schedule_firing SET node_run_id = @node_run_id WHERE schedule_id = @schedule_id AND due_at = @due_at;
 
+-- Releases that know no schedules of sources fire whatever has a next_fire_at, so those have their times elsewhere.
 -- name: SetNext :exec
-UPDATE schedule SET next_due_at = @next_due_at, next_fire_at = @next_fire_at WHERE id = @id;
+UPDATE schedule
+SET next_due_at = CASE WHEN rag_source_id IS NULL THEN sqlc.narg('due_at')::timestamptz END,
+    next_fire_at = CASE WHEN rag_source_id IS NULL THEN sqlc.narg('fire_at')::timestamptz END,
+    index_due_at = CASE WHEN rag_source_id IS NOT NULL THEN sqlc.narg('due_at')::timestamptz END,
+    index_fire_at = CASE WHEN rag_source_id IS NOT NULL THEN sqlc.narg('fire_at')::timestamptz END
+WHERE id = @id;
 
 -- The run that keeps a schedule with the policy skip from its next one.
 -- name: LiveRun :one
@@ -95,7 +113,8 @@ WHERE x.schedule_id = @schedule_id AND (@before_id::bigint = 0 OR x.id < @before
 ORDER BY x.id DESC LIMIT @max_rows;
 
 -- name: ListEnabled :many
-SELECT * FROM schedule WHERE next_due_at IS NOT NULL ORDER BY next_fire_at LIMIT @max_rows;
+SELECT * FROM schedule WHERE next_fire_at IS NOT NULL OR (index_fire_at IS NOT NULL AND enabled AND deleted_at IS NULL)
+ORDER BY coalesce(next_fire_at, index_fire_at) LIMIT @max_rows;
 
 -- name: ClockNow :one
 SELECT clock_timestamp()::timestamptz AS at;

@@ -104,6 +104,7 @@ func (s *Store) OfSources(ctx context.Context, q postgres.Querier, ids []int64) 
 	out := make(map[int64]SourceSchedule, len(rows))
 	for i := range rows {
 		r := &rows[i]
+		ownTimes(r)
 		out[*r.RagSourceID] = SourceSchedule{
 			ID: r.ID, Cron: r.Cron, EverySeconds: r.EverySeconds, TimeZone: r.TimeZone, Mode: ModeOf(r), Enabled: r.Enabled, NextDueAt: r.NextDueAt,
 		}

@@ -17,13 +17,20 @@ import (
 
 // indexes starts index runs that are nothing but a node run.
 type indexes struct {
-	asked []string
-	busy  bool
+	asked   []string
+	busy    bool
+	started func(ctx context.Context) // before the transaction ends; nil: nothing happens
 }
 
 func (x *indexes) StartIndexTx(ctx context.Context, tx *postgres.Tx, sourceID int64, mode string, by schedule.Origin) (id int64, err error) {
 	if x.busy {
 		return 0, errs.E(errs.Conflict, "rag.source_active", "Node 5 indexes it.")
+	}
+	if _, err := tx.Exec(ctx, `SELECT FROM rag_source WHERE id = $1 FOR NO KEY UPDATE`, sourceID); err != nil {
+		return 0, err
+	}
+	if x.started != nil {
+		x.started(ctx)
 	}
 	x.asked = append(x.asked, fmt.Sprint(sourceID, " ", mode, " ", by.CorrelationID != ""))
 	err = tx.QueryRow(ctx, `INSERT INTO node_run (flowchart_node_id, kind, title, status, config, timeout_seconds, execution_index)
@@ -50,8 +57,8 @@ func everyHour() schedule.SourceSchedule {
 // passed lets an hour and more pass for a schedule.
 func (b *bundle) passed(t *testing.T, id int64) {
 	t.Helper()
-	_, err := b.db.Exec(t.Context(), `UPDATE schedule SET created_at = created_at - interval '1 hour', next_due_at = next_due_at - interval '1 hour',
-		next_fire_at = next_fire_at - interval '1 hour' WHERE id = $1`, id)
+	_, err := b.db.Exec(t.Context(), `UPDATE schedule SET created_at = created_at - interval '1 hour', index_due_at = index_due_at - interval '1 hour',
+		index_fire_at = index_fire_at - interval '1 hour' WHERE id = $1`, id)
 	require.NoError(t, err)
 	_, err = b.db.Exec(t.Context(), `UPDATE schedule_firing SET due_at = due_at - interval '1 hour' WHERE schedule_id = $1`, id)
 	require.NoError(t, err)

@@ -39,6 +39,7 @@ func (s *Store) List(ctx context.Context, flowchart, source *int64, before int64
 	out := make([]Item, len(rows))
 	for i, r := range rows {
 		out[i] = Item(r)
+		ownTimes(&out[i].Schedule)
 	}
 	return out, nil
 }
@@ -52,6 +53,7 @@ func (s *Store) Get(ctx context.Context, q postgres.Querier, id int64) (Item, er
 	if err != nil {
 		return row, fmt.Errorf("load schedule %d: %w", id, err)
 	}
+	ownTimes(&row.Schedule)
 	return row, nil
 }
 
@@ -60,6 +62,9 @@ func (s *Store) Planned(ctx context.Context, limit int32) ([]Row, error) {
 	rows, err := s.q.ListEnabled(ctx, s.db, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list planned schedules: %w", err)
+	}
+	for i := range rows {
+		ownTimes(&rows[i])
 	}
 	return rows, nil
 }
@@ -139,15 +144,30 @@ func (s *Store) check(ctx context.Context, q postgres.Querier, f *Fields, chosen
 
 // plan sets the next time after now.
 func (s *Store) plan(ctx context.Context, tx *postgres.Tx, r *Row, now time.Time) error {
-	p := dbsqlc.SetNextParams{ID: r.ID}
-	var err error
-	if p.NextDueAt, p.NextFireAt, err = upcoming(r, now); err != nil {
+	due, fire, err := upcoming(r, now)
+	if err != nil {
 		return err
 	}
-	if err := s.q.SetNext(ctx, tx, p); err != nil {
-		return fmt.Errorf("set next time of schedule %d: %w", r.ID, err)
+	return s.setNext(ctx, tx, r.ID, due, fire)
+}
+
+func (s *Store) setNext(ctx context.Context, tx *postgres.Tx, id int64, due, fire *time.Time) error {
+	if err := s.q.SetNext(ctx, tx, dbsqlc.SetNextParams{ID: id, DueAt: due, FireAt: fire}); err != nil {
+		return fmt.Errorf("set next time of schedule %d: %w", id, err)
 	}
 	return nil
+}
+
+// ownTimes puts the times of a source's schedule where those of all others are. They are
+// stored apart: see SetNext.
+func ownTimes(r *Row) {
+	if r.RagSourceID == nil {
+		return
+	}
+	r.NextDueAt, r.NextFireAt = nil, nil
+	if r.Enabled && r.DeletedAt == nil { // an older release that ends it leaves its times
+		r.NextDueAt, r.NextFireAt = r.IndexDueAt, r.IndexFireAt
+	}
 }
 
 // stored gives null for times that do not come.
@@ -170,6 +190,7 @@ func (s *Store) lock(ctx context.Context, tx *postgres.Tx, id, revision int64) (
 		return Row{}, time.Time{}, errs.E(errs.Precondition, "schedule.stale",
 			"Somebody saved this schedule in the meantime. Load it again, then repeat your change.")
 	}
+	ownTimes(&l.Schedule)
 	return l.Schedule, l.DbNow, nil
 }
 
@@ -201,16 +222,22 @@ func (s *Store) Update(ctx context.Context, tx *postgres.Tx, id, revision int64,
 	p := dbsqlc.UpdateScheduleParams{
 		ID: id, Name: f.Name, FlowchartID: flowchart, Input: f.Input, Cron: f.Cron, EverySeconds: f.EverySeconds, TimeZone: f.TimeZone, JitterSeconds: f.JitterSeconds,
 		MissedPolicy: f.MissedPolicy, CatchUpLimit: f.CatchUpLimit, OverlapPolicy: f.OverlapPolicy, Enabled: f.Enabled,
-		NextDueAt: row.NextDueAt, NextFireAt: row.NextFireAt,
 	}
 	row.Cron, row.EverySeconds, row.TimeZone, row.JitterSeconds, row.Enabled = f.Cron, f.EverySeconds, f.TimeZone, f.JitterSeconds, f.Enabled
-	if f.Cron != before.Cron || !same(f.EverySeconds, before.EverySeconds) || f.TimeZone != before.TimeZone || f.JitterSeconds != before.JitterSeconds || f.Enabled != before.Enabled {
-		if p.NextDueAt, p.NextFireAt, err = upcoming(&row, now); err != nil {
+	replan := f.Cron != before.Cron || !same(f.EverySeconds, before.EverySeconds) || f.TimeZone != before.TimeZone ||
+		f.JitterSeconds != before.JitterSeconds || f.Enabled != before.Enabled
+	if replan { // one that is disabled must have no times when that is stored
+		if err := s.setNext(ctx, tx, id, nil, nil); err != nil {
 			return err
 		}
 	}
 	if err := s.q.UpdateSchedule(ctx, tx, p); err != nil {
 		return fmt.Errorf("update schedule %d: %w", id, err)
+	}
+	if replan {
+		if err := s.plan(ctx, tx, &row, now); err != nil {
+			return err
+		}
 	}
 	return s.announce(tx, id, "updated", nil)
 }
@@ -233,6 +260,11 @@ func upcoming(r *Row, now time.Time) (due, fire *time.Time, err error) {
 // SetDeleted deletes a schedule or takes that back; where that is so already
 // nothing happens. Its firings and runs stay. Errors: as Update.
 func (s *Store) SetDeleted(ctx context.Context, tx *postgres.Tx, id, revision int64, deleted bool) error {
+	if !deleted {
+		if err := s.q.LockSourceOf(ctx, tx, id); err != nil {
+			return fmt.Errorf("lock source of schedule %d: %w", id, err)
+		}
+	}
 	row, now, err := s.lock(ctx, tx, id, revision)
 	if err != nil || deleted == (row.DeletedAt != nil) {
 		return err
@@ -244,9 +276,6 @@ func (s *Store) SetDeleted(ctx context.Context, tx *postgres.Tx, id, revision in
 		row.DeletedAt, p.DeletedAt = &now, &now
 		change = "deleted"
 	}
-	if p.NextDueAt, p.NextFireAt, err = upcoming(&row, now); err != nil {
-		return err
-	}
 	if !deleted && row.RagSourceID != nil {
 		if err := s.checkRestorable(ctx, tx, &row); err != nil {
 			return err
@@ -254,6 +283,11 @@ func (s *Store) SetDeleted(ctx context.Context, tx *postgres.Tx, id, revision in
 	}
 	if err := s.q.SetDeleted(ctx, tx, p); err != nil {
 		return fmt.Errorf("delete schedule %d: %w", id, err)
+	}
+	if !deleted {
+		if err := s.plan(ctx, tx, &row, now); err != nil {
+			return err
+		}
 	}
 	return s.announce(tx, id, change, nil)
 }

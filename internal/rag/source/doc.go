@@ -9,4 +9,8 @@
 // removed. A change, its event and the change of its schedule are one transaction. A
 // source that is being indexed is not deleted. What was deleted can be restored for
 // [UndoTime]; then its rows go, in pieces.
+//
+// Lock order: the node run, its index runs, the source, the source's schedule, event
+// streams by name. Who edits a source, starts, ends or deletes begins at that point of it
+// where its first row is.
 package source

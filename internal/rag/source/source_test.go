@@ -417,7 +417,7 @@ func TestDeletedSourceIsRestoredWithItsScheduleAndRemovedLater(t *testing.T) {
 	require.True(t, d.Deleted)
 	require.WithinDuration(t, time.Now().Add(source.UndoTime), *d.UndoUntil, time.Minute)
 	require.Nil(t, d.Schedule)
-	require.Zero(t, b.count(t, `SELECT count(*) FROM schedule WHERE next_due_at IS NOT NULL`))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM schedule WHERE coalesce(next_due_at, index_due_at) IS NOT NULL`))
 	missing, err := b.sources.MissingSources(t.Context(), b.db, []int64{v.ID, 77})
 	require.NoError(t, err)
 	require.Equal(t, []int64{v.ID, 77}, missing)

@@ -32,6 +32,8 @@ type Schedule struct {
 	DeletedAt     *time.Time
 	RagSourceID   *int64
 	EverySeconds  *int32
+	IndexDueAt    *time.Time
+	IndexFireAt   *time.Time
 }
 
 type ScheduleFiring struct {

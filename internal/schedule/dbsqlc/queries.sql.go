@@ -12,7 +12,7 @@ import (
 )
 
 const claimDue = `-- name: ClaimDue :one
-SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, now()::timestamptz AS db_now FROM schedule s
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, s.index_due_at, s.index_fire_at, now()::timestamptz AS db_now FROM schedule s
 WHERE s.next_fire_at <= now() AND s.id <> ALL ($1::bigint[])
 ORDER BY s.next_fire_at LIMIT 1 FOR UPDATE SKIP LOCKED
 `
@@ -22,7 +22,7 @@ type ClaimDueRow struct {
 	DbNow    time.Time
 }
 
-// The next schedule whose time has come and that no other scheduler has in its hands. The database's clock decides. The lock
+// The next schedule of a flowchart whose time has come and that no other scheduler has in its hands. The database's clock decides. The lock
 // lasts until the firing is written, so a schedule is in one pair of hands at a time; skip are those that just failed here.
 func (q *Queries) ClaimDue(ctx context.Context, db DBTX, skip []int64) (ClaimDueRow, error) {
 	row := db.QueryRow(ctx, claimDue, skip)
@@ -50,6 +50,54 @@ func (q *Queries) ClaimDue(ctx context.Context, db DBTX, skip []int64) (ClaimDue
 		&i.Schedule.DeletedAt,
 		&i.Schedule.RagSourceID,
 		&i.Schedule.EverySeconds,
+		&i.Schedule.IndexDueAt,
+		&i.Schedule.IndexFireAt,
+		&i.DbNow,
+	)
+	return i, err
+}
+
+const claimDueSource = `-- name: ClaimDueSource :one
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, s.index_due_at, s.index_fire_at, now()::timestamptz AS db_now FROM schedule s JOIN rag_source src ON src.id = s.rag_source_id
+WHERE s.index_fire_at <= now() AND s.enabled AND s.deleted_at IS NULL AND s.id <> ALL ($1::bigint[])
+ORDER BY s.index_fire_at LIMIT 1 FOR NO KEY UPDATE OF src SKIP LOCKED FOR UPDATE OF s SKIP LOCKED
+`
+
+type ClaimDueSourceRow struct {
+	Schedule Schedule
+	DbNow    time.Time
+}
+
+// ClaimDue of sources. The source is locked as well: indexing locks it anyway, and who edits a source locks it before its
+// schedule. Neither lock is waited for, so the order in which they are taken here does not matter.
+func (q *Queries) ClaimDueSource(ctx context.Context, db DBTX, skip []int64) (ClaimDueSourceRow, error) {
+	row := db.QueryRow(ctx, claimDueSource, skip)
+	var i ClaimDueSourceRow
+	err := row.Scan(
+		&i.Schedule.ID,
+		&i.Schedule.ProjectID,
+		&i.Schedule.Name,
+		&i.Schedule.TargetKind,
+		&i.Schedule.FlowchartID,
+		&i.Schedule.Input,
+		&i.Schedule.Cron,
+		&i.Schedule.TimeZone,
+		&i.Schedule.JitterSeconds,
+		&i.Schedule.MissedPolicy,
+		&i.Schedule.CatchUpLimit,
+		&i.Schedule.OverlapPolicy,
+		&i.Schedule.Enabled,
+		&i.Schedule.NextDueAt,
+		&i.Schedule.NextFireAt,
+		&i.Schedule.AppUserID,
+		&i.Schedule.Revision,
+		&i.Schedule.CreatedAt,
+		&i.Schedule.UpdatedAt,
+		&i.Schedule.DeletedAt,
+		&i.Schedule.RagSourceID,
+		&i.Schedule.EverySeconds,
+		&i.Schedule.IndexDueAt,
+		&i.Schedule.IndexFireAt,
 		&i.DbNow,
 	)
 	return i, err
@@ -84,7 +132,7 @@ func (q *Queries) FlowchartState(ctx context.Context, db DBTX, id int64) (Flowch
 }
 
 const getSchedule = `-- name: GetSchedule :one
-SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, s.index_due_at, s.index_fire_at, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
        coalesce(src.name, '') AS source_name, l.node_run_id AS last_node_run_id, coalesce(n.status, '') AS last_node_status,
        coalesce(l.id, 0)::bigint AS last_id, coalesce(l.due_at, s.created_at)::timestamptz AS last_due_at, coalesce(l.fired_at, s.created_at)::timestamptz AS last_fired_at,
        coalesce(l.outcome, '') AS last_outcome, coalesce(l.origin, '') AS last_origin, coalesce(l.reason, '') AS last_reason,
@@ -145,6 +193,8 @@ func (q *Queries) GetSchedule(ctx context.Context, db DBTX, id int64) (GetSchedu
 		&i.Schedule.DeletedAt,
 		&i.Schedule.RagSourceID,
 		&i.Schedule.EverySeconds,
+		&i.Schedule.IndexDueAt,
+		&i.Schedule.IndexFireAt,
 		&i.FlowchartName,
 		&i.FlowchartDeleted,
 		&i.SourceName,
@@ -203,7 +253,7 @@ INSERT INTO schedule (name, target_kind, flowchart_id, rag_source_id, input, cro
                       overlap_policy, enabled, next_due_at, next_fire_at, app_user_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
         $12, $13, NULL, NULL, $14)
-RETURNING id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds
+RETURNING id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds, index_due_at, index_fire_at
 `
 
 type InsertScheduleParams struct {
@@ -264,12 +314,15 @@ func (q *Queries) InsertSchedule(ctx context.Context, db DBTX, arg InsertSchedul
 		&i.DeletedAt,
 		&i.RagSourceID,
 		&i.EverySeconds,
+		&i.IndexDueAt,
+		&i.IndexFireAt,
 	)
 	return i, err
 }
 
 const listEnabled = `-- name: ListEnabled :many
-SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds FROM schedule WHERE next_due_at IS NOT NULL ORDER BY next_fire_at LIMIT $1
+SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds, index_due_at, index_fire_at FROM schedule WHERE next_fire_at IS NOT NULL OR (index_fire_at IS NOT NULL AND enabled AND deleted_at IS NULL)
+ORDER BY coalesce(next_fire_at, index_fire_at) LIMIT $1
 `
 
 func (q *Queries) ListEnabled(ctx context.Context, db DBTX, maxRows int32) ([]Schedule, error) {
@@ -304,6 +357,8 @@ func (q *Queries) ListEnabled(ctx context.Context, db DBTX, maxRows int32) ([]Sc
 			&i.DeletedAt,
 			&i.RagSourceID,
 			&i.EverySeconds,
+			&i.IndexDueAt,
+			&i.IndexFireAt,
 		); err != nil {
 			return nil, err
 		}
@@ -371,7 +426,7 @@ func (q *Queries) ListFirings(ctx context.Context, db DBTX, arg ListFiringsParam
 }
 
 const listSchedules = `-- name: ListSchedules :many
-SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, s.index_due_at, s.index_fire_at, coalesce(f.name, '') AS flowchart_name, (f.deleted_at IS NOT NULL)::boolean AS flowchart_deleted,
        coalesce(src.name, '') AS source_name, l.node_run_id AS last_node_run_id, coalesce(n.status, '') AS last_node_status,
        coalesce(l.id, 0)::bigint AS last_id, coalesce(l.due_at, s.created_at)::timestamptz AS last_due_at, coalesce(l.fired_at, s.created_at)::timestamptz AS last_fired_at,
        coalesce(l.outcome, '') AS last_outcome, coalesce(l.origin, '') AS last_origin, coalesce(l.reason, '') AS last_reason,
@@ -453,6 +508,8 @@ func (q *Queries) ListSchedules(ctx context.Context, db DBTX, arg ListSchedulesP
 			&i.Schedule.DeletedAt,
 			&i.Schedule.RagSourceID,
 			&i.Schedule.EverySeconds,
+			&i.Schedule.IndexDueAt,
+			&i.Schedule.IndexFireAt,
 			&i.FlowchartName,
 			&i.FlowchartDeleted,
 			&i.SourceName,
@@ -506,7 +563,7 @@ func (q *Queries) LiveRun(ctx context.Context, db DBTX, scheduleID *int64) (int6
 }
 
 const lockOfSource = `-- name: LockOfSource :one
-SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds FROM schedule WHERE rag_source_id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds, index_due_at, index_fire_at FROM schedule WHERE rag_source_id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockOfSource(ctx context.Context, db DBTX, ragSourceID *int64) (Schedule, error) {
@@ -535,12 +592,14 @@ func (q *Queries) LockOfSource(ctx context.Context, db DBTX, ragSourceID *int64)
 		&i.DeletedAt,
 		&i.RagSourceID,
 		&i.EverySeconds,
+		&i.IndexDueAt,
+		&i.IndexFireAt,
 	)
 	return i, err
 }
 
 const lockSchedule = `-- name: LockSchedule :one
-SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, now()::timestamptz AS db_now FROM schedule s WHERE s.id = $1 FOR UPDATE
+SELECT s.id, s.project_id, s.name, s.target_kind, s.flowchart_id, s.input, s.cron, s.time_zone, s.jitter_seconds, s.missed_policy, s.catch_up_limit, s.overlap_policy, s.enabled, s.next_due_at, s.next_fire_at, s.app_user_id, s.revision, s.created_at, s.updated_at, s.deleted_at, s.rag_source_id, s.every_seconds, s.index_due_at, s.index_fire_at, now()::timestamptz AS db_now FROM schedule s WHERE s.id = $1 FOR UPDATE
 `
 
 type LockScheduleRow struct {
@@ -574,9 +633,21 @@ func (q *Queries) LockSchedule(ctx context.Context, db DBTX, id int64) (LockSche
 		&i.Schedule.DeletedAt,
 		&i.Schedule.RagSourceID,
 		&i.Schedule.EverySeconds,
+		&i.Schedule.IndexDueAt,
+		&i.Schedule.IndexFireAt,
 		&i.DbNow,
 	)
 	return i, err
+}
+
+const lockSourceOf = `-- name: LockSourceOf :exec
+SELECT src.id FROM rag_source src JOIN schedule s ON s.rag_source_id = src.id WHERE s.id = $1 FOR NO KEY UPDATE OF src
+`
+
+// The source of a schedule, before the schedule is locked.
+func (q *Queries) LockSourceOf(ctx context.Context, db DBTX, id int64) error {
+	_, err := db.Exec(ctx, lockSourceOf, id)
+	return err
 }
 
 const newestValidVersion = `-- name: NewestValidVersion :one
@@ -600,7 +671,7 @@ func (q *Queries) NewestValidVersion(ctx context.Context, db DBTX, flowchartID i
 }
 
 const ofSources = `-- name: OfSources :many
-SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds FROM schedule WHERE rag_source_id = ANY ($1::bigint[]) AND deleted_at IS NULL
+SELECT id, project_id, name, target_kind, flowchart_id, input, cron, time_zone, jitter_seconds, missed_policy, catch_up_limit, overlap_policy, enabled, next_due_at, next_fire_at, app_user_id, revision, created_at, updated_at, deleted_at, rag_source_id, every_seconds, index_due_at, index_fire_at FROM schedule WHERE rag_source_id = ANY ($1::bigint[]) AND deleted_at IS NULL
 `
 
 func (q *Queries) OfSources(ctx context.Context, db DBTX, ids []int64) ([]Schedule, error) {
@@ -635,6 +706,8 @@ func (q *Queries) OfSources(ctx context.Context, db DBTX, ids []int64) ([]Schedu
 			&i.DeletedAt,
 			&i.RagSourceID,
 			&i.EverySeconds,
+			&i.IndexDueAt,
+			&i.IndexFireAt,
 		); err != nil {
 			return nil, err
 		}
@@ -665,24 +738,18 @@ func (q *Queries) PutAside(ctx context.Context, db DBTX, arg PutAsideParams) (in
 
 const setDeleted = `-- name: SetDeleted :exec
 UPDATE schedule
-SET deleted_at = $1, next_due_at = $2, next_fire_at = $3, revision = revision + 1, updated_at = now()
-WHERE id = $4
+SET deleted_at = $1, next_due_at = NULL, next_fire_at = NULL, index_due_at = NULL, index_fire_at = NULL,
+    revision = revision + 1, updated_at = now()
+WHERE id = $2
 `
 
 type SetDeletedParams struct {
-	DeletedAt  *time.Time
-	NextDueAt  *time.Time
-	NextFireAt *time.Time
-	ID         int64
+	DeletedAt *time.Time
+	ID        int64
 }
 
 func (q *Queries) SetDeleted(ctx context.Context, db DBTX, arg SetDeletedParams) error {
-	_, err := db.Exec(ctx, setDeleted,
-		arg.DeletedAt,
-		arg.NextDueAt,
-		arg.NextFireAt,
-		arg.ID,
-	)
+	_, err := db.Exec(ctx, setDeleted, arg.DeletedAt, arg.ID)
 	return err
 }
 
@@ -717,17 +784,23 @@ func (q *Queries) SetFiringRun(ctx context.Context, db DBTX, arg SetFiringRunPar
 }
 
 const setNext = `-- name: SetNext :exec
-UPDATE schedule SET next_due_at = $1, next_fire_at = $2 WHERE id = $3
+UPDATE schedule
+SET next_due_at = CASE WHEN rag_source_id IS NULL THEN $1::timestamptz END,
+    next_fire_at = CASE WHEN rag_source_id IS NULL THEN $2::timestamptz END,
+    index_due_at = CASE WHEN rag_source_id IS NOT NULL THEN $1::timestamptz END,
+    index_fire_at = CASE WHEN rag_source_id IS NOT NULL THEN $2::timestamptz END
+WHERE id = $3
 `
 
 type SetNextParams struct {
-	NextDueAt  *time.Time
-	NextFireAt *time.Time
-	ID         int64
+	DueAt  *time.Time
+	FireAt *time.Time
+	ID     int64
 }
 
+// Releases that know no schedules of sources fire whatever has a next_fire_at, so those have their times elsewhere.
 func (q *Queries) SetNext(ctx context.Context, db DBTX, arg SetNextParams) error {
-	_, err := db.Exec(ctx, setNext, arg.NextDueAt, arg.NextFireAt, arg.ID)
+	_, err := db.Exec(ctx, setNext, arg.DueAt, arg.FireAt, arg.ID)
 	return err
 }
 
@@ -751,8 +824,8 @@ const updateSchedule = `-- name: UpdateSchedule :exec
 UPDATE schedule
 SET name = $1, flowchart_id = $2, input = $3, cron = $4, every_seconds = $5, time_zone = $6, jitter_seconds = $7,
     missed_policy = $8, catch_up_limit = $9, overlap_policy = $10, enabled = $11,
-    next_due_at = $12, next_fire_at = $13, revision = revision + 1, updated_at = now()
-WHERE id = $14
+    revision = revision + 1, updated_at = now()
+WHERE id = $12
 `
 
 type UpdateScheduleParams struct {
@@ -767,8 +840,6 @@ type UpdateScheduleParams struct {
 	CatchUpLimit  int32
 	OverlapPolicy string
 	Enabled       bool
-	NextDueAt     *time.Time
-	NextFireAt    *time.Time
 	ID            int64
 }
 
@@ -785,8 +856,6 @@ func (q *Queries) UpdateSchedule(ctx context.Context, db DBTX, arg UpdateSchedul
 		arg.CatchUpLimit,
 		arg.OverlapPolicy,
 		arg.Enabled,
-		arg.NextDueAt,
-		arg.NextFireAt,
 		arg.ID,
 	)
 	return err
