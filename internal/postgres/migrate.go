@@ -22,7 +22,7 @@ var migrations embed.FS
 
 // BinaryLevel is the schema level this binary was written for. It runs on any
 // schema whose min_binary is not above it, newer ones included.
-const BinaryLevel = 4
+const BinaryLevel = 5
 
 // migrationLock is the advisory lock that lets one process migrate at a time.
 const migrationLock = 0x6c6c6d63746c01

@@ -9,10 +9,6 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 )
 
-// controlLevel is the first release that holds paused runs and goes on after the
-// cancel of a single node. One below it would work on what is held.
-const controlLevel = 3
-
 // held reports whether nothing of the run may begin.
 func (c *change) held() bool { return c.run.Status == Pausing || c.run.Status == Paused }
 
@@ -97,17 +93,6 @@ func (c *change) mayHold(verb string) error {
 	}
 	if r.Status == Cancelling {
 		return errs.Ef(errs.Conflict, "run.cancelling", "Run %d is being cancelled and cannot be %s.", r.ID, verb)
-	}
-	return nil
-}
-
-func (e *Engine) refuseOldWorkers(ctx context.Context, tx *postgres.Tx, level int32, what string) error {
-	old, err := e.q.HasOldWorker(ctx, tx, level)
-	if err != nil {
-		return fmt.Errorf("look for workers of an older release: %w", err)
-	}
-	if old {
-		return errs.Ef(errs.Conflict, "run.old_worker", "%s as long as workers of an older release run, which would not know of it. Update them, then try again.", what)
 	}
 	return nil
 }

@@ -23,10 +23,6 @@ const (
 // defaultQueue takes the node runs of all kinds that have no queue of their own.
 const defaultQueue = "llmctl_studio"
 
-// quickLevel is the first release that works node runs without a run. One below it
-// cannot.
-const quickLevel = 4
-
 // maxKindLength bounds the name of a kind.
 const maxKindLength = 40
 
@@ -50,7 +46,7 @@ func (e *Engine) StartNode(ctx context.Context, tx *postgres.Tx, req NodeRequest
 	if err := req.check(); err != nil {
 		return NodeRun{}, err
 	}
-	if err := e.refuseOldWorkers(ctx, tx, quickLevel, "A node cannot be run on its own"); err != nil {
+	if err := e.refuseOldWorkers(ctx, tx, max(quickLevel, levelOf(req.Kind)), "A node cannot be run on its own"); err != nil {
 		return NodeRun{}, err
 	}
 	p, err := e.quickParams(ctx, tx, &req)

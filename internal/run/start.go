@@ -41,7 +41,8 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (Run, error) {
 // StartTx creates a run, its entry node run, what follows from it, the jobs and
 // the events, all as part of tx. Errors: not_found (no such flowchart), invalid
 // (flow.invalid: the version has findings; flow.invalid_input: the input does
-// not fit the start node's schema).
+// not fit the start node's schema), conflict (run.old_worker: a worker of an older
+// release does not know a kind of its nodes).
 func (e *Engine) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest) (Run, error) {
 	c, err := e.begin(ctx, tx, &req)
 	if err != nil {
@@ -69,6 +70,9 @@ func (e *Engine) begin(ctx context.Context, tx *postgres.Tx, req *StartRequest) 
 	}
 	graph, err := e.graphs.compile(v.ID, v.Graph)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.refuseOldWorkersOf(ctx, tx, graph.Graph()); err != nil {
 		return nil, err
 	}
 	if e.Admit != nil {

@@ -325,6 +325,11 @@ func (s *Store) version(ctx context.Context, q postgres.Querier, row *Row) (int6
 // fault of the schedule's (the database went away) is tried again first.
 func (f *Firer) failed(ctx context.Context, row *Row, e *startError) error {
 	known := errs.As(e.cause)
+	if known.Reason == run.ReasonOldWorker {
+		if waits, err := f.postpone(ctx, row, e.at.due); waits || err != nil {
+			return err
+		}
+	}
 	key := strconv.FormatInt(row.ID, 10) + "@" + e.at.due.String()
 	switch known.Code {
 	case errs.Internal, errs.Unavailable, errs.Timeout, errs.RateLimited:

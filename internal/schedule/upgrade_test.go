@@ -8,7 +8,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/run"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/testkit/pgtest"
 )
@@ -62,6 +64,48 @@ func TestMigrationKeepsTheTimesOfSchedulesOfSources(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, has[src].NextDueAt.Equal(time.Date(2126, 1, 1, 0, 0, 0, 0, time.UTC)))
 	require.True(t, postgres.NotFound(pool.QueryRow(t.Context(), claimOfOldRelease).Scan(new(int64))))
+}
+
+// notYet refuses to start anything while workers of an older release run.
+type notYet struct {
+	schedule.Starter
+	old bool
+}
+
+func (n *notYet) StartTx(ctx context.Context, tx *postgres.Tx, req run.StartRequest) (run.Run, error) {
+	if n.old {
+		return run.Run{}, errs.E(errs.Conflict, run.ReasonOldWorker, "Update them.")
+	}
+	return n.Starter.StartTx(ctx, tx, req)
+}
+
+func TestWhatIsDueDuringAnUpdateWaitsForItsEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	starter := &notYet{Starter: b.engine, old: true}
+	firer := b.newFirer(starter)
+	id := b.schedule(t, 2*time.Minute, func(f *schedule.Fields) { f.OverlapPolicy = schedule.OverlapAllow })
+	_, err := firer.FireDue(t.Context())
+	require.NoError(t, err, "it is nobody's fault")
+	require.Empty(t, b.firings(t, id))
+	item, err := b.schedules.Get(t.Context(), b.db, id)
+	require.NoError(t, err)
+	require.True(t, item.Schedule.NextFireAt.After(item.DbNow), "it is tried again later")
+	require.True(t, item.Schedule.NextDueAt.Before(item.DbNow), "for the same time")
+
+	starter.old = false
+	_, err = b.db.Exec(t.Context(), `UPDATE schedule SET next_fire_at = now() WHERE id = $1`, id)
+	require.NoError(t, err)
+	_, err = firer.FireDue(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, schedule.OutcomeStarted, b.firings(t, id)[0].ScheduleFiring.Outcome)
+
+	starter.old = true
+	b.setBack(t, id, 11*time.Minute)
+	_, err = firer.FireDue(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, schedule.OutcomeFailed, b.firings(t, id)[0].ScheduleFiring.Outcome, "not for ever")
+	require.Equal(t, run.ReasonOldWorker, b.firings(t, id)[0].ScheduleFiring.Reason)
 }
 
 // A person saves a source while its schedule fires. Both lock the source first, so neither waits for the other for ever.
