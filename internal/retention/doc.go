@@ -6,7 +6,8 @@
 // given as a function, which runs in the transaction that removes them.
 //
 // What is removed are whole streams of final aggregates: nothing will be added to
-// them. A stream keeps its row with its numbers, so a reader that asks for what is
+// them. Only a source's stream is cut: a source is never final, and its index runs would
+// fill it for ever; what is left begins with its first young event. A stream keeps its row with its numbers, so a reader that asks for what is
 // gone is told so and does not take the silence for the truth. The row goes with
 // the run or the download.
 //

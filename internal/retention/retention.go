@@ -39,7 +39,7 @@ func New(db *postgres.DB, removed Removed) *Cleaner {
 
 // Report says what a round removed.
 type Report struct {
-	Events  int64 `json:"events"`  // of runs and downloads
+	Events  int64 `json:"events"`  // of runs, downloads and sources, and of deleted threads
 	Text    int64 `json:"text"`    // pieces of streamed text
 	Firings int64 `json:"firings"` // of schedules
 	Runs    int64 `json:"runs"`    // and quick nodes
@@ -67,6 +67,8 @@ func (c *Cleaner) Clean(ctx context.Context) (Report, error) {
 		{s.EventDays, c.streams("download_events", downloadEvents), &rep.Events},
 		{s.EventDays, c.goneDownloads, &rep.Events},
 		{s.EventDays, c.goneThreads, &rep.Events},
+		{s.EventDays, c.sourceEvents, &rep.Events},
+		{s.EventDays, c.goneSources, &rep.Events},
 		{s.TextDays, c.streams("run_text", runText), &rep.Text},
 		{s.TextDays, c.streams("quick_text", quickText), &rep.Text},
 		{s.TextDays, c.streams("turn_text", turnText), &rep.Text},

@@ -28,6 +28,10 @@ func (c *Cleaner) runs(ctx context.Context, age time.Duration) (removed int64, m
 		if err != nil || events == int64(c.events) {
 			return err // the runs go when their events are gone
 		}
+		journal, err := c.removeJournals(ctx, tx, ofRuns, ids)
+		if err != nil || journal == int64(c.events) {
+			return err // and what their index runs did to each file
+		}
 		removed = int64(len(ids))
 		return deleteRuns(ctx, tx, ids, names)
 	})
@@ -60,13 +64,31 @@ func deleteRuns(ctx context.Context, tx *postgres.Tx, ids []int64, streams []str
 	if _, err := tx.Exec(ctx, `UPDATE flowchart_run SET retry_of = NULL, retry_from = NULL WHERE retry_of = ANY ($1)`, ids); err != nil {
 		return err
 	}
-	if err := deleteNodeRuns(ctx, tx, `flowchart_run_id = ANY ($1)`, ids); err != nil {
+	if err := deleteNodeRuns(ctx, tx, ofRuns, ids); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM flowchart_run WHERE id = ANY ($1)`, ids); err != nil {
 		return err
 	}
 	return deleteStreams(ctx, tx, streams)
+}
+
+// Which node runs go: those of runs, or these themselves.
+const (
+	ofRuns = `flowchart_run_id = ANY ($1)`
+	byID   = `id = ANY ($1)`
+)
+
+// removeJournals removes the lines that index runs of such node runs have for each file,
+// as many as a transaction may. The index runs go with their node runs.
+func (c *Cleaner) removeJournals(ctx context.Context, tx *postgres.Tx, which string, ids []int64) (int64, error) {
+	tag, err := tx.Exec(ctx, `DELETE FROM rag_index_file WHERE (rag_index_run_id, path) IN (
+		SELECT j.rag_index_run_id, j.path FROM rag_index_file j JOIN rag_index_run r ON r.id = j.rag_index_run_id
+		WHERE r.node_run_id IN (SELECT id FROM node_run WHERE `+which+`) LIMIT $2)`, ids, c.events)
+	if err != nil {
+		return 0, fmt.Errorf("remove journals of index runs: %w", err)
+	}
+	return tag.RowsAffected(), nil
 }
 
 // deleteNodeRuns removes node runs that a condition over ids ($1) names, with what
@@ -114,8 +136,12 @@ func (c *Cleaner) quickNodes(ctx context.Context, age time.Duration) (removed in
 		if err != nil || events == int64(c.events) {
 			return err // the node runs go when their events are gone
 		}
+		journal, err := c.removeJournals(ctx, tx, byID, ids)
+		if err != nil || journal == int64(c.events) {
+			return err
+		}
 		removed = int64(len(ids))
-		if err := deleteNodeRuns(ctx, tx, `id = ANY ($1)`, ids); err != nil {
+		if err := deleteNodeRuns(ctx, tx, byID, ids); err != nil {
 			return err
 		}
 		return deleteStreams(ctx, tx, names)

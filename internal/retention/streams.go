@@ -3,6 +3,7 @@ package retention
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -139,6 +140,11 @@ func (c *Cleaner) next(ctx context.Context, tx *postgres.Tx, list string, age ti
 // removeEvents removes events of the streams, as many as a transaction may, and
 // notes where the streams begin now.
 func (c *Cleaner) removeEvents(ctx context.Context, tx *postgres.Tx, names []string) (int64, error) {
+	return c.removeEventsUpTo(ctx, tx, names, math.MaxInt64)
+}
+
+// removeEventsUpTo removes those below a number.
+func (c *Cleaner) removeEventsUpTo(ctx context.Context, tx *postgres.Tx, names []string, end int64) (int64, error) {
 	// The streams' rows are locked first, as whoever appends does it: these are final, but another round may be here too.
 	_, err := tx.Exec(ctx, `SELECT FROM event_stream WHERE name = ANY ($1) ORDER BY name FOR UPDATE`, names)
 	if err != nil {
@@ -147,11 +153,11 @@ func (c *Cleaner) removeEvents(ctx context.Context, tx *postgres.Tx, names []str
 	var removed int64
 	var xid uint64
 	err = tx.QueryRow(ctx, `
-		WITH old AS (SELECT stream, sequence FROM event WHERE stream = ANY ($1) ORDER BY stream, sequence LIMIT $2),
+		WITH old AS (SELECT stream, sequence FROM event WHERE stream = ANY ($1) AND sequence < $3 ORDER BY stream, sequence LIMIT $2),
 		gone AS (DELETE FROM event e USING old WHERE e.stream = old.stream AND e.sequence = old.sequence RETURNING e.stream, e.sequence, e.xid),
 		cut AS (UPDATE event_stream s SET oldest_sequence = g.last + 1
 		        FROM (SELECT stream, max(sequence) AS last FROM gone GROUP BY stream) g WHERE s.name = g.stream)
-		SELECT count(*), coalesce(max(xid::text::numeric), 0)::bigint FROM gone`, names, c.events).Scan(&removed, &xid)
+		SELECT count(*), coalesce(max(xid::text::numeric), 0)::bigint FROM gone`, names, c.events, end).Scan(&removed, &xid)
 	if err != nil {
 		return 0, fmt.Errorf("remove events: %w", err)
 	}
