@@ -207,14 +207,14 @@ WHERE r.finished_at IS NULL AND n.finished_at IS NOT NULL
 GROUP BY n.id ORDER BY n.id LIMIT @max_rows;
 
 -- name: DropUnusedVectors :execrows
--- Vectors of texts that no chunk has had for a while. While an index run goes on, none are dropped: it may be about to
--- use them.
+-- Vectors of texts that no chunk has and that nobody took from the cache for a while. Whoever takes one makes it young again,
+-- so what an index run is about to use stays, however many runs there are and however long they wait. The lock looks again
+-- whether a vector is old.
 DELETE FROM rag_embedding WHERE (rag_embedder_id, content_hash) IN (
     SELECT e.rag_embedder_id, e.content_hash FROM rag_embedding e
     WHERE e.created_at < now() - make_interval(secs => @age::float8)
       AND NOT EXISTS (SELECT FROM rag_chunk c WHERE c.content_hash = e.content_hash)
-    LIMIT @max_rows)
-  AND NOT EXISTS (SELECT FROM rag_index_run WHERE finished_at IS NULL);
+    LIMIT @max_rows FOR UPDATE OF e SKIP LOCKED);
 
 -- name: EmbedderByKey :one
 SELECT * FROM rag_embedder WHERE key = @key;

@@ -81,6 +81,9 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	return removed, nil
 }
 
+// remove takes a source's rows away, in pieces. Each piece looks again, under the lock of
+// the source, whether it may: somebody who took the deletion back in the last moment keeps
+// what is there.
 func (s *Service) remove(ctx context.Context, id int64) (gone bool, err error) {
 	for _, step := range []func(ctx context.Context, tx *postgres.Tx) (int64, error){
 		func(ctx context.Context, tx *postgres.Tx) (int64, error) {
@@ -91,17 +94,30 @@ func (s *Service) remove(ctx context.Context, id int64) (gone bool, err error) {
 		},
 	} {
 		for more := true; more; {
-			if err := s.o.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-				n, err := step(ctx, tx)
-				more = n > 0
-				return err
-			}); err != nil {
+			if more, err = s.removePiece(ctx, id, step); err != nil {
 				return false, err
 			}
 		}
 	}
 	n, err := s.q.RemoveSource(ctx, s.o.DB, dbsqlc.RemoveSourceParams{ID: id, UndoSeconds: UndoTime.Seconds()})
 	return n > 0, err
+}
+
+func (s *Service) removePiece(ctx context.Context, id int64, step func(ctx context.Context, tx *postgres.Tx) (int64, error)) (more bool, err error) {
+	err = s.o.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+		more = false
+		_, err := s.q.LockRemovable(ctx, tx, dbsqlc.LockRemovableParams{ID: id, UndoSeconds: UndoTime.Seconds()})
+		if postgres.NotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("lock source: %w", err)
+		}
+		n, err := step(ctx, tx)
+		more = n > 0
+		return err
+	})
+	return more, err
 }
 
 // CleanCopies removes what this host keeps of repositories whose sources are gone.

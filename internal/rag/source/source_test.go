@@ -454,6 +454,31 @@ func TestDeletedSourceIsRestoredWithItsScheduleAndRemovedLater(t *testing.T) {
 	}
 }
 
+func TestARestoreInTheLastMomentKeepsTheFiles(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	v, err := b.create(t, b.docs(), source.Change{})
+	require.NoError(t, err)
+	b.exec(t, `INSERT INTO rag_file (rag_source_id, path, from_revision, fingerprint, signature, content_hash, size, kind) VALUES ($1, 'f', 1, '', '', '', 0, 'text')`, v.ID)
+	b.exec(t, `UPDATE rag_source SET deleted_at = now() - interval '2 hours'`)
+	swept := make(chan error, 1)
+	require.NoError(t, b.tx(t, func(ctx context.Context, tx *postgres.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE rag_source SET deleted_at = NULL WHERE id = $1`, v.ID) // it was locked before the hour was over
+		require.NoError(t, err)
+		go func() { //nolint:contextcheck // in a transaction of its own
+			_, err := b.sources.Sweep(t.Context())
+			swept <- err
+		}()
+		require.Eventually(t, func() bool { //nolint:contextcheck // as above
+			return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+		}, 10*time.Second, 5*time.Millisecond, "it waits for the source")
+		return nil
+	}))
+	require.NoError(t, <-swept)
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM rag_file`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM rag_source WHERE deleted_at IS NULL`))
+}
+
 func TestScheduleIsMadeChangedAndRemovedWithTheSource(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

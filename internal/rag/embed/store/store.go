@@ -9,6 +9,9 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/postgres"
@@ -29,32 +32,69 @@ type Store struct {
 // New makes a store.
 func New(db *postgres.DB, m Model) *Store { return &Store{db: db, model: m} }
 
-// Get implements embed.Cache.
+// staleAge is from when on a vector that is taken is noted as taken. The clean-up drops
+// vectors that no chunk has and that nobody took for longer (a week): so one that was
+// given out is there for days, and not each look-up writes.
+const staleAge = 3 * 24 * time.Hour
+
+// Get implements embed.Cache. What it gives stays for long enough to be used.
 func (s *Store) Get(ctx context.Context, key string, hashes [][]byte) (map[string][]float32, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT v.content_hash, v.vector
+		SELECT v.content_hash, v.vector, v.created_at < now() - make_interval(secs => $3)
 		FROM rag_embedding v JOIN rag_embedder e ON e.id = v.rag_embedder_id
-		WHERE e.key = $1 AND v.content_hash = ANY ($2::bytea[])`, key, hashes)
+		WHERE e.key = $1 AND v.content_hash = ANY ($2::bytea[])`, key, hashes, staleAge.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("load embeddings: %w", err)
 	}
-	defer rows.Close()
 	out := make(map[string][]float32, len(hashes))
-	for rows.Next() {
-		var hash, raw []byte
-		if err := rows.Scan(&hash, &raw); err != nil {
-			return nil, fmt.Errorf("load embeddings: %w", err)
-		}
+	var old [][]byte
+	var hash, raw []byte
+	var stale bool
+	_, err = pgx.ForEachRow(rows, []any{&hash, &raw, &stale}, func() error {
 		v, err := Decode(raw)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		out[string(hash)] = v
-	}
-	if err := rows.Err(); err != nil {
+		if stale {
+			old = append(old, bytes.Clone(hash))
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("load embeddings: %w", err)
 	}
-	return out, nil
+	return out, s.touch(ctx, key, old, out)
+}
+
+// touch notes that vectors were taken, and takes those out of found that went meanwhile.
+func (s *Store) touch(ctx context.Context, key string, old [][]byte, found map[string][]float32) error {
+	if len(old) == 0 {
+		return nil
+	}
+	// In one order, as in Put.
+	rows, err := s.db.Query(ctx, `
+		WITH mine AS (SELECT v.rag_embedder_id, v.content_hash FROM rag_embedding v JOIN rag_embedder e ON e.id = v.rag_embedder_id
+			WHERE e.key = $1 AND v.content_hash = ANY ($2::bytea[]) ORDER BY v.content_hash FOR NO KEY UPDATE OF v)
+		UPDATE rag_embedding v SET created_at = now() FROM mine
+		WHERE v.rag_embedder_id = mine.rag_embedder_id AND v.content_hash = mine.content_hash RETURNING v.content_hash`, key, old)
+	if err != nil {
+		return fmt.Errorf("note %d embeddings as taken: %w", len(old), err)
+	}
+	there, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return fmt.Errorf("note %d embeddings as taken: %w", len(old), err)
+	}
+	kept := make(map[string]bool, len(there))
+	for _, h := range there {
+		kept[string(h)] = true
+	}
+	for _, h := range old {
+		if !kept[string(h)] {
+			delete(found, string(h))
+		}
+	}
+	return nil
 }
 
 // Put implements embed.Cache. Error: conflict, if the embedder's vectors have another
@@ -76,7 +116,8 @@ func (s *Store) Put(ctx context.Context, key string, vectors map[string][]float3
 	_, err = s.db.Exec(ctx, `
 		INSERT INTO rag_embedding (rag_embedder_id, content_hash, vector)
 		SELECT $1, h, v FROM unnest($2::bytea[], $3::bytea[]) AS u (h, v)
-		ON CONFLICT DO NOTHING`, id, hashes, raw)
+		ON CONFLICT (rag_embedder_id, content_hash) DO UPDATE SET created_at = now()
+		WHERE rag_embedding.created_at < now() - make_interval(secs => $4)`, id, hashes, raw, staleAge.Seconds())
 	if err != nil {
 		return fmt.Errorf("store %d embeddings: %w", len(order), err)
 	}

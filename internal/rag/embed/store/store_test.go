@@ -113,3 +113,25 @@ func TestDamagedVectorsAreNoVectors(t *testing.T) {
 		require.Error(t, err)
 	}
 }
+
+func TestWhatIsTakenIsYoungAgain(t *testing.T) {
+	t.Parallel()
+	db := pgtest.DB(t)
+	s := store.New(db, store.Model{ProviderKind: "demo", Model: "m"})
+	vectors := map[string][]float32{}
+	for _, text := range []string{"taken", "put", "left", "fresh"} {
+		vectors[string(embed.Hash(text))] = []float32{1}
+	}
+	require.NoError(t, s.Put(t.Context(), "key", vectors))
+	_, err := db.Exec(t.Context(), `UPDATE rag_embedding SET created_at = now() - CASE WHEN content_hash = $1 THEN interval '1 day' ELSE interval '8 days' END`, embed.Hash("fresh"))
+	require.NoError(t, err)
+	days := func(text string) (n int) {
+		require.NoError(t, db.QueryRow(t.Context(), `SELECT extract(day FROM now() - created_at) FROM rag_embedding WHERE content_hash = $1`, embed.Hash(text)).Scan(&n))
+		return n
+	}
+	got, err := s.Get(t.Context(), "key", [][]byte{embed.Hash("taken"), embed.Hash("fresh"), embed.Hash("none")})
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	require.NoError(t, s.Put(t.Context(), "key", map[string][]float32{string(embed.Hash("put")): {1}}))
+	require.Equal(t, []int{0, 0, 8, 1}, []int{days("taken"), days("put"), days("left"), days("fresh")}, "and a young one is not written")
+}

@@ -343,8 +343,7 @@ DELETE FROM rag_embedding WHERE (rag_embedder_id, content_hash) IN (
     SELECT e.rag_embedder_id, e.content_hash FROM rag_embedding e
     WHERE e.created_at < now() - make_interval(secs => $1::float8)
       AND NOT EXISTS (SELECT FROM rag_chunk c WHERE c.content_hash = e.content_hash)
-    LIMIT $2)
-  AND NOT EXISTS (SELECT FROM rag_index_run WHERE finished_at IS NULL)
+    LIMIT $2 FOR UPDATE OF e SKIP LOCKED)
 `
 
 type DropUnusedVectorsParams struct {
@@ -352,8 +351,9 @@ type DropUnusedVectorsParams struct {
 	MaxRows int32
 }
 
-// Vectors of texts that no chunk has had for a while. While an index run goes on, none are dropped: it may be about to
-// use them.
+// Vectors of texts that no chunk has and that nobody took from the cache for a while. Whoever takes one makes it young again,
+// so what an index run is about to use stays, however many runs there are and however long they wait. The lock looks again
+// whether a vector is old.
 func (q *Queries) DropUnusedVectors(ctx context.Context, db DBTX, arg DropUnusedVectorsParams) (int64, error) {
 	result, err := db.Exec(ctx, dropUnusedVectors, arg.Age, arg.MaxRows)
 	if err != nil {
