@@ -37,10 +37,34 @@ INSERT INTO event (stream, sequence, event_id, event_type, entity_kind, entity_i
 SELECT setval('project_id_seq', 41);
 `
 
+// retrievalData is a source with two revisions, of which the second one is shown.
+const retrievalData = `
+INSERT INTO rag_embedder (key, provider_kind, model, dimensions) VALUES ('k', 'demo', 'm', 2);
+INSERT INTO rag_source (name, kind, config, include, credential_kind, credential_ciphertext, index_revision, rag_embedder_id, files, chunks, indexed_at)
+	VALUES ('Docs', 'git', '{"url":"https://example.org/a.git"}', '{*.md}', 'token', '\x00ff', 2, 1, 1, 1, now());
+INSERT INTO node_run (flowchart_node_id, kind, status, timeout_seconds, execution_index, finished_at)
+	SELECT 'quick', 'rag_index', 'succeeded', 1, n, now() FROM generate_series(1, 2) n;
+INSERT INTO rag_index_run (rag_source_id, node_run_id, mode, status, index_revision, finished_at)
+	SELECT 1, n.id, 'delta', 'succeeded', n.execution_index, now() FROM node_run n WHERE kind = 'rag_index';
+INSERT INTO rag_index_file (rag_index_run_id, path, action, status) SELECT id, 'a.md', 'change', 'done' FROM rag_index_run;
+INSERT INTO rag_file (rag_source_id, path, from_revision, to_revision, fingerprint, signature, content_hash, size, kind, chunks)
+	VALUES (1, 'a.md', 1, 2, 'f1', 's', '\x01', 1, 'markdown', 1), (1, 'a.md', 2, NULL, 'f2', 's', '\x02', 1, 'markdown', 1);
+INSERT INTO rag_chunk (rag_source_id, rag_file_id, key, ordinal, text, context, heading, content_hash, words)
+	SELECT 1, id, 'k', 0, 'the harbours of revision ' || from_revision, path, '{One,"Two, three"}', content_hash, 'harbour' FROM rag_file;
+INSERT INTO rag_embedding (rag_embedder_id, content_hash, vector) SELECT 1, content_hash, '\x0000803f00000000' FROM rag_chunk;
+INSERT INTO rag_retrieval (origin, question, source_ids, results, stats) VALUES ('api', 'where?', '{1}', '[]', '{}');
+`
+
+// nightly schedules the source as releases of schema 15 stored it.
+const nightly = `
+INSERT INTO schedule (name, target_kind, rag_source_id, cron, time_zone, missed_policy, overlap_policy, next_due_at, next_fire_at)
+	VALUES ('Docs', 'rag_source', 1, '0 3 * * *', 'UTC', 'catch_up', 'skip', '2126-01-01', '2126-01-01');
+`
+
 func filled(t *testing.T) *postgres.DB {
 	t.Helper()
 	db := pgtest.DB(t)
-	_, err := db.Exec(t.Context(), someData)
+	_, err := db.Exec(t.Context(), someData+retrievalData+strings.NewReplacer("next_due_at", "index_due_at", "next_fire_at", "index_fire_at").Replace(nightly))
 	require.NoError(t, err)
 	return db
 }
@@ -128,8 +152,16 @@ func TestRestoredDatabaseIsTheSame(t *testing.T) {
 			require.Zero(t, future, "no event is from the future of this server")
 			require.NoError(t, target.QueryRow(t.Context(), `SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'llmctl%'`).Scan(&left))
 			require.Zero(t, left, "the stage is gone")
-			_, err := target.Exec(t.Context(), `UPDATE flowchart_run SET status = 'failed'`)
-			require.ErrorContains(t, err, "is final", "triggers are back")
+			for _, table := range []string{"flowchart_run", "rag_index_run"} {
+				_, err := target.Exec(t.Context(), `UPDATE `+table+` SET status = 'failed'`)
+				require.ErrorContains(t, err, "is final", "triggers are back")
+			}
+			var text string
+			require.NoError(t, target.QueryRow(t.Context(), `SELECT c.text FROM rag_source s JOIN rag_file f ON f.rag_source_id = s.id
+				AND f.from_revision <= s.index_revision AND (f.to_revision IS NULL OR f.to_revision > s.index_revision)
+				JOIN rag_chunk c ON c.rag_file_id = f.id JOIN rag_embedding e ON e.content_hash = c.content_hash AND e.rag_embedder_id = s.rag_embedder_id
+				WHERE c.tsv @@ to_tsquery('english', 'harbour')`).Scan(&text))
+			require.Equal(t, "the harbours of revision 2", text, "searches find what was shown, and nothing older")
 		})
 	}
 }
@@ -336,6 +368,22 @@ func TestOutputAppearsWholeOrNotAtAll(t *testing.T) {
 	_, err = backup.Create(t.Context(), o)
 	require.ErrorContains(t, err, "nothing to back up")
 	require.NoFileExists(t, o.Output)
+}
+
+func TestBackupOfTheReleaseBeforeKeepsSourcesAndTheirSchedules(t *testing.T) {
+	t.Parallel()
+	newest, err := postgres.Newest()
+	require.NoError(t, err)
+	old := emptyDB(t)
+	require.NoError(t, old.MigrateTo(t.Context(), postgres.Versions{Schema: 15, Queue: newest.Queue}, slog.New(slog.DiscardHandler)))
+	_, err = old.Exec(t.Context(), retrievalData+nightly)
+	require.NoError(t, err)
+	path, _ := create(t, backup.CreateOptions{URI: uri(old)})
+	target := emptyDB(t)
+	require.NoError(t, restore(t, open(t, path), backup.RestoreOptions{URI: uri(target)}))
+	var chunks, due int
+	require.NoError(t, target.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM rag_chunk), (SELECT count(*) FROM schedule WHERE index_fire_at = '2126-01-01' AND next_fire_at IS NULL)`).Scan(&chunks, &due))
+	require.Equal(t, []int{2, 1}, []int{chunks, due})
 }
 
 func TestBackupOfAnOlderReleaseIsMigrated(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/llm/catalog"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/rag/settings"
 	"github.com/llmctl/studio/internal/realtime"
 	"github.com/llmctl/studio/internal/secret"
 	"github.com/llmctl/studio/internal/sqliteimport"
@@ -332,6 +333,45 @@ func TestFilledTargetIsRefusedWithoutTruncate(t *testing.T) {
 	horizon, err := realtime.ReadHorizon(t.Context(), b.db)
 	require.NoError(t, err)
 	require.NotZero(t, horizon)
+}
+
+func TestRetrievalIsEmptiedWithEverythingElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sqlitetest.Options{})
+	for _, sql := range []string{
+		`INSERT INTO rag_embedder (key, provider_kind, model, dimensions) VALUES ('k', 'demo', 'm', 1)`,
+		`INSERT INTO rag_source (name, kind, config, index_revision, rag_embedder_id) VALUES ('Ours', 'local', '{}', 1, 1)`,
+		`INSERT INTO rag_file (rag_source_id, path, from_revision, fingerprint, signature, content_hash, size, kind) VALUES (1, 'a', 1, '', '', 'h', 1, 'text')`,
+		`INSERT INTO rag_chunk (rag_source_id, rag_file_id, key, ordinal, text, content_hash) VALUES (1, 1, 'k', 0, 'text', 'h')`,
+		`INSERT INTO rag_embedding (rag_embedder_id, content_hash, vector) VALUES (1, 'h', '\x00000000')`,
+		`INSERT INTO node_run (flowchart_node_id, kind, status, timeout_seconds, execution_index, finished_at) VALUES ('quick', 'rag_index', 'succeeded', 1, 1, now())`,
+		`INSERT INTO rag_index_run (rag_source_id, node_run_id, mode, status, index_revision, finished_at) VALUES (1, 1, 'fresh', 'succeeded', 1, now())`,
+		`INSERT INTO rag_index_file (rag_index_run_id, path, action) VALUES (1, 'a', 'add')`,
+		`INSERT INTO schedule (name, target_kind, rag_source_id, cron, time_zone, missed_policy, overlap_policy, index_due_at, index_fire_at)
+			VALUES ('Docs', 'rag_source', 1, '0 3 * * *', 'UTC', 'skip', 'skip', now(), now())`,
+		`INSERT INTO setting (section, key, value) VALUES ('rag', 'values', '{"revision":4,"values":{"top_k":9,"embedding_model_id":3,"rerank_model_id":4,"synthesis_model_id":5}}')`,
+		// What a database with pgvector has besides.
+		`CREATE TABLE rag_vector (rag_embedder_id bigint, content_hash bytea, PRIMARY KEY (rag_embedder_id, content_hash),
+			FOREIGN KEY (rag_embedder_id, content_hash) REFERENCES rag_embedding (rag_embedder_id, content_hash) ON DELETE CASCADE)`,
+		`INSERT INTO rag_vector VALUES (1, 'h')`,
+	} {
+		b.exec(sql)
+	}
+	b.fails(b.options(), "import.not_empty")
+	o := b.options()
+	o.Truncate = true
+	b.run(o)
+	for _, table := range []string{"rag_chunk", "rag_embedder", "rag_embedding", "rag_file", "rag_index_file", "rag_index_run", "rag_vector", "schedule"} {
+		require.Zero(t, one[int64](b, `SELECT count(*) FROM `+table), table)
+	}
+	require.Zero(t, one[int64](b, `SELECT count(*) FROM rag_source WHERE index_revision > 0 OR name = 'Ours'`))
+	s, revision, err := settings.Load(t.Context(), b.db)
+	require.NoError(t, err)
+	require.EqualValues(t, 4, revision)
+	require.Equal(t, 9, s.TopK, "what people decided stays")
+	require.Nil(t, s.EmbeddingModelID, "but for models that are others now")
+	require.Nil(t, s.RerankModelID)
+	require.Nil(t, s.SynthesisModelID)
 }
 
 func TestRunningStudioIsRefused(t *testing.T) {

@@ -26,6 +26,7 @@ func ownTables() []string {
 		"schedule_firing", "tool_call", "tool_cycle", "worker_process",
 		"attachment", "chat_activity", "chat_token_ratio", "chat_usage", "compaction", "message", "thread", "thread_branch", "turn", "turn_attempt",
 		"rag_chunk", "rag_embedder", "rag_embedding", "rag_file", "rag_index_file", "rag_index_run", "rag_retrieval", "rag_source",
+		"rag_vector", // only where the database has pgvector
 	}
 }
 
@@ -166,6 +167,9 @@ func (im *importer) empty(ctx context.Context, full []Emptied) error {
 	statements := []string{
 		"TRUNCATE " + strings.Join(tables, ", ") + " RESTART IDENTITY",
 		"DELETE FROM setting WHERE " + ownSettings,
+		// The models that retrieval named are gone, and their numbers will be those of others.
+		`UPDATE setting SET value = value #- '{values,embedding_model_id}' #- '{values,rerank_model_id}' #- '{values,synthesis_model_id}'
+			WHERE section = 'rag' AND key = 'values'`,
 		// Readers that know a stream's number go on from it: the log has a gap, not a second beginning.
 		"UPDATE event_stream SET oldest_sequence = last_sequence + 1",
 		// A job is a pointer to a row; every row that one can point to is gone.
