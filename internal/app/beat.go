@@ -67,6 +67,7 @@ func systemTasks(s *studio) []periodic.Task {
 			return map[string]int64{"jobs": n}, err
 		}},
 		indexSweep(s),
+		unusedVectors(s),
 		removedSources(s),
 		s.asking.vectorCopies(),
 		s.asking.oldQuestions(),

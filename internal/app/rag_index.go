@@ -142,3 +142,11 @@ func indexSweep(s *studio) periodic.Task {
 		return s.indexing.Sweep(ctx)
 	}}
 }
+
+// unusedVectors removes vectors of texts that no index has any more.
+func unusedVectors(s *studio) periodic.Task {
+	return periodic.Task{Name: "unused_vectors", Period: time.Hour, Limit: 4 * time.Minute, Do: func(ctx context.Context) (any, error) {
+		n, err := s.indexing.DropVectors(ctx)
+		return map[string]int64{"vectors": n}, err
+	}}
+}

@@ -24,17 +24,16 @@ type Swept struct {
 	Unseen   int64 `json:"unseen"`   // files of runs that were given up
 	Restored int64 `json:"restored"` // files that such runs had replaced
 	Replaced int64 `json:"replaced"` // files that no revision shows any more
-	Vectors  int64 `json:"vectors"`
-	Orphans  int64 `json:"orphans"` // nodes that had ended without their index runs
+	Orphans  int64 `json:"orphans"`  // nodes that had ended without their index runs
 }
 
 // Sweep removes, in batches, what no revision shows any more. It may be interrupted and
 // may run beside index runs and other sweeps.
 func (s *Service) Sweep(ctx context.Context) (Swept, error) {
-	return s.sweep(ctx, sweepGrace, vectorAge)
+	return s.sweep(ctx, sweepGrace)
 }
 
-func (s *Service) sweep(ctx context.Context, grace, age time.Duration) (Swept, error) {
+func (s *Service) sweep(ctx context.Context, grace time.Duration) (Swept, error) {
 	var out Swept
 	if err := s.endOrphans(ctx, &out); err != nil {
 		return out, err
@@ -48,14 +47,19 @@ func (s *Service) sweep(ctx context.Context, grace, age time.Duration) (Swept, e
 			return out, err
 		}
 	}
-	n, err := batches(ctx, vectorRows, func(ctx context.Context) (int64, error) {
-		return s.q.DropUnusedVectors(ctx, s.o.DB, dbsqlc.DropUnusedVectorsParams{Age: age.Seconds(), MaxRows: vectorRows})
-	})
-	out.Vectors = n
-	if err != nil {
-		return out, fmt.Errorf("drop unused vectors: %w", err)
-	}
 	return out, nil
+}
+
+// DropVectors removes, in batches, vectors that nobody uses. It looks at all that are old,
+// so it is not for every half minute.
+func (s *Service) DropVectors(ctx context.Context) (int64, error) {
+	n, err := batches(ctx, vectorRows, func(ctx context.Context) (int64, error) {
+		return s.q.DropUnusedVectors(ctx, s.o.DB, dbsqlc.DropUnusedVectorsParams{Age: vectorAge.Seconds(), MaxRows: vectorRows})
+	})
+	if err != nil {
+		return n, fmt.Errorf("drop unused vectors: %w", err)
+	}
+	return n, nil
 }
 
 // endOrphans ends open runs whose node runs have ended without them: by a process of a

@@ -17,12 +17,9 @@ import (
 // also of a deleted one; precondition when its secret cannot be read; invalid when what
 // is stored is not accepted any more (an allowed folder was taken away).
 func (s *Service) Open(ctx context.Context, q postgres.Querier, id int64) (fetch.Fetcher, Row, error) {
-	r, err := s.Row(ctx, q, id)
+	r, err := s.live(ctx, q, id)
 	if err != nil {
 		return nil, r, err
-	}
-	if r.DeletedAt != nil {
-		return nil, r, errs.Ef(errs.NotFound, "rag.source_deleted", "The source %q is deleted.", r.Name)
 	}
 	secret, err := s.secret(&r)
 	if err != nil {
@@ -31,6 +28,14 @@ func (s *Service) Open(ctx context.Context, q postgres.Querier, id int64) (fetch
 	f := fieldsOf(&r)
 	fetcher, err := s.fetcher(ctx, q, id, &f, secret)
 	return fetcher, r, err
+}
+
+func (s *Service) live(ctx context.Context, q postgres.Querier, id int64) (Row, error) {
+	r, err := s.Row(ctx, q, id)
+	if err == nil && r.DeletedAt != nil {
+		err = errs.Ef(errs.NotFound, "rag.source_deleted", "The source %q is deleted.", r.Name)
+	}
+	return r, err
 }
 
 func (s *Service) fetcher(ctx context.Context, q postgres.Querier, id int64, f *Fields, secret string) (fetch.Fetcher, error) {
@@ -89,9 +94,9 @@ func (s *Service) CheckNew(ctx context.Context, f Fields, g Given) (fetch.Report
 }
 
 // CheckStored looks whether a stored source can be read, changed by c or as it is. A
-// stored secret goes along as it would after that change.
+// stored secret goes along as it would after that change; it is not read otherwise.
 func (s *Service) CheckStored(ctx context.Context, id int64, c Change) (fetch.Report, error) {
-	_, r, err := s.Open(ctx, s.o.DB, id)
+	r, err := s.live(ctx, s.o.DB, id)
 	if err != nil {
 		return fetch.Report{}, err
 	}

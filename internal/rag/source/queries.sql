@@ -95,5 +95,5 @@ DELETE FROM rag_source WHERE id = @id AND deleted_at < now() - make_interval(sec
 -- name: LockRemovable :one
 SELECT id FROM rag_source WHERE id = @id AND deleted_at < now() - make_interval(secs => @undo_seconds::double precision) FOR UPDATE;
 
--- name: SourceIDs :many
-SELECT id FROM rag_source ORDER BY id;
+-- name: HasSource :one
+SELECT EXISTS (SELECT FROM rag_source WHERE id = $1);

@@ -38,7 +38,7 @@ func (s *Service) Delete(ctx context.Context, tx *postgres.Tx, id, revision int6
 }
 
 // Restore takes a deletion back, with the schedule. Errors: not_found, also when the
-// time for it is over; conflict when the name is taken by now.
+// time for it is over; conflict when the name is taken by now, or there are too many.
 func (s *Service) Restore(ctx context.Context, tx *postgres.Tx, id int64) (View, error) {
 	l, err := s.lock(ctx, tx, id, 0)
 	if err != nil {
@@ -49,6 +49,9 @@ func (s *Service) Restore(ctx context.Context, tx *postgres.Tx, id int64) (View,
 		return s.View(ctx, tx, id)
 	case l.DbNow.Sub(*at) >= UndoTime:
 		return View{}, notFound(id)
+	}
+	if err := s.refuseMore(ctx, tx); err != nil {
+		return View{}, err
 	}
 	if _, err := s.q.SetDeleted(ctx, tx, dbsqlc.SetDeletedParams{ID: id}); err != nil {
 		return View{}, nameError(err, l.RagSource.Name)
@@ -122,16 +125,19 @@ func (s *Service) removePiece(ctx context.Context, id int64, step func(ctx conte
 
 // CleanCopies removes what this host keeps of repositories whose sources are gone.
 func (s *Service) CleanCopies(ctx context.Context) (removed int, err error) {
-	ids, err := s.q.SourceIDs(ctx, s.o.DB)
-	if err != nil {
-		return 0, fmt.Errorf("list sources: %w", err)
+	var failure error
+	removed, err = git.Clean(git.Dir(s.o.DataDir), func(id int64) bool {
+		if failure != nil {
+			return true
+		}
+		// A copy is made of a source that is stored, and no source gets the id of another. So one that
+		// is asked for after its copy was seen, and is not there, is gone.
+		var there bool
+		there, failure = s.q.HasSource(ctx, s.o.DB, id)
+		return there || failure != nil
+	})
+	if failure != nil {
+		return removed, fmt.Errorf("look for sources: %w", failure)
 	}
-	known := make(map[int64]bool, len(ids))
-	highest := int64(0)
-	for _, id := range ids {
-		known[id] = true
-		highest = max(highest, id)
-	}
-	// One that was created since they were listed has a higher id.
-	return git.Clean(git.Dir(s.o.DataDir), func(id int64) bool { return known[id] || id > highest })
+	return removed, err
 }

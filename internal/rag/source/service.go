@@ -97,10 +97,8 @@ func (s *Service) Create(ctx context.Context, tx *postgres.Tx, f Fields, c Chang
 	if err := bad.err(); err != nil {
 		return View{}, err
 	}
-	if n, err := s.q.CountSources(ctx, tx); err != nil {
-		return View{}, fmt.Errorf("count sources: %w", err)
-	} else if n >= MaxSources {
-		return View{}, errs.Ef(errs.Conflict, "rag.too_many_sources", "There are %d sources; that is the limit. Delete some first.", n)
+	if err := s.refuseMore(ctx, tx); err != nil {
+		return View{}, err
 	}
 	raw, err := json.Marshal(f.Config)
 	if err != nil {
@@ -123,6 +121,17 @@ func (s *Service) Create(ctx context.Context, tx *postgres.Tx, f Fields, c Chang
 		}
 	}
 	return s.announce(ctx, tx, r.ID, "created")
+}
+
+func (s *Service) refuseMore(ctx context.Context, q postgres.Querier) error {
+	n, err := s.q.CountSources(ctx, q)
+	if err != nil {
+		return fmt.Errorf("count sources: %w", err)
+	}
+	if n >= MaxSources {
+		return errs.Ef(errs.Conflict, "rag.too_many_sources", "There are %d sources; that is the limit. Delete some first.", n)
+	}
+	return nil
 }
 
 func nameError(err error, name string) error {

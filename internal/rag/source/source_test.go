@@ -348,6 +348,12 @@ func TestSecretOfAnotherInstallationIsExplained(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = b.service(t, other).Open(t.Context(), b.db, v.ID)
 	require.True(t, errs.HasReason(err, "rag.source_unreadable_secret"))
+	_, err = b.service(t, other).CheckStored(t.Context(), v.ID, source.Change{})
+	require.True(t, errs.HasReason(err, "rag.source_unreadable_secret"))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = b.service(t, other).CheckStored(ended, v.ID, source.Change{Secrets: source.Given{Token: new("another")}})
+	require.False(t, errs.HasReason(err, "rag.source_unreadable_secret"), "a new one can be tried before it is stored")
 	_, _, err = b.sources.Open(t.Context(), b.db, v.ID)
 	require.NoError(t, err)
 }
@@ -560,15 +566,28 @@ func TestCopiesOfRemovedSourcesAreCleaned(t *testing.T) {
 	require.NoError(t, err)
 	gone, err := b.create(t, repository(), source.Change{})
 	require.NoError(t, err)
-	last, err := b.create(t, source.Fields{Name: "Last", Kind: rag.KindLocal, Config: source.Config{Path: b.root}}, source.Change{})
-	require.NoError(t, err)
-	for _, id := range []int64{v.ID, gone.ID, last.ID + 1} {
-		require.NoError(t, os.MkdirAll(filepath.Join(git.Dir(b.data), fmt.Sprintf("%d.git", id)), 0o750))
+	copyOf := func(id int64) string { return filepath.Join(git.Dir(b.data), fmt.Sprintf("%d.git", id)) }
+	for _, id := range []int64{v.ID, gone.ID} {
+		require.NoError(t, os.MkdirAll(copyOf(id), 0o750))
 	}
+	_, err = b.delete(t, v.ID)
+	require.NoError(t, err)
 	b.exec(t, `DELETE FROM rag_source WHERE id = $1`, gone.ID)
 	n, err := b.sources.CleanCopies(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 1, n, "one that is gone; not one that was created in the meantime")
+	require.Equal(t, 1, n, "the youngest source is gone as well as any other")
+	require.NoDirExists(t, copyOf(gone.ID))
+	require.DirExists(t, copyOf(v.ID), "it can be restored")
+	b.exec(t, `DELETE FROM rag_source`)
+	n, err = b.sources.CleanCopies(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "the last one, too")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, os.MkdirAll(copyOf(v.ID), 0o750))
+	_, err = b.sources.CleanCopies(ended)
+	require.Error(t, err)
+	require.DirExists(t, copyOf(v.ID), "nothing goes without having asked")
 }
 
 func TestTooManySourcesAreRefused(t *testing.T) {
@@ -576,6 +595,9 @@ func TestTooManySourcesAreRefused(t *testing.T) {
 	b := setup(t)
 	b.exec(t, `INSERT INTO rag_source (name, kind, config) SELECT 's' || n, 'local', '{}' FROM generate_series(1, $1) n`, source.MaxSources)
 	_, err := b.create(t, b.docs(), source.Change{})
+	require.True(t, errs.HasReason(err, "rag.too_many_sources"))
+	b.exec(t, `INSERT INTO rag_source (name, kind, config, deleted_at) VALUES ('away', 'local', '{}', now())`)
+	_, err = b.restore(t, source.MaxSources+1)
 	require.True(t, errs.HasReason(err, "rag.too_many_sources"))
 	page, err := b.sources.List(t.Context(), b.db, source.Filter{Limit: 2, BeforeID: 10})
 	require.NoError(t, err)

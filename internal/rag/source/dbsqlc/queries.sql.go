@@ -139,6 +139,17 @@ func (q *Queries) GetSource(ctx context.Context, db DBTX, id int64) (GetSourceRo
 	return i, err
 }
 
+const hasSource = `-- name: HasSource :one
+SELECT EXISTS (SELECT FROM rag_source WHERE id = $1)
+`
+
+func (q *Queries) HasSource(ctx context.Context, db DBTX, id int64) (bool, error) {
+	row := db.QueryRow(ctx, hasSource, id)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const indexRuns = `-- name: IndexRuns :many
 SELECT r.id, r.rag_source_id, r.node_run_id, r.mode, r.status, r.index_revision, r.plan_first, r.only_failed_of, r.applied_at, r.pause_requested_at, r.rag_embedder_id, r.remote_revision, r.skipped, r.found, r.added, r.changed, r.removed, r.kept, r.done, r.failed, r.chunks, r.embedded, r.cached, r.bytes, r.tokens, r.error, r.created_at, r.started_at, r.planned_at, r.finished_at, coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions
 FROM rag_index_run r LEFT JOIN rag_embedder e ON e.id = r.rag_embedder_id
@@ -612,30 +623,6 @@ func (q *Queries) SetDeleted(ctx context.Context, db DBTX, arg SetDeletedParams)
 		&i.DeletedAt,
 	)
 	return i, err
-}
-
-const sourceIDs = `-- name: SourceIDs :many
-SELECT id FROM rag_source ORDER BY id
-`
-
-func (q *Queries) SourceIDs(ctx context.Context, db DBTX) ([]int64, error) {
-	rows, err := db.Query(ctx, sourceIDs)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const updateSource = `-- name: UpdateSource :one
