@@ -350,6 +350,7 @@ func TestRetrievalIsEmptiedWithEverythingElse(t *testing.T) {
 		`INSERT INTO schedule (name, target_kind, rag_source_id, cron, time_zone, missed_policy, overlap_policy, index_due_at, index_fire_at)
 			VALUES ('Docs', 'rag_source', 1, '0 3 * * *', 'UTC', 'skip', 'skip', now(), now())`,
 		`INSERT INTO setting (section, key, value) VALUES ('rag', 'values', '{"revision":4,"values":{"top_k":9,"embedding_model_id":3,"rerank_model_id":4,"synthesis_model_id":5}}')`,
+		`INSERT INTO setting (section, key, value) VALUES ('chat_runtime', 'values', '{"revision":2,"values":{"currency":"EUR","default_model_id":3,"prices":[{"model_id":3}]}}')`,
 		// What a database with pgvector has besides.
 		`CREATE TABLE rag_vector (rag_embedder_id bigint, content_hash bytea, PRIMARY KEY (rag_embedder_id, content_hash),
 			FOREIGN KEY (rag_embedder_id, content_hash) REFERENCES rag_embedding (rag_embedder_id, content_hash) ON DELETE CASCADE)`,
@@ -372,6 +373,7 @@ func TestRetrievalIsEmptiedWithEverythingElse(t *testing.T) {
 	require.Nil(t, s.EmbeddingModelID, "but for models that are others now")
 	require.Nil(t, s.RerankModelID)
 	require.Nil(t, s.SynthesisModelID)
+	require.JSONEq(t, `{"currency":"EUR"}`, one[string](b, `SELECT (value -> 'values')::text FROM setting WHERE section = 'chat_runtime'`))
 }
 
 func TestRunningStudioIsRefused(t *testing.T) {

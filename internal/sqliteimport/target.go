@@ -167,9 +167,9 @@ func (im *importer) empty(ctx context.Context, full []Emptied) error {
 	statements := []string{
 		"TRUNCATE " + strings.Join(tables, ", ") + " RESTART IDENTITY",
 		"DELETE FROM setting WHERE " + ownSettings,
-		// The models that retrieval named are gone, and their numbers will be those of others.
+		// The models that settings named are gone, and their numbers will be those of others.
 		`UPDATE setting SET value = value #- '{values,embedding_model_id}' #- '{values,rerank_model_id}' #- '{values,synthesis_model_id}'
-			WHERE section = 'rag' AND key = 'values'`,
+			#- '{values,default_model_id}' #- '{values,prices}' WHERE section IN ('rag', 'chat_runtime') AND key = 'values'`,
 		// Readers that know a stream's number go on from it: the log has a gap, not a second beginning.
 		"UPDATE event_stream SET oldest_sequence = last_sequence + 1",
 		// A job is a pointer to a row; every row that one can point to is gone.
