@@ -16,10 +16,14 @@ type Documents struct {
 	Options chunk.Options
 }
 
-// Signature implements Cutter: the versions of both, and what decides about the cuts.
+// wordsVersion is that of what the full text is told of a chunk beside its text. With 2 it knows scripts without spaces, and
+// the parts of paths and headings.
+const wordsVersion = "w2"
+
+// Signature implements Cutter: the versions of both and of the words, and what decides about the cuts.
 func (d Documents) Signature() string {
 	o := d.Options
-	return fmt.Sprintf("%s/%s/%d/%d/%d", document.Signature, chunk.Signature, o.TargetTokens, o.MaxTokens, o.OverlapTokens)
+	return fmt.Sprintf("%s/%s/%s/%d/%d/%d", document.Signature, chunk.Signature, wordsVersion, o.TargetTokens, o.MaxTokens, o.OverlapTokens)
 }
 
 // sniffed is how much of a file is looked at to tell what it is.

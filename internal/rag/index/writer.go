@@ -240,7 +240,7 @@ func (w *writer) insertChunks(ctx context.Context, tx *postgres.Tx, made []*prod
 			}
 			rows = append(rows, []any{
 				w.p.t.source.ID, ids[m.path], c.Key, int32(i), c.Text, c.Context, heading, int32(c.LineStart), int32(c.LineEnd), int32(c.Page),
-				int32(c.Tokens), m.hashes[i], w.p.a.s.o.Words(c.Text),
+				int32(c.Tokens), m.hashes[i], w.p.a.s.o.Words(c.Context + "\n" + c.Text),
 			})
 		}
 	}

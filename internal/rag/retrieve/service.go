@@ -147,6 +147,8 @@ type QueryStats struct {
 	Embedder      *EmbedderInfo `json:"embedder"`
 	VectorBackend string        `json:"vector_backend" enum:"exact,pgvector,none"`
 	Warnings      []string      `json:"warnings" doc:"What was left out, and why"`
+
+	Corrections []search.Correction `json:"corrections" doc:"Words that the sources do not have, and what was searched instead"`
 }
 
 func (s *QueryStats) warn(format string, args ...any) {
@@ -169,7 +171,7 @@ func (s *Service) Ask(ctx context.Context, by Origin, q Question) (Answer, error
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Results: []search.Result{}, Citations: []Citation{}, Stats: QueryStats{Mode: q.Mode, TopK: q.TopK, VectorBackend: "none", Warnings: []string{}}}
+	a := Answer{Results: []search.Result{}, Citations: []Citation{}, Stats: QueryStats{Mode: q.Mode, TopK: q.TopK, VectorBackend: "none", Warnings: []string{}, Corrections: []search.Correction{}}}
 	req, err := s.request(ctx, &q, asked, &a.Stats)
 	if err != nil {
 		return Answer{}, err
@@ -192,6 +194,7 @@ func (a *Answer) take(found *search.Response) {
 	a.Stats.Mode, a.Stats.Candidates = found.Stats.Mode, found.Stats.Candidates
 	a.Stats.LexicalMS, a.Stats.VectorMS = found.Stats.LexicalMS, found.Stats.VectorMS
 	a.Stats.VectorBackend = found.Stats.VectorBackend
+	a.Stats.Corrections = append(a.Stats.Corrections, found.Stats.Corrections...)
 	a.Stats.Warnings = append(a.Stats.Warnings, found.Stats.Warnings...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,7 +19,11 @@ const samePrefix = 2
 func highlight(ctx context.Context, q postgres.Querier, results []Result, terms []weighed, phrases []string) error {
 	values := map[string]float64{} // of the lexemes
 	prefixes := map[string]bool{}
+	var begins []string // of units
 	for _, t := range terms {
+		if t.kind == kindPrefix {
+			begins = append(begins, t.word)
+		}
 		for _, l := range t.lexemes {
 			values[l] = max(values[l], t.idf, 0.1)
 			prefixes[prefix(l)] = true
@@ -30,7 +35,14 @@ func highlight(ctx context.Context, q postgres.Querier, results []Result, terms 
 	}
 	for i := range results {
 		r := &results[i]
-		places, worth := marks(r.Text, func(word string) float64 { return forms[word] })
+		places, worth := marks(r.Text, func(word string) float64 {
+			for _, b := range begins {
+				if r, _ := utf8.DecodeRuneInString(word); strings.HasPrefix(word, b) && utf8.RuneCountInString(word) <= gramSize(r) {
+					return max(forms[word], values[b])
+				}
+			}
+			return forms[word]
+		})
 		places, worth = withPhrases(r.Text, phrases, places, worth)
 		r.Snippet, r.Highlights = snippet(r.Text, places, worth, snippetLength)
 	}

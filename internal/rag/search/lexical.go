@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -40,25 +41,6 @@ type hit struct {
 	score float64
 }
 
-// weighed is a word of the question with what Postgres makes of it.
-type weighed struct {
-	term
-
-	query   string   // a tsquery
-	lexemes []string // in it
-	count   int      // chunks that have it, up to countLimit
-	idf     float64
-}
-
-// forms undoes that ts_rank divides by the number of words in a query: here they are forms of one word, or of each
-// part of an identifier.
-func (w weighed) forms() float64 {
-	if len(w.parts) > 0 {
-		return float64(len(w.parts))
-	}
-	return float64(max(1, len(w.lexemes)))
-}
-
 // lexical is a search by words. Words are weighed by their rarity, as BM25 does: ts_rank alone knows only the
 // document.
 type lexical struct {
@@ -68,6 +50,9 @@ type lexical struct {
 	question question
 	trigrams bool
 	limit    int
+	counts   *counts
+
+	corrections []Correction
 }
 
 // run gives the list, best first, and the words as they were understood.
@@ -84,51 +69,11 @@ func (l *lexical) run(ctx context.Context) ([]hit, []weighed, error) {
 	if len(terms) == 0 && len(l.question.phrases) == 0 {
 		return nil, nil, nil
 	}
+	if terms, err = l.correct(ctx, terms); err != nil {
+		return nil, nil, err
+	}
 	hits, err := l.rank(ctx, terms)
 	return hits, terms, err
-}
-
-// weigh asks what the words mean and how many chunks have each. Words that say nothing, such as "the", are left out.
-func (l *lexical) weigh(ctx context.Context) ([]weighed, error) {
-	words, parts := make([]string, len(l.question.terms)), make([]string, len(l.question.terms))
-	for i, t := range l.question.terms {
-		words[i], parts[i] = t.word, strings.Join(t.parts, " ")
-	}
-	rows, err := l.q.Query(ctx, `SELECT t.n::int, q.query::text,
-			ARRAY (SELECT DISTINCT replace(m[1], '''''', '''') FROM regexp_matches(q.query::text, '''((?:[^'']|'''')+)''', 'g') AS m),
-			(SELECT count(*) FROM (SELECT FROM rag_chunk c
-				WHERE c.tsv @@ q.query AND c.rag_source_id + 0 = ANY ($3::bigint[]) LIMIT $4) AS counted)::int
-		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t (word, parts, n)
-		CROSS JOIN LATERAL (SELECT plainto_tsquery('english', t.word) || plainto_tsquery('simple', t.word)
-				|| plainto_tsquery('english', t.parts) || plainto_tsquery('simple', t.parts) AS query OFFSET 0) AS q
-		WHERE numnode(plainto_tsquery('english', t.word)) > 0 OR t.parts <> ''
-		ORDER BY t.n`, words, parts, l.ids(), countLimit)
-	if err != nil {
-		return nil, fmt.Errorf("weigh words: %w", err)
-	}
-	total := l.total()
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (weighed, error) {
-		var (
-			w weighed
-			n int
-		)
-		if err := row.Scan(&n, &w.query, &w.lexemes, &w.count); err != nil {
-			return w, err
-		}
-		w.term = l.question.terms[n-1]
-		return w, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("weigh words: %w", err)
-	}
-	for i := range list {
-		total = max(total, float64(list[i].count))
-	}
-	for i := range list {
-		n := float64(list[i].count)
-		list[i].idf = math.Log(1 + (total-n+0.5)/(n+0.5))
-	}
-	return list, nil
 }
 
 func (l *lexical) ids() []int64 {
@@ -162,16 +107,18 @@ func (l *lexical) rank(ctx context.Context, terms []weighed) ([]hit, error) {
 		return nil, nil
 	}
 	fuzzyScore := l.fuzzyScore(&args, terms)
+	// What is unpacked stays inside: the window keeps its rows, and would write the documents to disk with them.
 	sql := `WITH candidates AS MATERIALIZED (` + strings.Join(groups, " UNION ") + `)
-		SELECT c.id, (coalesce(scored.sum * power(scored.share, ` + coverage + `), 0)
-			/ (1 - ` + lengthShare + ` + ` + lengthShare + ` * length(unpacked.tsv) / greatest(avg(length(unpacked.tsv)) OVER (), 1)) + ` + fuzzyScore + `)::float8 AS score
-		FROM candidates JOIN rag_chunk c ON c.id = candidates.id
-		CROSS JOIN LATERAL (SELECT c.tsv || ''::tsvector AS tsv OFFSET 0) AS unpacked
-		CROSS JOIN LATERAL (SELECT sum(t.value * ts_rank('` + weights + `', unpacked.tsv, t.query, 0)) AS sum,
-				coalesce(sum(t.idf) FILTER (WHERE unpacked.tsv @@ t.query), 0) / sum(t.idf) AS share
-			FROM unnest(` + args.Add(queries) + `::text[]::tsquery[], ` + args.Add(values) + `::float8[], ` + args.Add(idfs) + `::float8[]) AS t (query, value, idf)) AS scored` +
-		l.phraseFilter(&args) + `
-		ORDER BY score DESC, c.id LIMIT ` + args.Add(l.limit)
+		SELECT id, (coalesce(sum * power(share, ` + coverage + `), 0)
+			/ (1 - ` + lengthShare + ` + ` + lengthShare + ` * length / greatest(avg(length) OVER (), 1)) + near)::float8 AS score
+		FROM (SELECT c.id, scored.sum, scored.share, length(unpacked.tsv) AS length, ` + fuzzyScore + ` AS near
+			FROM candidates JOIN rag_chunk c ON c.id = candidates.id
+			CROSS JOIN LATERAL (SELECT c.tsv || ''::tsvector AS tsv OFFSET 0) AS unpacked
+			CROSS JOIN LATERAL (SELECT sum(t.value * ts_rank('` + weights + `', unpacked.tsv, t.query, 0)) AS sum,
+					coalesce(sum(t.idf) FILTER (WHERE unpacked.tsv @@ t.query), 0) / sum(t.idf) AS share
+				FROM unnest(` + args.Add(queries) + `::text[]::tsquery[], ` + args.Add(values) + `::float8[], ` + args.Add(idfs) + `::float8[]) AS t (query, value, idf)) AS scored` +
+		l.phraseFilter(&args) + ` OFFSET 0) AS ranked
+		ORDER BY score DESC, id LIMIT ` + args.Add(l.limit)
 	rows, err := l.q.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("search text: %w", err)
@@ -249,10 +196,34 @@ func (l *lexical) every(args *scope.Args) string {
 func (l *lexical) phraseQueries(args *scope.Args) string {
 	var sql strings.Builder
 	for _, p := range l.question.phrases {
+		if grams := phraseGrams(p); len(grams) > 0 {
+			sql.WriteString(` AND c.tsv @@ ` + args.Add(join(grams, " & ")) + `::text::tsquery`)
+			continue
+		}
 		name := args.Add(p)
 		sql.WriteString(` AND (numnode(phraseto_tsquery('english', ` + name + `)) = 0 OR c.tsv @@ phraseto_tsquery('english', ` + name + `))`)
 	}
 	return sql.String()
+}
+
+// phraseGrams gives the units, as queries, of what a phrase has of scripts without spaces. The full text knows it as part of a longer
+// word at best, so the units narrow alone.
+func phraseGrams(phrase string) []string {
+	var out []string
+	eachRun(phrase, func(from, to, size int) {
+		if size == 0 {
+			return
+		}
+		grams, short := queryGrams(phrase[from:to], size)
+		for _, g := range grams {
+			query := "'" + g + "'"
+			if short {
+				query += ":*"
+			}
+			out = append(out, query)
+		}
+	})
+	return out
 }
 
 // phraseFilter leaves the chunks that contain the phrases as they are written.
@@ -283,7 +254,7 @@ func (l *lexical) unknown(terms []weighed) []string {
 	}
 	var out []string
 	for _, t := range terms {
-		if t.count == 0 && len([]rune(t.word)) >= minFuzzy {
+		if t.kind == kindWord && t.count == 0 && utf8.RuneCountInString(t.word) >= minFuzzy {
 			out = append(out, t.word)
 		}
 	}

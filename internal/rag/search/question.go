@@ -30,9 +30,17 @@ type question struct {
 	phrases []string
 }
 
-// term is a word of the question. parts are its words if it is an identifier.
+// Kinds of terms.
+const (
+	kindWord   = "word"   // with its forms
+	kindGram   = "gram"   // a unit of a script without spaces, as it is
+	kindPrefix = "prefix" // what is shorter than a unit: it begins one
+)
+
+// term is what is looked up of the question. parts are a word's words if it is an identifier.
 type term struct {
 	word  string
+	kind  string
 	parts []string
 }
 
@@ -67,24 +75,43 @@ func parse(text string) question {
 	return q
 }
 
+// add takes a piece of a question apart: scripts without spaces into their units, the rest into words.
 func (q *question) add(token string, seen map[string]bool) {
-	eachCompound(token, func(word string) bool {
-		word = strings.TrimRight(word, "_.-/:\\")
-		key := strings.ToLower(word)
-		if word == "" || seen[key] {
-			return true
+	eachRun(token, func(from, to, size int) {
+		piece := token[from:to]
+		if size == 0 {
+			eachCompound(piece, func(word string) bool {
+				word = strings.TrimRight(word, "_.-/:\\")
+				t := term{word: strings.ToLower(word), kind: kindWord}
+				if parts := Parts(word); len(parts) > 1 {
+					t.parts = parts
+				}
+				return q.addTerm(t, seen)
+			})
+			return
 		}
-		if len(q.terms) == maxTerms {
-			return false
+		grams, short := queryGrams(piece, size)
+		for _, g := range grams {
+			t := term{word: g, kind: kindGram}
+			if short {
+				t.kind = kindPrefix
+			}
+			q.addTerm(t, seen)
 		}
-		seen[key] = true
-		t := term{word: key}
-		if parts := Parts(word); len(parts) > 1 {
-			t.parts = parts
-		}
-		q.terms = append(q.terms, t)
-		return true
 	})
+}
+
+// addTerm adds what is new, and says whether there is room for more.
+func (q *question) addTerm(t term, seen map[string]bool) bool {
+	if t.word == "" || seen[t.word] {
+		return true
+	}
+	if len(q.terms) == maxTerms {
+		return false
+	}
+	seen[t.word] = true
+	q.terms = append(q.terms, t)
+	return true
 }
 
 // phraseMatchers gives for each phrase what finds it in a text: the same words with any white space between them,

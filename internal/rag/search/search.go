@@ -29,7 +29,10 @@ type Options struct {
 }
 
 // Searcher answers questions.
-type Searcher struct{ o Options }
+type Searcher struct {
+	o      Options
+	counts *counts
+}
 
 // New makes a searcher.
 func New(o Options) *Searcher {
@@ -42,7 +45,7 @@ func New(o Options) *Searcher {
 	if o.PerFile == 0 {
 		o.PerFile = 3
 	}
-	return &Searcher{o: o}
+	return &Searcher{o: o, counts: newCounts(o.Now)}
 }
 
 // Embedders gives those that made the vectors of the sources, or of all; each needs a vector of the question.
@@ -127,7 +130,7 @@ func (r *run) warn(text string) {
 }
 
 func (r *run) once(ctx context.Context) (Response, error) {
-	r.stats = Stats{TopK: r.req.TopK, VectorBackend: vector.BackendNone, Warnings: []string{}}
+	r.stats = Stats{TopK: r.req.TopK, VectorBackend: vector.BackendNone, Warnings: []string{}, Corrections: []Correction{}}
 	if err := r.prepare(ctx); err != nil {
 		return Response{}, err
 	}
@@ -190,7 +193,7 @@ func (r *run) byWords(ctx context.Context, tx pgx.Tx, sources []source, depth in
 		return nil, nil, fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = point.Rollback(context.WithoutCancel(ctx)) }() // takes the settings back
-	l := &lexical{q: point, sources: sources, filter: r.req.Filter, question: r.question, limit: depth}
+	l := &lexical{q: point, sources: sources, filter: r.req.Filter, question: r.question, limit: depth, counts: r.counts}
 	// The extension lies in a schema of its own, which names are not looked for in otherwise.
 	err = point.QueryRow(ctx, `SELECT coalesce((SELECT set_config('search_path', current_setting('search_path') || ', ' || quote_ident(n.nspname), true) <> ''
 			FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm'), false)
@@ -204,6 +207,7 @@ func (r *run) byWords(ctx context.Context, tx pgx.Tx, sources []source, depth in
 		return nil, terms, err
 	}
 	hits, terms, err := l.run(ctx)
+	r.stats.Corrections = append(r.stats.Corrections, l.corrections...)
 	r.stats.LexicalMS = millis(r.o.Now().Sub(began))
 	if cancelled(err) && ctx.Err() == nil && len(r.prepared) > 0 {
 		r.warn(fmt.Sprintf("The search by words did not end within %s and was left out.", r.o.Words))

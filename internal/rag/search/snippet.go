@@ -12,7 +12,8 @@ const snippetLength = 320
 // span is a place in a text, in bytes.
 type span struct{ from, to int }
 
-// tokens gives the words of a text and, of identifiers, their parts as well; a part lies inside its word.
+// tokens gives the words of a text and, of identifiers, their parts as well; a part lies inside its word. Of scripts
+// without spaces it gives the units, which overlap.
 func tokens(text string) []span {
 	var out []span
 	start := -1
@@ -28,6 +29,11 @@ func tokens(text string) []span {
 		if len(parts) > 1 {
 			out = append(out, parts...)
 		}
+		eachRun(text[from:to], func(a, b, size int) {
+			if size > 0 {
+				eachGram(text[from+a:from+b], size, func(c, d int) { out = append(out, span{from + a + c, from + a + d}) })
+			}
+		})
 	}
 	for i, r := range text {
 		switch {
@@ -41,14 +47,18 @@ func tokens(text string) []span {
 	return out
 }
 
-// marks gives the places of the words that matches says yes to, in order and without overlaps.
+// marks gives the places of the words that matches says yes to, in order and without overlaps: units that overlap are one.
 func marks(text string, matches func(word string) float64) (places []span, values []float64) {
 	last := 0
 	for _, t := range tokens(text) {
-		if t.from < last {
+		if t.to <= last {
 			continue // a part of a word that is marked as a whole
 		}
 		if v := matches(strings.ToLower(text[t.from:t.to])); v > 0 {
+			if at := len(places) - 1; t.from < last {
+				places[at].to, values[at], last = t.to, values[at]+v, t.to
+				continue
+			}
 			places, values = append(places, t), append(values, v)
 			last = t.to
 		}

@@ -111,6 +111,8 @@ type Stats struct {
 	Embedder      *Embedder `json:"embedder"` // the first, if several
 	VectorBackend string    `json:"vector_backend"`
 	Warnings      []string  `json:"warnings"`
+	// Corrections say which words of the question were looked for in another spelling.
+	Corrections []Correction `json:"corrections"`
 }
 
 // check completes a request and answers with what is wrong with it: invalid.

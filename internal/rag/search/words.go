@@ -13,21 +13,30 @@ const (
 	maxWordBytes = 200
 )
 
-// Words gives the parts of the compound identifiers in a text, for the column words of a chunk: of
-// parseHTTPRequest, parse_http_request and parse.HTTP-Request the words parse, http and request. Plain words are
-// left out, since the full text has them. Each part comes once, in lower case, separated by spaces.
+// Words gives what the full text does not know of a text by itself, for the column words of a chunk: of
+// parseHTTPRequest, parse_http_request and parse.HTTP-Request the words parse, http and request, and of scripts without
+// spaces their overlapping units. Plain words are left out, since the full text has them. Each comes once, in lower case,
+// separated by spaces.
 func Words(text string) string {
 	var out []string
 	seen := map[string]bool{}
-	eachCompound(text, func(token string) bool {
-		parts := Parts(token)
-		if len(parts) < 2 {
-			return true
+	add := func(word string) {
+		if !seen[word] && len(out) < maxWords {
+			seen[word] = true
+			out = append(out, word)
 		}
-		for _, p := range parts {
-			if !seen[p] && len(out) < maxWords {
-				seen[p] = true
-				out = append(out, p)
+	}
+	eachRun(text, func(from, to, size int) {
+		if run := text[from:to]; size > 0 && len(out) < maxWords {
+			eachGram(run, size, func(a, b int) { add(run[a:b]) })
+		}
+	})
+	eachCompound(text, func(token string) bool {
+		if parts := Parts(token); len(parts) > 1 {
+			for _, p := range parts {
+				if first, _ := utf8.DecodeRuneInString(p); gramSize(first) == 0 {
+					add(p)
+				}
 			}
 		}
 		return len(out) < maxWords
@@ -74,8 +83,8 @@ func isBinder(r rune) bool {
 	return false
 }
 
-// Parts splits an identifier into its words, in lower case: at what is no letter or digit, and where a capital begins
-// a word. Digits stay with the letters before them.
+// Parts splits an identifier into its words, in lower case: at what is no letter or digit, where a capital begins
+// a word, and where a script without spaces begins or ends. Digits stay with the letters before them.
 func Parts(token string) []string {
 	var out []string
 	eachPart(token, func(from, to int) { out = append(out, strings.ToLower(token[from:to])) })
@@ -95,7 +104,7 @@ func eachPart(token string, f func(from, to int)) {
 			start = -1
 		case start < 0:
 			start = i
-		case beginsWord(token[i:], before):
+		case beginsWord(token[i:], before) || gramSize(r) != gramSize(before):
 			f(start, i)
 			start = i
 		}
