@@ -24,13 +24,15 @@ import (
 type asking struct {
 	*retrieve.Service
 	pgvector *vector.Pgvector
+	exact    *vector.Exact
 }
 
 // newAsking makes what answers questions to sources.
 func newAsking(s *studio, client *http.Client) *asking {
 	pgvector := vector.NewPgvector(vector.PgvectorOptions{DB: s.db, Now: s.now})
-	find := search.New(search.Options{DB: s.db, Vectors: vector.NewAuto(vector.NewExact(s.db, 0), pgvector), Now: s.now})
-	return &asking{pgvector: pgvector, Service: retrieve.New(retrieve.Options{
+	exact := vector.NewExact(s.db, 0)
+	find := search.New(search.Options{DB: s.db, Vectors: vector.NewAuto(exact, pgvector), Now: s.now})
+	return &asking{pgvector: pgvector, exact: exact, Service: retrieve.New(retrieve.Options{
 		DB: s.db, Search: find, Models: retrieveModels{s, client}, Now: s.now, Logger: s.log,
 		Settings: func(ctx context.Context) (retrieve.Settings, error) {
 			set, _, err := settings.Load(ctx, s.db)

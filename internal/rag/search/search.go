@@ -131,6 +131,7 @@ func (r *run) warn(text string) {
 
 func (r *run) once(ctx context.Context) (Response, error) {
 	r.stats = Stats{TopK: r.req.TopK, VectorBackend: vector.BackendNone, Warnings: []string{}, Corrections: []Correction{}}
+	defer r.release()
 	if err := r.prepare(ctx); err != nil {
 		return Response{}, err
 	}

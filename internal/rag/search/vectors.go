@@ -42,6 +42,13 @@ func (r *run) prepare(ctx context.Context) error {
 	return nil
 }
 
+// release gives back what was made ready.
+func (r *run) release() {
+	for _, g := range r.prepared {
+		g.search.Release()
+	}
+}
+
 // byEmbedder groups the sources by who made their vectors, and warns of those that are searched by words only.
 func (r *run) byEmbedder(sources []source) (order []Embedder, groups map[Embedder][]source) {
 	var none, unasked []string

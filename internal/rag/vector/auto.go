@@ -54,6 +54,12 @@ type split []Prepared
 // Backend names the one that only part of the sources needs.
 func (s split) Backend() string { return s[0].Backend() }
 
+func (s split) Release() {
+	for _, p := range s {
+		p.Release()
+	}
+}
+
 func (s split) Search(ctx context.Context, q postgres.Querier, query Query) ([]Hit, error) {
 	var all []Hit
 	for _, p := range s {

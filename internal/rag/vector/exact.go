@@ -2,6 +2,7 @@ package vector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -11,7 +12,7 @@ import (
 )
 
 const (
-	// DefaultCacheBytes bounds the copies that a process keeps: half a million chunks of 768 dimensions.
+	// DefaultCacheBytes bounds the copies of a process: half a million chunks of 768 dimensions.
 	DefaultCacheBytes = 400 << 20
 	// rerank is how many times more candidates than wanted are measured again with the stored numbers; minRerank
 	// keeps a search for a single one from trusting the bytes.
@@ -19,7 +20,7 @@ const (
 	minRerank = 40
 )
 
-// TooLargeError says that a source's vectors do not fit into the cache.
+// TooLargeError says that a source's vectors alone need more than all may.
 type TooLargeError struct {
 	SourceID     int64
 	Bytes, Limit int64
@@ -36,7 +37,7 @@ type Exact struct {
 	cache *cache
 }
 
-// NewExact makes an exact search that keeps at most cacheBytes of copies; 0 means DefaultCacheBytes.
+// NewExact makes an exact search whose copies, those being loaded included, take at most cacheBytes; 0 means DefaultCacheBytes.
 func NewExact(db *postgres.DB, cacheBytes int64) *Exact {
 	if cacheBytes == 0 {
 		cacheBytes = DefaultCacheBytes
@@ -46,15 +47,25 @@ func NewExact(db *postgres.DB, cacheBytes int64) *Exact {
 	return e
 }
 
-// Prepare loads what is not in the cache. The error is ErrMoved, *TooLargeError, or the database's.
+// Stats gives figures of the memory in use.
+func (e *Exact) Stats() Stats { return e.cache.figures() }
+
+// Prepare loads what is not in the cache. For what there is no room now, the stored vectors will be read: that is slower,
+// and finds the same. The error is ErrMoved, *TooLargeError, or the database's.
 func (e *Exact) Prepare(ctx context.Context, embedder Embedder, sources []scope.Source) (Prepared, error) {
 	p := &exactSearch{embedder: embedder, sources: sources}
 	for _, s := range sources {
-		x, err := e.cache.get(ctx, cacheKey{source: s.ID, revision: s.Revision, embedder: embedder.ID, dimensions: embedder.Dimensions})
+		x, release, err := e.cache.get(ctx, cacheKey{source: s.ID, revision: s.Revision, embedder: embedder.ID, dimensions: embedder.Dimensions}, len(p.indexes) > 0)
+		if errors.Is(err, errNoRoom) {
+			e.cache.readWithout()
+			p.without = append(p.without, s)
+			continue
+		}
 		if err != nil {
+			p.Release()
 			return nil, err
 		}
-		p.indexes = append(p.indexes, x)
+		p.indexes, p.releases = append(p.indexes, x), append(p.releases, release)
 	}
 	return p, nil
 }
@@ -63,9 +74,18 @@ type exactSearch struct {
 	embedder Embedder
 	sources  []scope.Source
 	indexes  []*index
+	releases []func()
+	without  []scope.Source // whose stored vectors are read
 }
 
 func (p *exactSearch) Backend() string { return BackendExact }
+
+func (p *exactSearch) Release() {
+	for _, f := range p.releases {
+		f()
+	}
+	p.indexes = nil
+}
 
 func (p *exactSearch) Search(ctx context.Context, q postgres.Querier, query Query) ([]Hit, error) {
 	if err := checkQuery(p.embedder, query); err != nil {
@@ -92,7 +112,27 @@ func (p *exactSearch) Search(ctx context.Context, q postgres.Querier, query Quer
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return p.measure(ctx, q, query, best(near, wanted))
+	hits, err := p.measure(ctx, q, query, best(near, wanted))
+	if err != nil || len(p.without) == 0 {
+		return hits, err
+	}
+	read, err := p.readAll(ctx, q, query)
+	return best(append(hits, read...), query.K), err
+}
+
+// readAll measures the stored vectors of the sources that have no copy, one after the other as they come.
+func (p *exactSearch) readAll(ctx context.Context, q postgres.Querier, query Query) ([]Hit, error) {
+	var args scope.Args
+	rows, err := q.Query(ctx, `SELECT c.id, e.vector FROM rag_file f`+scope.Join(&args, p.without, query.Filter)+` JOIN rag_chunk c ON c.rag_file_id = f.id
+		JOIN rag_embedding e ON e.rag_embedder_id = `+args.Add(p.embedder.ID)+` AND e.content_hash = c.content_hash`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read vectors: %w", err)
+	}
+	t := top{k: query.K}
+	err = decodeRows(rows, p.embedder.Dimensions, func(id int64, v []float32) {
+		t.offer(Hit{ChunkID: id, Score: cosine(query.Vector, v)})
+	})
+	return t.hits, err
 }
 
 // files gives the ids of the files that the filter lets pass.

@@ -133,3 +133,37 @@ func TestALoadingEndsWithThoseWhoWaitForIt(t *testing.T) {
 	_, err = exact.Prepare(t.Context(), b.embedder, b.scope())
 	require.NoError(t, err, "who comes later is not told of another's cancel")
 }
+
+// Two searches at once, each of which fits alone: the second finds the same without a copy.
+func TestASearchWithoutRoomReadsTheStoredVectors(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 200)
+	other := ragtest.NewSource(t, b.db, t.Name()+" other")
+	other.Embedder = b.Embedder
+	other.Write(t, ragtest.FilesOf(ragtest.Random(43, 200, 32))...)
+	other.Show(t)
+	exact := vector.NewExact(b.db, 300*(32+16)+8*30)
+	exact.Hurry(time.Millisecond)
+	held, err := exact.Prepare(t.Context(), b.embedder, b.scope())
+	require.NoError(t, err)
+	both := append(b.scope(), scope.Source{ID: other.ID, Revision: other.Revision})
+	search := func(sources []scope.Source) []vector.Hit {
+		p, err := exact.Prepare(t.Context(), b.embedder, sources)
+		require.NoError(t, err)
+		defer p.Release()
+		hits, err := p.Search(t.Context(), b.db, vector.Query{Vector: b.vectors[7], K: 50})
+		require.NoError(t, err)
+		return hits
+	}
+	reference := vector.NewExact(b.db, 0)
+	prepared, err := reference.Prepare(t.Context(), b.embedder, both)
+	require.NoError(t, err)
+	want, err := prepared.Search(t.Context(), b.db, vector.Query{Vector: b.vectors[7], K: 50})
+	require.NoError(t, err)
+	require.Equal(t, want, search(both))
+	require.EqualValues(t, 1, exact.Stats().WithoutIndexes)
+	require.LessOrEqual(t, exact.Stats().Held, exact.Stats().Limit)
+	held.Release()
+	search([]scope.Source{{ID: other.ID, Revision: other.Revision}})
+	require.EqualValues(t, 1, exact.Stats().WithoutIndexes, "there is room now")
+}

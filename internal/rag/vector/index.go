@@ -25,11 +25,20 @@ func (x *index) bytes() int64 {
 	return int64(len(x.ids))*bytesPerChunk(x.dimensions) + 8*int64(len(x.fileIDs))
 }
 
+// bytesOf is what an index of chunks of these files will take.
+func bytesOf(fileOf []int64, dimensions int) int64 {
+	files := map[int64]struct{}{}
+	for _, id := range fileOf {
+		files[id] = struct{}{}
+	}
+	return int64(len(fileOf))*bytesPerChunk(dimensions) + 8*int64(len(files))
+}
+
 func newIndex(dimensions int, ids, fileOf []int64) *index {
 	x := &index{dimensions: dimensions, ids: ids, files: make([]int32, len(ids)), worth: make([]float32, len(ids)), codes: make([]int8, len(ids)*dimensions)}
 	x.fileIDs = slices.Clone(fileOf)
 	slices.Sort(x.fileIDs)
-	x.fileIDs = slices.Compact(x.fileIDs)
+	x.fileIDs = slices.Clip(slices.Clone(slices.Compact(x.fileIDs)))
 	for i, id := range fileOf {
 		at, _ := slices.BinarySearch(x.fileIDs, id)
 		x.files[i] = int32(at)

@@ -21,7 +21,7 @@ const wholeShare = 0.5
 // load builds the copy of a source's visible revision, with the help of the copy of another revision if there is
 // one. It reads one snapshot, in which that revision has to be the visible one: rows of a revision that was replaced
 // may be on their way out.
-func (e *Exact) load(ctx context.Context, key cacheKey, old *index, limit int64) (*index, error) {
+func (e *Exact) load(ctx context.Context, key cacheKey, r *room) (*index, error) {
 	var x *index
 	err := snapshot(ctx, e.db, func(tx pgx.Tx) error {
 		if err := checkVisible(ctx, tx, key); err != nil {
@@ -31,11 +31,15 @@ func (e *Exact) load(ctx context.Context, key cacheKey, old *index, limit int64)
 		if err != nil {
 			return err
 		}
-		if need := int64(len(ids)) * bytesPerChunk(key.dimensions); need > limit {
-			return &TooLargeError{SourceID: key.source, Bytes: need, Limit: limit}
+		need := bytesOf(files, key.dimensions)
+		if need > e.cache.limit {
+			return &TooLargeError{SourceID: key.source, Bytes: need, Limit: e.cache.limit}
+		}
+		if err := r.take(ctx, need); err != nil {
+			return err
 		}
 		x = newIndex(key.dimensions, ids, files)
-		missing := x.takeFrom(old)
+		missing := x.takeFrom(r.index())
 		set := func(id int64, v []float32) {
 			if at, found := slices.BinarySearch(x.ids, id); found {
 				x.set(at, v)

@@ -167,6 +167,8 @@ type pgvectorSearch struct {
 
 func (s *pgvectorSearch) Backend() string { return BackendPgvector }
 
+func (s *pgvectorSearch) Release() {}
+
 func (s *pgvectorSearch) Search(ctx context.Context, q postgres.Querier, query Query) ([]Hit, error) {
 	if err := checkQuery(s.embedder, query); err != nil {
 		return nil, err

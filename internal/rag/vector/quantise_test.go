@@ -51,26 +51,6 @@ func TestDecodeRefusesWhatIsNoVector(t *testing.T) {
 	}
 }
 
-func TestTheCacheDropsWhatWasAskedForLongestAgo(t *testing.T) {
-	t.Parallel()
-	one := newIndex(10, []int64{1, 2, 3}, []int64{1, 1, 1})
-	c := newCache(2*one.bytes(), nil)
-	key := func(source, revision int64) cacheKey {
-		return cacheKey{source: source, revision: revision, embedder: 1}
-	}
-	c.store(key(1, 1), one)
-	c.store(key(2, 1), one)
-	_, err := c.get(t.Context(), key(1, 1))
-	require.NoError(t, err)
-	c.store(key(3, 1), one)
-	require.Contains(t, c.entries, key(1, 1))
-	require.NotContains(t, c.entries, key(2, 1))
-	c.store(key(3, 2), one)
-	require.NotContains(t, c.entries, key(3, 1), "an older revision makes way for its successor")
-	require.Contains(t, c.entries, key(1, 1))
-	require.Equal(t, 2*one.bytes(), c.used)
-}
-
 func TestVersionsAreCompared(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{"0.8.0": true, "0.8": true, "0.7.4": false, "1.0": true, "0.10.1": true, "": false, "x": false} {

@@ -49,9 +49,11 @@ type Store interface {
 	Prepare(ctx context.Context, embedder Embedder, sources []scope.Source) (Prepared, error)
 }
 
-// Prepared is a search that is ready for some sources. It stays usable after what it was made of has been dropped
-// from a cache.
+// Prepared is a search that is ready for some sources. It stays usable until Release, also after what it was made of
+// has been dropped from a cache.
 type Prepared interface {
+	// Release gives back what the search holds. It must be called once the search is not used any more, and may be called again.
+	Release()
 	// Backend says how the search is done.
 	Backend() string
 	// Search gives the K nearest chunks, nearest first, equal ones by id. q is the snapshot that the caller found the

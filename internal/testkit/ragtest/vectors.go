@@ -66,6 +66,7 @@ func search(tb testing.TB, db *postgres.DB, store vector.Store, e vector.Embedde
 	if err != nil {
 		return nil, err
 	}
+	defer prepared.Release()
 	tx, err := db.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	require.NoError(tb, err)
 	defer func() { require.NoError(tb, tx.Rollback(context.WithoutCancel(ctx))) }()
