@@ -32,6 +32,8 @@ func (s *studio) measure(m *telemetry.Metrics) {
 	m.Counter("llmctl_bus_undecodable_total", "Messages on the bus that were not ours.", func() float64 { return float64(s.bus.Health().Undecodable) })
 	m.Counter("llmctl_bus_reconnects_total", "Subscriptions that were made anew.", func() float64 { return float64(s.bus.Health().Reconnects) })
 	s.measureQueues(m)
+	s.ragPrices.measure(m)
+	s.asking.measure(m)
 	m.Counters("llmctl_trace_spans_total", "Spans by what became of them: exported, overflow (the queue was full), failed (the collector did not take them).", "result",
 		func() map[string]uint64 {
 			t := s.tracer.Stats()

@@ -27,7 +27,7 @@ import (
 // newIndexing makes what works index runs, and has it decide about their nodes.
 func newIndexing(s *studio) *index.Service {
 	svc := index.New(index.Options{
-		DB: s.db, Log: s.events, Engine: s.engine, Sources: indexSources{s}, Setup: s.indexSetup, Words: search.Words, Now: s.now, Logger: s.log,
+		DB: s.db, Log: s.events, Engine: s.engine, Sources: indexSources{s}, Setup: s.indexSetup, Prices: s.ragPrices.index, Words: search.Words, Now: s.now, Logger: s.log,
 	})
 	for _, k := range []string{kind.RAG, kind.RAGIndex} {
 		s.hooks.queue[k] = func(ctx context.Context, q postgres.Querier, config json.RawMessage) (string, error) {
@@ -91,13 +91,14 @@ func (s *studio) indexSetup(ctx context.Context, tell func(string)) (index.Setup
 // indexEmbedder implements index.Embedder.
 type indexEmbedder struct {
 	*embed.Embedder
-	who index.Identity
+	who    index.Identity
+	prices *ragPrices
 }
 
 // indexEmbedder makes the embedder of an attempt, which is told what that waits for. How
 // long its vectors are is asked of the provider only once ever.
 func (s *studio) indexEmbedder(ctx context.Context, e *models.Embedder, tell func(string)) (*indexEmbedder, error) {
-	out := &indexEmbedder{Embedder: e.Telling(func(d time.Duration, reason llm.Kind) {
+	out := &indexEmbedder{prices: s.ragPrices, Embedder: e.Telling(func(d time.Duration, reason llm.Kind) {
 		tell(fmt.Sprintf("The embedding provider: %s; waiting %s.", reason, d.Round(100*time.Millisecond)))
 	})}
 	var known bool
@@ -122,6 +123,7 @@ func (e *indexEmbedder) Identity() index.Identity { return e.who }
 // Embed implements index.Embedder.
 func (e *indexEmbedder) Embed(ctx context.Context, texts []string) (index.Embedded, error) {
 	res, err := e.Documents(ctx, texts)
+	e.prices.indexed(ctx, e.who.Model, res.Tokens)
 	if changed, ok := errors.AsType[*errs.Error](err); ok && changed.Code == errs.Conflict {
 		return index.Embedded{}, &index.Failure{Code: index.CodeVectors, Message: changed.Message}
 	}

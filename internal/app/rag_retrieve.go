@@ -18,6 +18,7 @@ import (
 	"github.com/llmctl/studio/internal/rag/search"
 	"github.com/llmctl/studio/internal/rag/settings"
 	"github.com/llmctl/studio/internal/rag/vector"
+	"github.com/llmctl/studio/internal/telemetry"
 )
 
 // asking is what a process has that asks sources.
@@ -27,13 +28,28 @@ type asking struct {
 	exact    *vector.Exact
 }
 
+// measure adds the figures of searches.
+func (a *asking) measure(m *telemetry.Metrics) {
+	stats := func(f func(vector.Stats) float64) func() float64 { return func() float64 { return f(a.exact.Stats()) } }
+	m.Gauge("llmctl_vector_memory_bytes", "Memory of the vectors that exact searches compare with: kept, being read or being loaded.",
+		stats(func(s vector.Stats) float64 { return float64(s.Held) }))
+	m.Gauge("llmctl_vector_memory_limit_bytes", "Bound of that memory.", stats(func(s vector.Stats) float64 { return float64(s.Limit) }))
+	m.Gauge("llmctl_vector_indexes", "Indexes whose vectors are kept in memory.", stats(func(s vector.Stats) float64 { return float64(s.Kept) }))
+	m.Counter("llmctl_vector_loads_total", "Loadings of an index into memory.", stats(func(s vector.Stats) float64 { return float64(s.Loads) }))
+	m.Counter("llmctl_vector_dropped_total", "Indexes that made way for others, or for their successors.",
+		stats(func(s vector.Stats) float64 { return float64(s.Dropped) }))
+	m.Counter("llmctl_vector_load_waits_total", "Loadings that waited for memory.", stats(func(s vector.Stats) float64 { return float64(s.Waited) }))
+	m.Counter("llmctl_vector_reads_without_memory_total", "Sources that a search read from the database for want of memory.",
+		stats(func(s vector.Stats) float64 { return float64(s.WithoutIndexes) }))
+}
+
 // newAsking makes what answers questions to sources.
 func newAsking(s *studio, client *http.Client) *asking {
 	pgvector := vector.NewPgvector(vector.PgvectorOptions{DB: s.db, Now: s.now})
 	exact := vector.NewExact(s.db, 0)
 	find := search.New(search.Options{DB: s.db, Vectors: vector.NewAuto(exact, pgvector), Now: s.now})
 	return &asking{pgvector: pgvector, exact: exact, Service: retrieve.New(retrieve.Options{
-		DB: s.db, Search: find, Models: retrieveModels{s, client}, Now: s.now, Logger: s.log,
+		DB: s.db, Search: find, Models: retrieveModels{s, client}, Price: s.ragPrices.question, Now: s.now, Logger: s.log,
 		Settings: func(ctx context.Context) (retrieve.Settings, error) {
 			set, _, err := settings.Load(ctx, s.db)
 			out := retrieve.Settings{TopK: set.TopK}

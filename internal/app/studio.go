@@ -69,6 +69,7 @@ type studio struct {
 	providers    *providers
 	retrieval    *models.Models
 	asking       *asking
+	ragPrices    *ragPrices
 	indexing     *index.Service
 	downloads    *download.Service
 	engine       *run.Engine
@@ -124,6 +125,7 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	client := llm.NewClient(llm.ClientOptions{})
 	s.providers = &providers{catalog: s.catalog, client: client, now: o.now}
 	s.retrieval = newRetrievalModels(s, client)
+	s.ragPrices = newRagPrices(s.db)
 	s.asking = newAsking(s, client)
 	if s.downloads, err = newDownloads(s); err != nil {
 		return nil, err

@@ -207,8 +207,11 @@ func Embeds(config json.RawMessage) bool {
 	return json.Unmarshal(config, &c) == nil && c.Purpose == "embedding"
 }
 
-// CreateModel stores a model.
+// CreateModel stores a model. Errors: invalid, conflict when the name is taken.
 func (c *Catalog) CreateModel(ctx context.Context, tx *postgres.Tx, f ModelFields) (Model, error) {
+	if err := checkConfig(f.Config); err != nil {
+		return Model{}, err
+	}
 	m, err := c.q.InsertModel(ctx, tx, dbsqlc.InsertModelParams{Name: f.Name, ProviderID: f.ProviderID, Model: f.Model, Config: orEmpty(f.Config)})
 	if err != nil {
 		return m, c.modelError(err, f)
@@ -231,6 +234,9 @@ func (c *Catalog) UpdateModel(ctx context.Context, tx *postgres.Tx, id, revision
 	}
 	f := ModelFields{Name: old.Name, ProviderID: old.ProviderID, Model: old.Model, Config: old.Config}
 	change(&f)
+	if err := checkConfig(f.Config); err != nil {
+		return old, err
+	}
 	m, err := c.q.UpdateModel(ctx, tx, dbsqlc.UpdateModelParams{ID: id, Name: f.Name, ProviderID: f.ProviderID, Model: f.Model, Config: orEmpty(f.Config)})
 	if err != nil {
 		return m, c.modelError(err, f)

@@ -37,6 +37,7 @@ type Options struct {
 	Model      string // the provider's name for it
 	Key        string // of KeyOf
 	Dimensions int    // 0: the model's own
+	Prefixes   Prefixes
 
 	MaxItems         int // texts of a request
 	MaxRequestTokens int // of all texts of a request
@@ -134,9 +135,14 @@ type item struct {
 	vector []float32
 }
 
+// Prefixes stand before what is embedded, as some models were trained: they tell questions from what answers them. The
+// name of a vector in the cache is that of the text without it; the prefix of documents is part of the embedder's key.
+type Prefixes struct{ Query, Document string }
+
 // job is one call and what it has cost so far.
 type job struct {
 	purpose  llm.EmbedPurpose
+	prefix   string
 	cache    Cache
 	requests atomic.Int64
 	tokens   atomic.Int64
@@ -145,8 +151,8 @@ type job struct {
 // Documents gives the vectors of texts that are searched. Empty texts are refused. An
 // error of the provider is an *llm.Error; a Result with an error says what was spent.
 func (e *Embedder) Documents(ctx context.Context, texts []string) (Result, error) {
-	j := &job{purpose: llm.EmbedDocument, cache: e.o.Cache}
-	items, of, err := e.items(texts)
+	j := &job{purpose: llm.EmbedDocument, prefix: e.o.Prefixes.Document, cache: e.o.Cache}
+	items, of, err := e.items(j, texts)
 	if err != nil {
 		return Result{}, err
 	}
@@ -179,18 +185,18 @@ func (e *Embedder) Documents(ctx context.Context, texts []string) (Result, error
 	return out, nil
 }
 
-// Query gives the vector of a question. It waits for no request of Documents, but
-// pauses with them when the provider wants less.
-func (e *Embedder) Query(ctx context.Context, text string) ([]float32, error) {
-	j := &job{purpose: llm.EmbedQuery}
-	items, _, err := e.items([]string{text})
+// Query gives the vector of a question, and what it took in tokens, also with an error. It waits for no request of
+// Documents, but pauses with them when the provider wants less.
+func (e *Embedder) Query(ctx context.Context, text string) (vector []float32, spent int64, err error) {
+	j := &job{purpose: llm.EmbedQuery, prefix: e.o.Prefixes.Query}
+	items, _, err := e.items(j, []string{text})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := e.batch(ctx, j, items); err != nil {
-		return nil, err
+		return nil, j.tokens.Load(), err
 	}
-	return items[0].vector, nil
+	return items[0].vector, j.tokens.Load(), nil
 }
 
 // Dimensions is the length of the vectors. If nobody knows it yet, the provider is
@@ -202,12 +208,12 @@ func (e *Embedder) Dimensions(ctx context.Context) (int, error) {
 	if n > 0 {
 		return n, nil
 	}
-	v, err := e.Query(ctx, "How long are the vectors?")
+	v, _, err := e.Query(ctx, "How long are the vectors?")
 	return len(v), err
 }
 
 // items makes one item of equal texts, and says which is each text's.
-func (e *Embedder) items(texts []string) (items, of []*item, err error) {
+func (e *Embedder) items(j *job, texts []string) (items, of []*item, err error) {
 	known := make(map[string]*item, len(texts))
 	of = make([]*item, len(texts))
 	for i, text := range texts {
@@ -218,7 +224,7 @@ func (e *Embedder) items(texts []string) (items, of []*item, err error) {
 		it := known[hash]
 		if it == nil {
 			it = &item{hash: hash}
-			it.text, it.cut = tokens.Cut(text, e.o.MaxInputTokens)
+			it.text, it.cut = tokens.Cut(j.prefix+text, e.o.MaxInputTokens)
 			it.tokens = tokens.Estimate(it.text)
 			known[hash] = it
 			items = append(items, it)

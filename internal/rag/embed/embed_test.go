@@ -246,7 +246,7 @@ func TestALimitedRatePausesAllRequestsTogether(t *testing.T) {
 			}
 		}
 		require.LessOrEqual(t, early, 2, "only what was under way already went on: %v", times)
-		v, err := e.Query(t.Context(), "question")
+		v, _, err := e.Query(t.Context(), "question")
 		require.NoError(t, err)
 		require.Len(t, v, 64)
 	})
@@ -439,7 +439,7 @@ func TestEmptyTextsAreRefusedByTheirNumber(t *testing.T) {
 	e := embed.New(embed.Options{Provider: p, Model: "m"})
 	_, err := e.Documents(t.Context(), []string{"a", ""})
 	require.ErrorContains(t, err, "text number 2 of 2 is empty")
-	_, err = e.Query(t.Context(), "")
+	_, _, err = e.Query(t.Context(), "")
 	require.Error(t, err)
 	require.Empty(t, p.requests())
 }
@@ -461,10 +461,26 @@ func TestAQuestionIsNotHeldUpByDocuments(t *testing.T) {
 			done <- err
 		}()
 		synctest.Wait()
-		v, err := e.Query(t.Context(), strings.Repeat("question ", 20_000))
+		v, _, err := e.Query(t.Context(), strings.Repeat("question ", 20_000))
 		require.NoError(t, err, "a question that is too long is cut too")
 		require.Len(t, v, 64)
 		close(release)
 		require.NoError(t, <-done)
 	})
+}
+
+func TestPrefixesStandBeforeQuestionsAndDocumentsAndAreNoPartOfTheirNames(t *testing.T) {
+	t.Parallel()
+	p, c := &fake{}, newMemory()
+	e := embed.New(embed.Options{Provider: p, Model: "m", Key: "k", Cache: c, Prefixes: embed.Prefixes{Query: "query: ", Document: "passage: "}})
+	_, err := e.Documents(t.Context(), []string{"the harbour"})
+	require.NoError(t, err)
+	_, spent, err := e.Query(t.Context(), "where is it")
+	require.NoError(t, err)
+	require.EqualValues(t, len("query: where is it")/4+1, spent, "the prefix is paid for; the provider does not count, so it is estimated")
+	require.Equal(t, []string{"passage: the harbour"}, p.requests()[0].Inputs)
+	require.Equal(t, []string{"query: where is it"}, p.requests()[1].Inputs)
+	found, err := c.Get(t.Context(), "k", [][]byte{embed.Hash("the harbour")})
+	require.NoError(t, err)
+	require.Len(t, found, 1)
 }

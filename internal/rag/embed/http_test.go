@@ -64,7 +64,7 @@ func TestAQuestionFindsItsPassageThroughARealServerWithLimits(t *testing.T) {
 		require.Equal(t, len(texts), got.Inputs)
 		require.Equal(t, got.Requests, res.Requests)
 		for _, i := range []int{0, 42, 199} {
-			q, err := e.Query(t.Context(), fmt.Sprintf("What is told about subject%d?", i))
+			q, _, err := e.Query(t.Context(), fmt.Sprintf("What is told about subject%d?", i))
 			require.NoError(t, err)
 			require.Equal(t, i, nearest(q, res.Vectors))
 		}

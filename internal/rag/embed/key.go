@@ -19,8 +19,9 @@ const maxKeyAddress = 200
 
 // KeyOf names what makes vectors: those of one key can be compared, others cannot.
 // Spellings of one address are one address; names and passwords in it do not count.
-// dimensions is 0 for the model's own.
-func KeyOf(providerKind, baseURL, model string, dimensions int) string {
+// dimensions is 0 for the model's own. documentPrefix is what stands before each document; that of questions makes no
+// other documents' vectors, and is none of it.
+func KeyOf(providerKind, baseURL, model string, dimensions int, documentPrefix string) string {
 	address := addressOf(providerKind, baseURL)
 	if len(address) > maxKeyAddress {
 		sum := sha256.Sum256([]byte(address))
@@ -30,7 +31,12 @@ func KeyOf(providerKind, baseURL, model string, dimensions int) string {
 	if dimensions > 0 {
 		size = strconv.Itoa(dimensions)
 	}
-	return strings.Join([]string{providerKind, address, model, size}, " ")
+	parts := []string{providerKind, address, model, size}
+	if documentPrefix != "" {
+		sum := sha256.Sum256([]byte(documentPrefix))
+		parts = append(parts, "prefix:"+hex.EncodeToString(sum[:8]))
+	}
+	return strings.Join(parts, " ")
 }
 
 func addressOf(kind, base string) string {

@@ -292,6 +292,9 @@ func setup(t *testing.T, change ...func(*index.Options)) *bundle {
 	for _, f := range change {
 		f(&o)
 	}
+	o.Prices = func(context.Context, postgres.Querier) (index.Prices, error) {
+		return index.Prices{Currency: "EUR", Cost: func(_ string, tokens int64) *int64 { return new(2 * tokens) }}, nil
+	}
 	b.svc = index.New(o)
 	b.newWorker(t)
 	b.source = b.newSource(t, "docs")

@@ -96,6 +96,8 @@ type Options struct {
 	Sources Sources
 	// Setup reads the settings; tell is for what the attempt waits for.
 	Setup func(ctx context.Context, tell func(string)) (Setup, error)
+	// Prices reads those of models, within q; nil: costs are not known.
+	Prices func(ctx context.Context, q postgres.Querier) (Prices, error)
 	// Words gives the parts of identifiers of a text, for the full text search.
 	Words func(text string) string
 	// Patience is how long a run waits for a provider that does not answer. 0: 10 min.

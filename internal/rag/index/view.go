@@ -57,6 +57,7 @@ type RunDetail struct {
 	PlanFirst      bool         `json:"plan_first"`
 	OnlyFailedOf   *int64       `json:"only_failed_of"`
 	Counts         RunTotals    `json:"counts"`
+	Usage          RunUsage     `json:"usage"`
 	Unread         []string     `json:"unread,omitempty" doc:"Some of what could not be read, and why"`
 	RemoteRevision string       `json:"remote_revision"`
 	Embedder       *RunEmbedder `json:"embedder"`
@@ -111,7 +112,8 @@ func (s *Service) View(ctx context.Context, q postgres.Querier, id int64) (RunDe
 	if err != nil {
 		return RunDetail{}, fmt.Errorf("load index run %d: %w", id, err)
 	}
-	return viewOf(&row.RagIndexRun, row.SourceName, row.Model, row.Dimensions), nil
+	v := viewOf(&row.RagIndexRun, row.SourceName, row.Model, row.Dimensions)
+	return v, s.price(ctx, q, &v)
 }
 
 // Filter selects runs.
@@ -132,11 +134,12 @@ func (s *Service) List(ctx context.Context, q postgres.Querier, f Filter) ([]Run
 	if err != nil {
 		return nil, fmt.Errorf("list index runs: %w", err)
 	}
-	out := make([]RunDetail, len(rows))
+	out, all := make([]RunDetail, len(rows)), make([]*RunDetail, len(rows))
 	for i := range rows {
 		out[i] = viewOf(&rows[i].RagIndexRun, rows[i].SourceName, rows[i].Model, rows[i].Dimensions)
+		all[i] = &out[i]
 	}
-	return out, nil
+	return out, s.price(ctx, q, all...)
 }
 
 // payload is what rag:source:updated says of an index run.

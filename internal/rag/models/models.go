@@ -70,14 +70,14 @@ func (m *Models) Embedder(ctx context.Context) (*Embedder, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := embed.KeyOf(n.spec.Kind, n.spec.BaseURL, n.model, n.dimensions)
-	made := fmt.Sprint(key, " ", n.providerID, n.revision, s.EmbedMaxItems, s.EmbedMaxRequestTokens, s.EmbedMaxInputTokens, s.EmbedParallel)
+	key := embed.KeyOf(n.spec.Kind, n.spec.BaseURL, n.model, n.dimensions, n.config.DocumentPrefix)
+	made := fmt.Sprintf("%s %q %v", key, n.config.QueryPrefix, []any{n.providerID, n.revision, s.EmbedMaxItems, s.EmbedMaxRequestTokens, s.EmbedMaxInputTokens, s.EmbedParallel})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.current == nil || m.current.made != made {
 		cache := store.New(m.o.DB, store.Model{ProviderKind: n.spec.Kind, Model: n.model})
 		m.current = &Embedder{made: made, Store: cache, Embedder: embed.New(embed.Options{
-			Provider: n.embedder, Model: n.model, Key: key, Dimensions: n.dimensions, Cache: cache, Now: m.o.Now, Logger: m.o.Logger,
+			Provider: n.embedder, Model: n.model, Key: key, Dimensions: n.dimensions, Cache: cache, Prefixes: embed.Prefixes{Query: n.config.QueryPrefix, Document: n.config.DocumentPrefix}, Now: m.o.Now, Logger: m.o.Logger,
 			MaxItems: s.EmbedMaxItems, MaxRequestTokens: s.EmbedMaxRequestTokens, MaxInputTokens: s.EmbedMaxInputTokens, Parallel: s.EmbedParallel,
 		})}
 	}
@@ -109,6 +109,7 @@ type named struct {
 	revision   int64 // of the provider
 	model      string
 	dimensions int // 0: the model's own
+	config     catalog.EmbeddingConfig
 	embedder   llm.Embedder
 }
 
@@ -128,8 +129,13 @@ func (m *Models) named(ctx context.Context, id int64, role string) (*named, erro
 	if err != nil {
 		return nil, err
 	}
+	config, err := catalog.EmbeddingConfigOf(row.Config)
+	if err != nil {
+		return nil, errs.Ef(errs.Precondition, "model.config", "The settings of the model %s cannot be read: %v.", row.Name, err)
+	}
 	return &named{
-		spec: registry.Spec{Kind: p.Kind, Name: p.Name, BaseURL: p.BaseUrl, APIKey: key}, providerID: p.ID, revision: p.Revision, model: row.Model,
+		config: config,
+		spec:   registry.Spec{Kind: p.Kind, Name: p.Name, BaseURL: p.BaseUrl, APIKey: key}, providerID: p.ID, revision: p.Revision, model: row.Model,
 	}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/catalog"
+	"github.com/llmctl/studio/internal/llm/featurehash"
 	"github.com/llmctl/studio/internal/llm/observed"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/rag/models"
@@ -65,6 +66,14 @@ func (b *bench) model(t *testing.T, name string) (id int64) {
 		return err
 	})
 	return id
+}
+
+func (b *bench) configure(t *testing.T, id int64, config string) {
+	t.Helper()
+	b.tx(t, func(ctx context.Context, tx *postgres.Tx) error {
+		_, err := b.catalog.UpdateModel(ctx, tx, id, 0, func(f *catalog.ModelFields) { f.Config = json.RawMessage(config) })
+		return err
+	})
 }
 
 func (b *bench) set(t *testing.T, change func(*settings.Settings)) {
@@ -155,4 +164,30 @@ func TestTheRerankerOfTheSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, res.Results[0].Index)
 	require.Equal(t, "rerank", (<-b.calls).Operation)
+}
+
+func TestPrefixesOfTheModelAreAskedWithAndTheOneOfDocumentsMakesOtherVectors(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.model(t, "e5")
+	b.set(t, func(s *settings.Settings) { s.EmbeddingModelID = &id })
+	plain, err := b.models.Embedder(t.Context())
+	require.NoError(t, err)
+
+	b.configure(t, id, `{"purpose": "embedding", "query_prefix": "query: "}`)
+	asked, err := b.models.Embedder(t.Context())
+	require.NoError(t, err)
+	require.NotSame(t, plain, asked)
+	require.Equal(t, plain.Key(), asked.Key(), "documents have the vectors that they had")
+	v, _, err := asked.Query(t.Context(), "harbour")
+	require.NoError(t, err)
+	require.InDelta(t, 1, featurehash.Cosine(v, llmtest.Vector("query: harbour", llmtest.DefaultDimensions)), 1e-5)
+
+	b.configure(t, id, `{"purpose": "embedding", "query_prefix": "query: ", "document_prefix": "passage: "}`)
+	documents, err := b.models.Embedder(t.Context())
+	require.NoError(t, err)
+	require.NotEqual(t, plain.Key(), documents.Key(), "what is indexed is stale")
+	res, err := documents.Documents(t.Context(), []string{"harbour"})
+	require.NoError(t, err)
+	require.InDelta(t, 1, featurehash.Cosine(res.Vectors[0], llmtest.Vector("passage: harbour", llmtest.DefaultDimensions)), 1e-5)
 }

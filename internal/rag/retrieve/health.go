@@ -137,7 +137,7 @@ func (s *Service) tried(ctx context.Context, model Embedder) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()
-	_, err := model.Query(ctx, "Is the model there?")
+	_, _, err := model.Query(ctx, "Is the model there?")
 	s.probe.learned(s.o.Now(), model.Key(), err)
 	return err
 }

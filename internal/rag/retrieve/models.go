@@ -53,6 +53,7 @@ func (s *Service) rerank(ctx context.Context, q *Question, a *Answer) {
 		ranked, err = model.Rerank(ctx, llm.RerankRequest{Model: name, Query: q.Question, Documents: documents, TopN: len(documents)})
 	}
 	a.Stats.RerankMS = s.since(began)
+	s.used(ctx, &a.Stats.Usage, UseRerank, name, 0, ranked.Usage)
 	if err != nil {
 		s.o.Logger.WarnContext(ctx, "rerank failed", "error", err)
 		a.Stats.warn("The reranking model did not help: %s The order is that of the search.", errs.As(modelFailed("rag.rerank", "It failed.", err)).Message)
@@ -111,6 +112,7 @@ func (s *Service) synthesize(ctx context.Context, q *Question, a *Answer) {
 		}, nil)
 	}
 	a.Stats.SynthesisMS, a.Usage = s.since(began), res.Usage
+	s.used(ctx, &a.Stats.Usage, UseAnswer, model.Model, q.ModelID, res.Usage)
 	if err != nil {
 		e := errs.As(modelFailed("rag.synthesis", "The model for answers failed.", err))
 		code := "model"

@@ -30,16 +30,18 @@ type bench struct {
 	noModel  bool
 	ranked   []llm.RerankResult
 	rankErr  error
-	answer   string
-	chatErr  error
-	told     llm.Request
+
+	rerankPriced bool
+	answer       string
+	chatErr      error
+	told         llm.Request
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{db: pgtest.DB(t), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), vector: []float32{1, 0}}
 	b.Service = retrieve.New(retrieve.Options{
-		DB: b.db, Search: b, Models: b, Now: func() time.Time { return b.now }, Logger: slog.New(slog.DiscardHandler),
+		Price: b.price, DB: b.db, Search: b, Models: b, Now: func() time.Time { return b.now }, Logger: slog.New(slog.DiscardHandler),
 		Settings: func(context.Context) (retrieve.Settings, error) { return retrieve.Settings{TopK: 3, AuditDays: 7}, nil },
 	})
 	return b
@@ -52,9 +54,17 @@ func (b *bench) Search(_ context.Context, req search.Request) (search.Response, 
 }
 func (b *bench) Key() string   { return "key" }
 func (b *bench) Model() string { return "small" }
-func (b *bench) Query(context.Context, string) ([]float32, error) {
+func (b *bench) Query(context.Context, string) (vector []float32, tokens int64, err error) {
 	b.embedded++
-	return b.vector, b.embedErr
+	return b.vector, 4, b.embedErr
+}
+
+// price is that of all models but the reranker: one unit a token.
+func (b *bench) price(_ context.Context, use string, modelID int64, u llm.Usage) (cost *int64, currency string, err error) {
+	if use == retrieve.UseRerank && !b.rerankPriced {
+		return nil, "EUR", nil
+	}
+	return new(u.InputTokens + 10*u.OutputTokens + modelID), "EUR", nil
 }
 
 func (b *bench) Embedder(context.Context) (retrieve.Embedder, bool, error) {
@@ -66,7 +76,7 @@ func (b *bench) Reranker(context.Context) (llm.Reranker, string, bool, error) {
 }
 
 func (b *bench) Rerank(context.Context, llm.RerankRequest) (llm.RerankResponse, error) {
-	return llm.RerankResponse{Results: b.ranked}, b.rankErr
+	return llm.RerankResponse{Results: b.ranked, Usage: llm.Usage{InputTokens: 30}}, b.rankErr
 }
 
 func (b *bench) Writer(context.Context, int64) (retrieve.Model, bool, error) {
@@ -266,4 +276,32 @@ func TestCollectionsCountWhatASearchSees(t *testing.T) {
 	require.Equal(t, []retrieve.LanguageCount{{Language: "go", Files: 2}}, list[1].Languages)
 	require.Equal(t, []retrieve.KindCount{{Kind: "code", Files: 2}, {Kind: "markdown", Files: 1}}, list[1].Kinds)
 	require.Equal(t, &retrieve.EmbedderInfo{Model: "model of key", Dimensions: 2}, list[1].Embedder)
+}
+
+func TestWhatAQuestionUsesOfModelsIsToldAndKept(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.source(t, "Ours", 3, "key")
+	b.found.Results = results("a", "b")
+	b.ranked, b.answer = []llm.RerankResult{{Index: 1, Score: 1}}, "It is [1]."
+	ask := func(q retrieve.Question) retrieve.QueryUsage {
+		q.Question = "why"
+		a, err := b.Ask(t.Context(), retrieve.Origin{Kind: "api"}, q)
+		require.NoError(t, err)
+		return a.Stats.Usage
+	}
+	require.Equal(t, retrieve.QueryUsage{Calls: []retrieve.Use{}}, ask(retrieve.Question{Mode: search.ModeLexical}), "words cost nothing")
+	require.Equal(t, retrieve.QueryUsage{Currency: "EUR", CostMicros: new(int64(4)), Calls: []retrieve.Use{
+		{For: "embed", Model: "small", InputTokens: 4, CostMicros: new(int64(4))},
+	}}, ask(retrieve.Question{}))
+	u := ask(retrieve.Question{Rerank: true, Synthesize: true, ModelID: 100})
+	require.Len(t, u.Calls, 3)
+	require.Nil(t, u.CostMicros, "one has no price")
+	require.Equal(t, retrieve.Use{For: "rerank", Model: "ranker", InputTokens: 30}, u.Calls[1])
+	require.Equal(t, retrieve.Use{For: "answer", Model: "writer-1", InputTokens: 5, CostMicros: new(int64(105))}, u.Calls[2])
+	b.rerankPriced = true
+	require.EqualValues(t, 4+30+5, *ask(retrieve.Question{Rerank: true, Synthesize: true}).CostMicros)
+	kept, err := b.Retrievals(t.Context(), retrieve.Filter{}, 0, 1)
+	require.NoError(t, err)
+	require.EqualValues(t, 39, *kept[0].Stats.Usage.CostMicros)
 }

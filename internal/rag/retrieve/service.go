@@ -34,7 +34,7 @@ type Searcher interface {
 type Embedder interface {
 	Key() string
 	Model() string
-	Query(ctx context.Context, text string) ([]float32, error)
+	Query(ctx context.Context, text string) (vector []float32, tokens int64, err error)
 }
 
 // Model is a model that can be asked: the provider, and its name there.
@@ -65,6 +65,7 @@ type Options struct {
 	Search   Searcher
 	Models   Models
 	Settings func(ctx context.Context) (Settings, error)
+	Price    Pricer // nil: costs are not known
 	Now      func() time.Time
 	Logger   *slog.Logger
 }
@@ -148,6 +149,7 @@ type QueryStats struct {
 	VectorBackend string        `json:"vector_backend" enum:"exact,pgvector,none"`
 	Warnings      []string      `json:"warnings" doc:"What was left out, and why"`
 
+	Usage       QueryUsage          `json:"usage" doc:"What the question used of models"`
 	Corrections []search.Correction `json:"corrections" doc:"Words that the sources do not have, and what was searched instead"`
 }
 
@@ -171,7 +173,7 @@ func (s *Service) Ask(ctx context.Context, by Origin, q Question) (Answer, error
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Results: []search.Result{}, Citations: []Citation{}, Stats: QueryStats{Mode: q.Mode, TopK: q.TopK, VectorBackend: "none", Warnings: []string{}, Corrections: []search.Correction{}}}
+	a := Answer{Results: []search.Result{}, Citations: []Citation{}, Stats: QueryStats{Mode: q.Mode, TopK: q.TopK, VectorBackend: "none", Warnings: []string{}, Corrections: []search.Correction{}, Usage: QueryUsage{Calls: []Use{}}}}
 	req, err := s.request(ctx, &q, asked, &a.Stats)
 	if err != nil {
 		return Answer{}, err
@@ -307,8 +309,9 @@ func (s *Service) embed(ctx context.Context, req *search.Request, asked []dbsqlc
 		return nil
 	}
 	began := s.o.Now()
-	vector, err := model.Query(ctx, req.Question)
+	vector, tokens, err := model.Query(ctx, req.Question)
 	stats.EmbedMS = s.since(began)
+	s.used(ctx, &stats.Usage, UseEmbed, model.Model(), 0, llm.Usage{InputTokens: tokens})
 	s.probe.learned(s.o.Now(), model.Key(), err)
 	if err != nil {
 		return modelFailed("rag.embedder", "The embedding model "+model.Model()+" does not answer.", err)

@@ -131,5 +131,7 @@ export const queryStats = (change: Partial<Retrieved["stats"]> = {}): Retrieved[
   embedder: { model: "embedder", dimensions: 3 },
   vector_backend: "exact",
   warnings: [],
+  corrections: [],
+  usage: { currency: "", cost_micros: null, calls: [] },
   ...change,
 });

@@ -2970,6 +2970,12 @@ export interface components {
             /** Format: int64 */
             window_tokens: number;
         };
+        Correction: {
+            /** @description Words of the sources that are written nearly so, the most frequent first */
+            searched: string[];
+            /** @description As the question has it; no passage does */
+            word: string;
+        };
         CreateDownloadOutputBody: {
             /** Format: int32 */
             attempt: number;
@@ -4695,6 +4701,8 @@ export interface components {
              * @description Passages that either list had
              */
             candidates: number;
+            /** @description Words that the sources do not have, and what was searched instead */
+            corrections: components["schemas"]["Correction"][];
             /** Format: double */
             embed_ms: number;
             embedder: components["schemas"]["EmbedderInfo"];
@@ -4713,12 +4721,24 @@ export interface components {
             top_k: number;
             /** Format: double */
             total_ms: number;
+            /** @description What the question used of models */
+            usage: components["schemas"]["QueryUsage"];
             /** @enum {string} */
             vector_backend: "exact" | "pgvector" | "none";
             /** Format: double */
             vector_ms: number;
             /** @description What was left out, and why */
             warnings: string[];
+        };
+        QueryUsage: {
+            calls: components["schemas"]["Use"][];
+            /**
+             * Format: int64
+             * @description Of all calls; null: a model has no price
+             */
+            cost_micros: number | null;
+            /** @description That of the prices; empty where nothing was used */
+            currency: string;
         };
         QueueJobView: {
             /**
@@ -5556,6 +5576,7 @@ export interface components {
             status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
             /** @description Some of what could not be read, and why */
             unread?: string[];
+            usage: components["schemas"]["RunUsage"];
         };
         RunDetailOutputBody: {
             as_of: components["schemas"]["AsOf"];
@@ -5675,6 +5696,19 @@ export interface components {
             too_large: number;
             /** Format: int64 */
             unreadable: number;
+        };
+        RunUsage: {
+            /**
+             * Format: int64
+             * @description In millionths of the currency, at the price that is set now; null: the model has none
+             */
+            cost_micros: number | null;
+            currency: string;
+            /**
+             * Format: int64
+             * @description As the provider counts, or an estimate if it does not; vectors that were known cost none
+             */
+            tokens: number;
         };
         ScheduleFiringView: {
             /**
@@ -7045,6 +7079,23 @@ export interface components {
             days?: components["schemas"]["DayUsage"][];
             models: components["schemas"]["ModelUsage"][];
             total: components["schemas"]["ModelUsage"];
+        };
+        Use: {
+            /**
+             * Format: int64
+             * @description Millionths of the currency; null: the model has no price
+             */
+            cost_micros: number | null;
+            /** @enum {string} */
+            for: "embed" | "rerank" | "answer";
+            /**
+             * Format: int64
+             * @description As the provider counts, or an estimate for an embedding model that does not
+             */
+            input_tokens: number;
+            model: string;
+            /** Format: int64 */
+            output_tokens: number;
         };
         UserView: {
             email: string;

@@ -39,6 +39,18 @@ export const wordsOf = (list: string | undefined): string[] =>
     .map((w) => w.trim())
     .filter(Boolean);
 
+/** What was searched instead of words that the sources do not have. */
+export const correctionOf = ({ word, searched }: Retrieved["stats"]["corrections"][number]): string =>
+  `Searched for ${searched.map((s) => `“${s}”`).join(" or ")} instead of “${word}”, which no passage has.`;
+
+/** What the question used of models; "" where that is nothing. */
+export function usageOf({ calls, cost_micros, currency }: Retrieved["stats"]["usage"]): string {
+  const tokens = calls.reduce((sum, c) => sum + c.input_tokens + c.output_tokens, 0);
+  if (tokens === 0) return "";
+  const price = cost_micros === null ? "" : `, ${(cost_micros / 1e6).toPrecision(2)} ${currency}`;
+  return `${tokens.toLocaleString("en-US")} tokens${price}`;
+}
+
 export function queryOf(asked: Asked): RetrievalQuery {
   const filters: NonNullable<RetrievalQuery["filters"]> = {};
   for (const name of ["paths", "languages", "kinds"] as const) {

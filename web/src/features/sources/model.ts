@@ -199,7 +199,7 @@ export function funnelOf(run: IndexRun): Step[] {
       label: "Chunked",
       value: planned ? c.chunks : null,
       unit: "chunk",
-      note: c.tokens > 0 ? `${count(c.tokens)} tokens` : "",
+      note: c.tokens > 0 ? `${count(c.tokens)} tokens${costNote(run.usage)}` : "",
       share: progress,
       width,
     },

@@ -23,6 +23,11 @@ const numberOf = (config: JsonObject | null | undefined, key: string): number | 
   return typeof value === "number" ? value : "";
 };
 
+const textOf = (config: JsonObject | null | undefined, key: string): string => {
+  const value = config?.[key];
+  return typeof value === "string" ? value : "";
+};
+
 export function ModelDialog({ model, providers, onClose }: Props) {
   const cache = useQueryClient();
   const [providerId, setProviderId] = useState(model?.provider_id ?? providers[0]?.id ?? 0);
@@ -31,6 +36,8 @@ export function ModelDialog({ model, providers, onClose }: Props) {
   const [temperature, setTemperature] = useState<number | string>(numberOf(model?.config, "temperature"));
   const [maxTokens, setMaxTokens] = useState<number | string>(numberOf(model?.config, "max_tokens"));
   const [purpose, setPurpose] = useState(model?.config?.purpose === "embedding" ? "embedding" : "answers");
+  const [queryPrefix, setQueryPrefix] = useState(textOf(model?.config, "query_prefix"));
+  const [documentPrefix, setDocumentPrefix] = useState(textOf(model?.config, "document_prefix"));
   const answers = purpose === "answers";
   const offered = useQuery({ ...offeredModelsQuery(providerId), enabled: providerId > 0 });
   const save = useMutation({
@@ -39,7 +46,11 @@ export function ModelDialog({ model, providers, onClose }: Props) {
       delete config.temperature;
       delete config.max_tokens;
       delete config.purpose;
+      delete config.query_prefix;
+      delete config.document_prefix;
       if (!answers) config.purpose = purpose;
+      if (!answers && queryPrefix) config.query_prefix = queryPrefix;
+      if (!answers && documentPrefix) config.document_prefix = documentPrefix;
       if (answers && typeof temperature === "number") config.temperature = temperature;
       if (answers && typeof maxTokens === "number") config.max_tokens = maxTokens;
       const draft = { name: name.trim() || wire.trim(), provider_id: providerId, model: wire.trim(), config };
@@ -99,6 +110,26 @@ export function ModelDialog({ model, providers, onClose }: Props) {
             allowDeselect={false}
             onChange={(value) => value && setPurpose(value)}
           />
+          {!answers && (
+            <Group grow align="flex-start">
+              <TextInput
+                label="Before questions"
+                description="If the model wants it, with its space."
+                placeholder="query: "
+                maxLength={500}
+                value={queryPrefix}
+                onChange={(e) => setQueryPrefix(e.currentTarget.value)}
+              />
+              <TextInput
+                label="Before documents"
+                description="Another one makes indexes stale."
+                placeholder="passage: "
+                maxLength={500}
+                value={documentPrefix}
+                onChange={(e) => setDocumentPrefix(e.currentTarget.value)}
+              />
+            </Group>
+          )}
           {answers && (
             <Group grow>
               <NumberInput

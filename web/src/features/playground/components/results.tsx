@@ -1,10 +1,10 @@
 import { useHotkeys } from "@mantine/hooks";
-import { IconAlertTriangle, IconSearchOff } from "@tabler/icons-react";
+import { IconAbc, IconAlertTriangle, IconSearchOff } from "@tabler/icons-react";
 import { useMemo, useState } from "react";
 import type { Passage, Retrieved } from "../../../api/aliases";
 import { Empty } from "../../../ui/feedback";
 import { count, duration } from "../../../ui/format";
-import { columnsOf, timingsOf } from "../model";
+import { columnsOf, correctionOf, timingsOf, usageOf } from "../model";
 import classes from "../playground.module.css";
 import { Answer } from "./answer";
 import { PassageView } from "./passage-view";
@@ -42,7 +42,21 @@ function Stats({ retrieved }: { retrieved: Retrieved }) {
           {stats.vector_backend === "pgvector" ? "pgvector" : "exact search"}
         </span>
       )}
+      {usageOf(stats.usage) && <span>{usageOf(stats.usage)}</span>}
     </div>
+  );
+}
+
+function Corrections({ corrections }: Pick<Retrieved["stats"], "corrections">) {
+  if (corrections.length === 0) return null;
+  return (
+    <ul className={classes.warnings} aria-label="Other spellings">
+      {corrections.map((c) => (
+        <li key={c.word}>
+          <IconAbc size={15} aria-hidden /> {correctionOf(c)}
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -78,6 +92,7 @@ export function Results({ retrieved }: { retrieved: Retrieved }) {
   return (
     <>
       <Stats retrieved={retrieved} />
+      <Corrections corrections={retrieved.stats.corrections} />
       <Warnings warnings={retrieved.stats.warnings} />
       <Answer
         retrieved={retrieved}
