@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const dimensions = 64
+const dimensions = 256
 
 type testBundle struct {
 	db       *postgres.DB

@@ -137,8 +137,10 @@ export type ToolCall = Schemas["ToolCallView"];
 type OrNull<T, K extends keyof T> = Omit<T, K> & { [P in K]: T[P] | null };
 
 type SourceView = Schemas["SourceView"];
-/** Null: it has no vectors, or has not failed. */
-export type IndexRun = OrNull<SourceView["active_run"], "embedder" | "error">;
+/** Null: it has no vectors, or has not failed. What it cost is told where a run is shown by itself. */
+export type IndexRun = OrNull<SourceView["active_run"], "embedder" | "error"> & {
+  usage?: Schemas["RunUsage"];
+};
 export type IndexMode = IndexRun["mode"];
 export type IndexCounts = IndexRun["counts"];
 export type IndexFile = OrNull<Schemas["JournalLine"], "error">;

@@ -95,7 +95,9 @@ describe("the funnel", () => {
       chunks: 60,
       embedded: 30,
     });
-    const steps = funnelOf(running({ counts: c }));
+    const usage = { tokens: 900, cost_micros: 1800, currency: "EUR" };
+    const steps = funnelOf(running({ counts: { ...c, tokens: 900 }, usage }));
+    expect(steps[2]?.note).toBe("900 tokens, 0.0018 EUR");
     expect(steps.map((s) => s.value)).toEqual([100, 20, 60, 30, 8]);
     expect(steps.map((s) => Math.round(s.share * 100))).toEqual([100, 100, 50, 25, 40]);
     expect(steps.map((s) => s.width)).toEqual([1, 0.2, 0.2, 0.2, 0.2]);

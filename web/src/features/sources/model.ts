@@ -224,6 +224,10 @@ export function funnelOf(run: IndexRun): Step[] {
   ];
 }
 
+function costNote(usage: IndexRun["usage"]): string {
+  return usage?.cost_micros == null ? "" : `, ${(usage.cost_micros / 1e6).toPrecision(2)} ${usage.currency}`;
+}
+
 function embeddedNote(run: IndexRun): string {
   if (!run.embedder) return run.planned_at ? "no embedding model" : "";
   return run.counts.cached > 0 ? `${count(run.counts.cached)} kept from before` : run.embedder.model;

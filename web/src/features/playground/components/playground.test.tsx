@@ -93,4 +93,23 @@ describe("the results", () => {
     expect(screen.getByText("Nothing was found")).toBeTruthy();
     expect(screen.getByText("“Wiki” has no index.")).toBeTruthy();
   });
+
+  it("say what was searched in place of misspelt words, and what the question cost", async () => {
+    const stats = {
+      ...retrieved().stats,
+      corrections: [{ word: "retreival", searched: ["retrieval", "retrieve"] }],
+      usage: {
+        currency: "EUR",
+        cost_micros: 12_000,
+        calls: [
+          { for: "embed" as const, model: "e", input_tokens: 1_200, output_tokens: 0, cost_micros: 12_000 },
+        ],
+      },
+    };
+    await show(<Results retrieved={retrieved({ stats })} />);
+    expect(screen.getByLabelText("Other spellings").textContent).toBe(
+      " Searched for “retrieval” or “retrieve” instead of “retreival”, which no passage has.",
+    );
+    expect(screen.getByText("1,200 tokens, 0.012 EUR")).toBeTruthy();
+  });
 });
