@@ -13,8 +13,9 @@ import (
 const (
 	// maxMisspelt bounds the words of a question that are looked for in other spellings.
 	maxMisspelt = 4
-	// A word has to be that long for another spelling of it to be recognised, and must not be longer, which bounds what is tried.
-	minSpelling, maxSpelling = 4, 24
+	// A word has to be that long for another spelling of it to be recognised: of four letters most have a neighbour that means
+	// something else. It must not be longer, which bounds what is tried.
+	minSpelling, maxSpelling = 5, 24
 	// maxMeant is how many words may be searched instead of one.
 	maxMeant = 3
 	// correctedWeight is what a word counts that was searched instead of the one that was written.
@@ -86,7 +87,8 @@ func (l *lexical) misspelt(terms []weighed) []string {
 	return out
 }
 
-// near gives the words of the sources that are written nearly like word. Of several forms of one, the form that the texts have is given.
+// near gives the words of the sources that are written nearly like word, as the texts have them: that a form which they do not have
+// has a stem in common with one makes it no word.
 func (l *lexical) near(ctx context.Context, word string) ([]string, error) {
 	rows, err := l.q.Query(ctx, `WITH tried AS MATERIALIZED (
 			SELECT array_agg(s.word ORDER BY s.n) AS words, min(s.n) AS n, q.query
@@ -97,11 +99,11 @@ func (l *lexical) near(ctx context.Context, word string) ([]string, error) {
 			SELECT t.words, t.n, t.query, c.n AS chunks FROM tried t CROSS JOIN LATERAL (
 				SELECT count(*) AS n FROM (SELECT FROM rag_chunk c WHERE c.tsv @@ t.query AND c.rag_source_id + 0 = ANY ($2::bigint[]) LIMIT $3) AS counted) AS c
 			WHERE c.n > 0 ORDER BY c.n DESC, t.n LIMIT $4)
-		SELECT (SELECT w.word FROM unnest(f.words) WITH ORDINALITY AS w (word, n)
-			LEFT JOIN (SELECT c.text, c.context FROM rag_chunk c WHERE c.tsv @@ f.query AND c.rag_source_id + 0 = ANY ($2::bigint[]) LIMIT 20) AS c
+		SELECT form.word, f.chunks FROM found f CROSS JOIN LATERAL (SELECT w.word FROM unnest(f.words) WITH ORDINALITY AS w (word, n)
+			JOIN (SELECT c.text, c.context FROM rag_chunk c WHERE c.tsv @@ f.query AND c.rag_source_id + 0 = ANY ($2::bigint[]) LIMIT 20) AS c
 				ON lower(c.context || ' ' || c.text) ~ ('\m' || w.word || '\M')
-			GROUP BY w.word, w.n ORDER BY count(c.text) DESC, w.n LIMIT 1), f.chunks
-		FROM found f ORDER BY f.chunks DESC, f.n`, spellings(word), l.ids(), countLimit, maxMeant)
+			GROUP BY w.word, w.n ORDER BY count(*) DESC, w.n LIMIT 1) AS form
+		ORDER BY f.chunks DESC, f.n`, spellings(word), l.ids(), countLimit, maxMeant)
 	if err != nil {
 		return nil, fmt.Errorf("look for other spellings: %w", err)
 	}
@@ -124,7 +126,8 @@ func (l *lexical) near(ctx context.Context, word string) ([]string, error) {
 }
 
 // spellings gives what one slip makes of a word, the likeliest first: two letters in another order, one too many, one
-// missing, another one. Letters are those of the word's alphabet.
+// missing, another one. The first letter is seldom wrong, and other words than the one that is meant begin with another, so it stays, or
+// changes places. Letters are those of the word's alphabet.
 func spellings(word string) []string {
 	letters := []rune(word)
 	alphabet := alphabetOf(letters)
@@ -143,15 +146,15 @@ func spellings(word string) []string {
 	for i := 1; i < len(letters); i++ {
 		add(letters[:i-1], letters[i:i+1], letters[i-1:i], letters[i+1:])
 	}
-	for i := range letters {
+	for i := 1; i < len(letters); i++ {
 		add(letters[:i], letters[i+1:])
 	}
-	for i := range len(letters) + 1 {
+	for i := 1; i <= len(letters); i++ {
 		for _, r := range alphabet {
 			add(letters[:i], []rune{r}, letters[i:])
 		}
 	}
-	for i := range letters {
+	for i := 1; i < len(letters); i++ {
 		for _, r := range alphabet {
 			add(letters[:i], []rune{r}, letters[i+1:])
 		}
