@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -36,11 +37,7 @@ func (p *ragPrices) measure(m *telemetry.Metrics) {
 		func() map[string]uint64 {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			out := make(map[string]uint64, len(p.spent))
-			for use, n := range p.spent {
-				out[use] = n
-			}
-			return out
+			return maps.Clone(p.spent)
 		})
 }
 

@@ -29,7 +29,7 @@ func TestPricesOfTheTableHoldForEmbeddingAndReranking(t *testing.T) {
 	for use, want := range map[string]int64{retrieve.UseEmbed: 20, retrieve.UseRerank: 500} {
 		cost, currency, err = p.question(t.Context(), use, 0, llm.Usage{InputTokens: 1000})
 		require.NoError(t, err)
-		require.EqualValues(t, want, *cost, use)
+		require.Equal(t, want, *cost, use)
 		require.Equal(t, "EUR", currency)
 	}
 	prices, err := p.index(t.Context(), db)

@@ -32,7 +32,7 @@ func EmbeddingConfigOf(config json.RawMessage) (EmbeddingConfig, error) {
 func checkConfig(config json.RawMessage) error {
 	var given map[string]any
 	if len(config) == 0 || json.Unmarshal(config, &given) != nil {
-		return nil // not an object; the API accepts no other
+		return nil //nolint:nilerr // not an object; the API accepts no other
 	}
 	var faults []errs.Detail
 	for _, name := range []string{"query_prefix", "document_prefix"} {

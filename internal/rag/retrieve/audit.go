@@ -84,6 +84,8 @@ func (s *Service) Retrievals(ctx context.Context, f Filter, before int64, limit 
 		if err := json.Unmarshal(r.Results, &out[i].Results); err != nil {
 			return nil, fmt.Errorf("read the results of retrieval %d: %w", r.ID, err)
 		}
+		// What earlier releases wrote has no corrections and no usage.
+		out[i].Stats = QueryStats{Corrections: []search.Correction{}, Usage: QueryUsage{Calls: []Use{}}}
 		if err := json.Unmarshal(r.Stats, &out[i].Stats); err != nil {
 			return nil, fmt.Errorf("read the stats of retrieval %d: %w", r.ID, err)
 		}

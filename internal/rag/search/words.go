@@ -27,19 +27,20 @@ func Words(text string) string {
 		}
 	}
 	eachRun(text, func(from, to, size int) {
-		if run := text[from:to]; size > 0 && len(out) < maxWords {
+		run := text[from:to]
+		if size > 0 {
 			eachGram(run, size, func(a, b int) { add(run[a:b]) })
+			return
 		}
-	})
-	eachCompound(text, func(token string) bool {
-		if parts := Parts(token); len(parts) > 1 {
-			for _, p := range parts {
-				if first, _ := utf8.DecodeRuneInString(p); gramSize(first) == 0 {
+		mixed := from > 0 || to < len(text) // what touches another script is a part of a longer word to the full text
+		eachCompound(run, func(token string) bool {
+			if parts := Parts(token); len(parts) > 1 || mixed {
+				for _, p := range parts {
 					add(p)
 				}
 			}
-		}
-		return len(out) < maxWords
+			return len(out) < maxWords
+		})
 	})
 	return strings.Join(out, " ")
 }

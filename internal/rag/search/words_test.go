@@ -26,6 +26,29 @@ func TestWordsLeavesPlainTextOut(t *testing.T) {
 	require.LessOrEqual(t, len(strings.Fields(Words(manyIdentifiers()))), maxWords)
 }
 
+func TestWordsTakesScriptsWithoutSpacesApart(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"全文检索":                             "全文 文检 检索 索",
+		"ค้นหา":                            "ค้น ้นห นหา หา า",
+		"用HTTP请求。":                         "用 http 请求 求",
+		"Only plain":                       "",
+		"検索":                               "検索 索",
+		strings.Repeat("字", 500) + "Token": "字字 字 token",
+	} {
+		require.Equal(t, want, Words(text), text)
+	}
+	require.LessOrEqual(t, len(strings.Fields(Words(manyCharacters()))), maxWords)
+}
+
+func manyCharacters() string {
+	var b strings.Builder
+	for r := rune(0x4E00); r < 0x4E00+3000; r++ {
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
 func manyIdentifiers() string {
 	var b strings.Builder
 	for i := range 5000 {
@@ -35,7 +58,7 @@ func manyIdentifiers() string {
 }
 
 func FuzzWords(f *testing.F) {
-	for _, seed := range []string{"parseHTTPRequest", "a_b.c-d/e", "ÄÖ_ü", "\xff\xfeaB", "x\u0301Y", ""} {
+	for _, seed := range []string{"全文HTTP检索", "ค้นหา", "parseHTTPRequest", "a_b.c-d/e", "ÄÖ_ü", "\xff\xfeaB", "x\u0301Y", ""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
