@@ -96,7 +96,7 @@ func TestBlocksOfRealFilesAreTheirLines(t *testing.T) {
 				data, err := os.ReadFile(path)
 				require.NoError(t, err)
 				d, err := document.Parse(t.Context(), path, data, document.Limits{})
-				if e, ok := errors.AsType[*document.Error](err); ok && e.Code != document.Timeout {
+				if e, ok := errors.AsType[*document.Error](err); ok && e.Code != document.TooSlow {
 					continue
 				}
 				require.NoError(t, err, path)
@@ -294,5 +294,5 @@ func TestLimitsAreHeld(t *testing.T) {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	_, err = document.Parse(ctx, "a.txt", []byte("x"), document.Limits{})
-	require.ErrorContains(t, err, document.Timeout)
+	require.ErrorContains(t, err, document.TooSlow)
 }
