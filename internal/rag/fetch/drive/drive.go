@@ -67,7 +67,7 @@ func New(o Options) (*Fetcher, error) {
 	if o.Pause == 0 {
 		o.Pause = 1500 * time.Millisecond
 	}
-	base := &noting{RoundTripper: o.Client.Transport}
+	base := &noting{RoundTripper: bounded{o.Client.Transport}}
 	tokens := &http.Client{Transport: base, CheckRedirect: o.Client.CheckRedirect, Timeout: requestTime}
 	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, tokens) // for tokens; requests have contexts of their own
 	client := &http.Client{
@@ -107,9 +107,9 @@ func (f *Fetcher) folder(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if got.MimeType != folderType {
-		return "", errs.Ef(errs.Invalid, "rag.drive_no_folder", "%q is a file, not a folder. Give the id of the folder that it lies in.", got.Name)
+		return "", errs.Ef(errs.Invalid, "rag.drive_no_folder", "%q is a file, not a folder. Give the id of the folder that it lies in.", short(got.Name))
 	}
-	return got.Name, nil
+	return short(got.Name), nil
 }
 
 // Sync implements fetch.Fetcher: it lists the folder.
