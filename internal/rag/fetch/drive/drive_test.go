@@ -59,9 +59,12 @@ func (r *rig) sync(o drive.Options) fetch.Tree {
 	return tree
 }
 
-func (r *rig) fails(o drive.Options) *errs.Error {
+func (r *rig) fails(o drive.Options, change ...func(*drive.Fetcher)) *errs.Error {
 	r.t.Helper()
 	f, err := drive.New(o)
+	for _, c := range change {
+		c(f)
+	}
 	if err == nil {
 		_, err = f.Sync(r.t.Context(), nil)
 	}
@@ -335,12 +338,12 @@ func TestAnswersWithoutAnEndAreNotKept(t *testing.T) {
 		status               int
 		most                 int64
 	}{
-		{"/files?", `{"files":[{"name":"`, "rag.drive_answer", http.StatusOK, 17 << 20},
-		{"/files/root", `{"name":"`, "rag.drive_answer", http.StatusOK, 17 << 20},
+		{"/files?", `{"files":[{"name":"`, "rag.drive_answer", http.StatusOK, 2 << 20},
+		{"/files/root", `{"name":"`, "rag.drive_answer", http.StatusOK, 2 << 20},
 		{"/files?", `{"error":{"message":"`, "rag.drive_refused", http.StatusForbidden, 2 << 20},
 	} {
 		o, i := r.answering(c.match, c.status, endless(c.begin))
-		require.Equal(t, c.reason, r.fails(o).Reason, c.match)
+		require.Equal(t, c.reason, r.fails(o, func(f *drive.Fetcher) { f.Hold(1000, 1000, 1<<20) }).Reason, c.match)
 		require.Less(t, i.read.Load(), c.most)
 		require.EqualValues(t, 1, i.calls.Load(), "it is not asked again")
 	}
@@ -363,12 +366,14 @@ func TestFoldersWithMoreEntriesThanAnybodyHasAreGivenUpWhileTheyAreListed(t *tes
 	r := setup(t)
 	var token atomic.Int64
 	one := `{"id":"s","name":"s","mimeType":"` + drivetest.Shortcut + `","parents":["root"]},`
-	page := `{"files":[` + strings.TrimSuffix(strings.Repeat(one, 100_000), ",") + `],"nextPageToken":"`
+	page := `{"files":[` + strings.TrimSuffix(strings.Repeat(one, 100), ",") + `],"nextPageToken":"`
 	o, i := r.answering("/files?", http.StatusOK, func() io.Reader {
 		return strings.NewReader(page + fmt.Sprint(token.Add(1)) + `"}`)
 	})
-	require.Equal(t, "rag.drive_too_many_files", r.fails(o).Reason)
-	require.EqualValues(t, 5, i.calls.Load())
+	require.Equal(t, "rag.drive_too_many_files", r.fails(o, func(f *drive.Fetcher) { f.Hold(450, 1000, 1<<20) }).Reason)
+	require.EqualValues(t, 5, i.calls.Swap(0))
+	require.Equal(t, "rag.drive_too_many_files", r.fails(o, func(f *drive.Fetcher) { f.Hold(1<<20, 7, 1<<20) }).Reason)
+	require.EqualValues(t, 7, i.calls.Load())
 }
 
 func TestLongNamesAreCut(t *testing.T) {

@@ -136,8 +136,8 @@ func (l *listing) folders(ctx context.Context, parents []folder) ([]folder, erro
 
 // page asks for a part of a listing.
 func (l *listing) page(ctx context.Context, query, token string) (page *drivev3.FileList, err error) {
-	if l.pages++; l.pages > maxPages {
-		return nil, tooMany("is listed in more than %d parts", maxPages)
+	if l.pages++; l.pages > l.f.bounds.pages {
+		return nil, tooMany("is listed in more than %d parts", l.f.bounds.pages)
 	}
 	err = l.f.try(ctx, l.tell, func(ctx context.Context) (err error) {
 		page, err = l.f.api.Files.List().Q(query).Fields(fields).PageSize(pageSize).PageToken(token).
@@ -165,8 +165,8 @@ type entry struct {
 // take keeps what a page has of the folders that were asked for.
 func (l *listing) take(files []*drivev3.File, found map[string][]entry) error {
 	for _, f := range files {
-		if l.entries++; l.entries > maxEntries {
-			return tooMany("has more than %d entries", maxEntries)
+		if l.entries++; l.entries > l.f.bounds.entries {
+			return tooMany("has more than %d entries", l.f.bounds.entries)
 		}
 		if !folderID.MatchString(f.Id) || max(len(f.MimeType), len(f.Md5Checksum), len(f.ModifiedTime), len(f.CreatedTime)) > maxMark {
 			return answerError("has an entry whose id, type, checksum or time is none")
