@@ -2,8 +2,8 @@ package git
 
 import (
 	"context"
+	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,7 +39,10 @@ func (f *Fetcher) connectFolder(ctx context.Context, p program, c *connection, p
 	if err == nil && len(out) > 0 {
 		return errs.Ef(errs.Invalid, "rag.git_partial", "The repository %s is a partial clone, which fetches what it lacks from elsewhere. Index the repository that it was cloned from, or a whole clone.", place)
 	}
-	c.through("git", "upload-pack", "--strict", "--", dir)
+	if c.place, err = f.o.Roots.Open(dir); err != nil {
+		return local.OpenError(place, err)
+	}
+	c.through("git", "upload-pack", "--strict", "--", opened(dir))
 	return nil
 }
 
@@ -54,15 +57,14 @@ type folder struct {
 // it below .git, or says there where it is.
 func (w *folder) gitDir(place string) string {
 	dot := filepath.Join(place, ".git")
-	info, err := os.Stat(dot)
+	text, isFolder, err := w.read(dot)
 	if err != nil {
 		return place
 	}
-	w.holds(dot)
-	if info.IsDir() {
+	if isFolder {
 		return dot
 	}
-	to, ok := strings.CutPrefix(pointer(dot), "gitdir: ")
+	to, ok := strings.CutPrefix(text, "gitdir: ")
 	if !ok {
 		return place
 	}
@@ -70,8 +72,8 @@ func (w *folder) gitDir(place string) string {
 }
 
 // common is where a repository of which several work trees exist has its objects.
-func (*folder) common(dir string) string {
-	if to := pointer(filepath.Join(dir, "commondir")); to != "" {
+func (w *folder) common(dir string) string {
+	if to := w.pointer(filepath.Join(dir, "commondir")); to != "" {
 		return absolute(dir, to)
 	}
 	return dir
@@ -95,7 +97,7 @@ func (w *folder) objects(dir string, depth int) {
 	if w.outside != "" || depth > maxAlternates {
 		return // git goes no deeper either
 	}
-	for line := range strings.SplitSeq(pointer(filepath.Join(dir, "info", "alternates")), "\n") {
+	for line := range strings.SplitSeq(w.pointer(filepath.Join(dir, "info", "alternates")), "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -106,11 +108,8 @@ func (w *folder) objects(dir string, depth int) {
 	}
 }
 
-func (w *folder) holds(place string) {
-	if w.outside == "" && !w.roots.Holds(place) {
-		w.outside = place
-	}
-}
+// holds notes a place that is not in the allowed folders.
+func (w *folder) holds(place string) { _, _, _ = w.read(place) }
 
 func absolute(base, to string) string {
 	if filepath.IsAbs(to) {
@@ -120,19 +119,26 @@ func absolute(base, to string) string {
 }
 
 // pointer reads a small file, without its last line's end; "": there is none.
-func pointer(name string) string {
-	info, err := os.Stat(name)
-	if err != nil || !info.Mode().IsRegular() {
-		return ""
+func (w *folder) pointer(name string) string {
+	text, _, _ := w.read(name)
+	return text
+}
+
+// read opens what a repository leads to and looks at what was opened, not at its name: that may be
+// another thing a moment later. What is not in the allowed folders is noted and not read.
+func (w *folder) read(name string) (text string, isFolder bool, err error) {
+	file, err := w.roots.Open(name)
+	if errors.Is(err, local.ErrOutside) && w.outside == "" {
+		w.outside = name
 	}
-	file, err := os.Open(name)
 	if err != nil {
-		return ""
+		return "", false, err
 	}
 	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, maxPointer))
-	if err != nil {
-		return ""
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return "", err == nil && info.IsDir(), err
 	}
-	return strings.TrimRight(string(text), "\r\n")
+	raw, err := io.ReadAll(io.LimitReader(file, maxPointer))
+	return strings.TrimRight(string(raw), "\r\n"), false, err
 }

@@ -136,7 +136,7 @@ func (s *syncing) at(ctx context.Context, conn *connection, h head) (*tree, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.c.tidy(ctx); err != nil {
+	if err := s.c.tidy(ctx, localTime); err != nil {
 		return nil, err
 	}
 	return newTree(s.c, s.f.o.Filter, commit, files), nil
@@ -151,7 +151,7 @@ func (s *syncing) fetchRef(ctx context.Context, conn *connection, ref string) er
 	run := func(depth ...string) error {
 		args := append([]string{"fetch", "--progress", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--force"}, depth...)
 		c := conn.command(s.c.dir, append(args, "--", conn.url, ref)...)
-		c.lines = seldom(s.tell, time.Now)
+		c.lines, c.time = seldom(s.tell, time.Now), fetchTimeout
 		_, err := s.c.program.run(ctx, c)
 		return err
 	}
