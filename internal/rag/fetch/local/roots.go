@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -189,13 +190,30 @@ func entriesOf(root *os.Root) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	entries, err := f.ReadDir(-1)
-	if err != nil {
-		return nil, err
+	var entries []fs.DirEntry
+	for {
+		some, err := f.ReadDir(entriesAtOnce)
+		if entries = append(entries, some...); len(entries) > maxEntries {
+			return nil, errTooMany
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(sortName(a), sortName(b)) })
 	return entries, nil
 }
+
+// Bounds of a folder.
+const (
+	maxEntries    = 1_000_000
+	entriesAtOnce = 10_000
+)
+
+var errTooMany = fmt.Errorf("it has more than %d entries", maxEntries)
 
 func sortName(e fs.DirEntry) string {
 	if e.IsDir() {
