@@ -103,13 +103,13 @@ type Block struct {
 
 // Limits bound what is read of a file. Zero values mean the defaults.
 type Limits struct {
-	MaxBytes     int64         // of the file: 64 MiB
-	MaxTextBytes int64         // of the text in it: 16 MiB
-	MaxPages     int           // of PDFs and presentations, sheets: 5000
-	Timeout      time.Duration // one minute
+	MaxBytes     int64         `json:"max_bytes"`      // of the file: 64 MiB
+	MaxTextBytes int64         `json:"max_text_bytes"` // of the text in it: 16 MiB
+	MaxPages     int           `json:"max_pages"`      // of PDFs and presentations, sheets: 5000
+	Timeout      time.Duration `json:"timeout"`        // one minute
 	// Truncate keeps what fits into MaxTextBytes and MaxPages and says so in the document,
 	// where the answer would be "too_large". MaxBytes holds as it is.
-	Truncate bool
+	Truncate bool `json:"truncate"`
 }
 
 // The defaults of Limits.

@@ -21,7 +21,10 @@ const (
 )
 
 // Error is a file that cannot be read. Message goes on after the file's name.
-type Error struct{ Code, Message string }
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
 
 // Error gives code and message.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }

@@ -13,7 +13,7 @@ func newInput() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a place for documents: %w", err)
 	}
-	return os.NewFile(uintptr(fd), "document"), nil //nolint:gosec // a descriptor
+	return os.NewFile(uintptr(fd), "document"), nil
 }
 
 // mapped gives the first size bytes of a file, where they are. They may be read until
@@ -22,7 +22,7 @@ func mapped(f *os.File, size int64) (data []byte, release func(), err error) {
 	if size == 0 {
 		return nil, func() {}, nil
 	}
-	data, err = unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED) //nolint:gosec // a descriptor
+	data, err = unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil, nil, fmt.Errorf("map the document: %w", err)
 	}

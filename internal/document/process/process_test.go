@@ -113,7 +113,7 @@ func ownerMain() int {
 	if _, err := p.Parse(context.Background(), "a.md", []byte("# a"), document.Limits{}); err != nil {
 		return 9
 	}
-	fmt.Println(p.Pids()[0])
+	_, _ = fmt.Fprintln(os.Stdout, p.Pids()[0])
 	_, _ = p.Parse(context.Background(), "a.md", endless(), document.Limits{})
 	return 0
 }
@@ -137,8 +137,8 @@ func parser(t *testing.T, role string, change ...func(*process.Options)) *proces
 	return p
 }
 
-func docx(t testing.TB, text string) []byte {
-	t.Helper()
+func docx(tb testing.TB, text string) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for _, part := range [][2]string{
@@ -146,11 +146,11 @@ func docx(t testing.TB, text string) []byte {
 		{"word/document.xml", `<w:document><w:body><w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Harbour</w:t></w:r></w:p><w:p><w:r><w:t>` + text + `</w:t></w:r></w:p></w:body></w:document>`},
 	} {
 		w, err := z.Create(part[0])
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		_, err = w.Write([]byte(part[1]))
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	}
-	require.NoError(t, z.Close())
+	require.NoError(tb, z.Close())
 	return b.Bytes()
 }
 
@@ -344,7 +344,7 @@ func TestClosedParsersRefuse(t *testing.T) {
 
 func TestParsersEndWithTheirOwner(t *testing.T) {
 	t.Parallel()
-	owner := exec.Command("/proc/self/exe", roleOwner) //nolint:noctx // it is killed below
+	owner := exec.Command("/proc/self/exe", roleOwner)
 	out, err := owner.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, owner.Start())
@@ -363,9 +363,10 @@ func TestManyFilesShareTheSlots(t *testing.T) {
 	p := parser(t, roleParser)
 	errs := make(chan error, 40)
 	for i := range cap(errs) {
+		text := fmt.Sprint("Ship ", i)
+		data := docx(t, text)
 		go func() {
-			text := fmt.Sprint("Ship ", i)
-			d, err := p.Parse(context.Background(), "a.docx", docx(t, text), document.Limits{})
+			d, err := p.Parse(context.Background(), "a.docx", data, document.Limits{})
 			if err == nil && d.Blocks[1].Text != text {
 				err = fmt.Errorf("%q instead of %q", d.Blocks[1].Text, text)
 			}

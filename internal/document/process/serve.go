@@ -124,7 +124,7 @@ func watch(memory int64) <-chan struct{} {
 		defer ticker.Stop()
 		for range ticker.C {
 			metrics.Read(samples)
-			if used := samples[0].Value.Uint64() - samples[1].Value.Uint64(); used > uint64(memory) { //nolint:gosec // a size
+			if used := samples[0].Value.Uint64() - samples[1].Value.Uint64(); used > uint64(memory) {
 				close(over)
 				return
 			}

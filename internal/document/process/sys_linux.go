@@ -47,7 +47,7 @@ func boundMemory(memory int64) bool {
 	if err != nil {
 		return false
 	}
-	most := uint64(has + memory + memorySlack) //nolint:gosec // sums of sizes
+	most := uint64(has + memory + memorySlack)
 	return unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: most, Max: most}) == nil
 }
 

@@ -50,7 +50,7 @@ func writeFrame(w io.Writer, parts ...[]byte) error {
 	for _, p := range parts {
 		n += len(p)
 	}
-	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+n), uint32(n)) //nolint:gosec // bounded by maxAnswer
+	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+n), uint32(n))
 	for _, p := range parts {
 		frame = append(frame, p...)
 	}
@@ -172,7 +172,7 @@ func (r *decoder) number() int {
 		r.in = r.in[1:]
 		n |= uint64(c&0x7f) << shift
 		if c < 0x80 {
-			return int(n) //nolint:gosec // at most 35 bits
+			return int(n)
 		}
 	}
 	r.bad = true

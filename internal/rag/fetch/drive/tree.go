@@ -82,9 +82,9 @@ func (t *tree) Open(ctx context.Context, item fetch.Item, limit int64) (io.ReadC
 	err := t.f.try(ctx, nil, func(context.Context) (err error) { // the body is read after that, so its time is another
 		p = newPatience(ctx, item.Path)
 		if d.export.mime != "" {
-			res, err = t.f.api.Files.Export(d.id, d.export.mime).Context(p.ctx).Download() //nolint:bodyclose // the reader closes it
+			res, err = t.f.api.Files.Export(d.id, d.export.mime).Context(p.ctx).Download() //nolint:bodyclose,contextcheck // the reader closes it; p.ctx is made of ctx
 		} else {
-			res, err = t.f.api.Files.Get(d.id).SupportsAllDrives(true).Context(p.ctx).Download() //nolint:bodyclose // the reader closes it
+			res, err = t.f.api.Files.Get(d.id).SupportsAllDrives(true).Context(p.ctx).Download() //nolint:bodyclose,contextcheck // the reader closes it; p.ctx is made of ctx
 		}
 		if err != nil {
 			err = p.explain(err)

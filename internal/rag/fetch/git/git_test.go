@@ -508,7 +508,7 @@ func TestCommandsThatDoNotEndAreEnded(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	slow := filepath.Join(home, "git")
-	require.NoError(t, os.WriteFile(slow, []byte("#!/bin/sh\nsleep 60 & wait\n"), 0o700)) //nolint:gosec // a program
+	require.NoError(t, os.WriteFile(slow, []byte("#!/bin/sh\nsleep 60 & wait\n"), 0o700))
 	began := time.Now()
 	require.ErrorIs(t, git.RunFor(t.Context(), slow, home, 50*time.Millisecond), git.ErrLocal)
 	require.Less(t, time.Since(began), 20*time.Second)
@@ -528,13 +528,20 @@ func TestSecretGoesAlongToSubmodulesOfTheSameOwnerOnly(t *testing.T) {
 		source, submodule string
 		along             bool
 	}{
-		{"https://h/owner/a.git", "https://h/owner/b.git", true}, {"https://h/owner/a", "https://h/owner/group/b", true},
-		{"https://h/g/sub/a.git", "https://h/g/other/b.git", false}, {"https://h/owner/a.git", "https://h/owner2/b.git", false},
-		{"https://h/owner/a.git", "https://h/owner/../owner2/b.git", false}, {"https://h/owner/a.git", "https://h/owner/%2e%2e/owner2/b.git", false},
-		{"https://h/owner/a.git", "https://h:8443/owner/b.git", false}, {"https://h/owner/a.git", "http://h/owner/b.git", false},
-		{"https://h/a.git", "https://h/b.git", false}, {"https://h/owner/a/.git", "https://h/owner/b/.git", true},
-		{"https://h/owner/a.git", "https://h/Owner/b.git", false}, {"https://H/owner/a.git", "https://h/owner/b.git", true},
-		{"ssh://git@h/owner/a.git", "ssh://git@h/owner/b.git", true}, {"ssh://git@h/owner/a.git", "ssh://other@h/owner/b.git", false},
+		{"https://h/owner/a.git", "https://h/owner/b.git", true},
+		{"https://h/owner/a", "https://h/owner/group/b", true},
+		{"https://h/g/sub/a.git", "https://h/g/other/b.git", false},
+		{"https://h/owner/a.git", "https://h/owner2/b.git", false},
+		{"https://h/owner/a.git", "https://h/owner/../owner2/b.git", false},
+		{"https://h/owner/a.git", "https://h/owner/%2e%2e/owner2/b.git", false},
+		{"https://h/owner/a.git", "https://h:8443/owner/b.git", false},
+		{"https://h/owner/a.git", "http://h/owner/b.git", false},
+		{"https://h/a.git", "https://h/b.git", false},
+		{"https://h/owner/a/.git", "https://h/owner/b/.git", true},
+		{"https://h/owner/a.git", "https://h/Owner/b.git", false},
+		{"https://H/owner/a.git", "https://h/owner/b.git", true},
+		{"ssh://git@h/owner/a.git", "ssh://git@h/owner/b.git", true},
+		{"ssh://git@h/owner/a.git", "ssh://other@h/owner/b.git", false},
 	} {
 		require.Equal(t, c.along, git.SameOwner(c.source, c.submodule), "%s %s", c.source, c.submodule)
 	}

@@ -252,7 +252,7 @@ var ErrOutside = errors.New("path escapes from parent")
 // holds for what is opened: a link that is put in its way meanwhile leads nowhere. Errors:
 // ErrOutside, and those of the system.
 func (r Roots) Open(place string) (*os.File, error) {
-	real, err := filepath.EvalSymlinks(place)
+	whole, err := filepath.EvalSymlinks(place)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (r Roots) Open(place string) (*os.File, error) {
 		if err != nil {
 			continue
 		}
-		rel, err := filepath.Rel(base, real)
+		rel, err := filepath.Rel(base, whole)
 		if err != nil || !filepath.IsLocal(rel) {
 			continue
 		}
