@@ -398,6 +398,22 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// FuzzParser holds that no document harms more than its parser.
+func FuzzParser(f *testing.F) {
+	f.Add(uint8(0), pdf("BT /F1 12 Tf 72 700 Td (Ships lie here.) Tj ET"))
+	f.Add(uint8(1), docx(f, "Ships lie here."))
+	f.Add(uint8(2), []byte("# A\n\n|a|b|\n|-|-|\n|c|d|\n\n- e\n  - f\n"))
+	p, err := process.New(process.Options{Command: []string{"/proc/self/exe", roleParser}, Memory: 256 << 20, Documents: 1 << 20})
+	require.NoError(f, err)
+	f.Cleanup(p.Close)
+	f.Fuzz(func(t *testing.T, n uint8, data []byte) {
+		name := []string{"a.pdf", "a.docx", "a.md", "a.pptx", "a.xlsx"}[n%5]
+		if _, err := p.Parse(t.Context(), name, data, document.Limits{MaxTextBytes: 1 << 16, MaxPages: 50, Timeout: time.Second}); err != nil {
+			require.NotEqual(t, document.ParserDied, codeOf(t, err), "%v", err)
+		}
+	})
+}
+
 // BenchmarkSmallDocuments reads small documents here and in parsers.
 func BenchmarkSmallDocuments(b *testing.B) {
 	p, err := process.New(process.Options{Command: []string{"/proc/self/exe", roleParser}})

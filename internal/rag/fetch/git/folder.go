@@ -1,11 +1,14 @@
 package git
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/llmctl/studio/internal/errs"
@@ -33,10 +36,11 @@ func (f *Fetcher) connectFolder(ctx context.Context, p program, c *connection, p
 		return errs.Ef(errs.Forbidden, "rag.outside_roots",
 			"The repository %s reads %s, which is not inside the allowed folders (LLMCTL_STUDIO_RAG_LOCAL_ROOTS). Index that repository itself, or have an administrator allow the folder.", place, w.outside)
 	}
-	out, err := p.run(ctx, command{args: []string{
-		"config", "--file", filepath.Join(w.common(dir), "config"), "--includes", "--get-regexp", `^(extensions\.partialclone|remote\..*\.promisor)$`,
-	}})
-	if err == nil && len(out) > 0 {
+	partial, err := isPartial(ctx, p, dir)
+	if err != nil {
+		return err
+	}
+	if partial {
 		return errs.Ef(errs.Invalid, "rag.git_partial", "The repository %s is a partial clone, which fetches what it lacks from elsewhere. Index the repository that it was cloned from, or a whole clone.", place)
 	}
 	if c.place, err = f.o.Roots.Open(dir); err != nil {
@@ -46,12 +50,26 @@ func (f *Fetcher) connectFolder(ctx context.Context, p program, c *connection, p
 	return nil
 }
 
+// isPartial tells whether a repository lacks objects that it would fetch. It is asked as git asks
+// itself, since parts of a configuration hold only for a certain repository.
+func isPartial(ctx context.Context, p program, dir string) (bool, error) {
+	_, err := p.run(ctx, command{dir: dir, args: []string{"config", "--includes", "--get-regexp", `^(extensions\.partialclone|remote\..*\.promisor)$`}})
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
+		return false, nil // there is none
+	}
+	return err == nil, err
+}
+
 // folder follows a repository on this machine; outside is the first place that is not in
 // the allowed folders.
 type folder struct {
-	roots   local.Roots
-	outside string
+	roots    local.Roots
+	outside  string
+	followed int // alternates
 }
+
+// maxFollowed bounds alternates: they may name each other.
+const maxFollowed = 100
 
 // gitDir gives the folder of a repository that holds its objects: that with a work tree has
 // it below .git, or says there where it is.
@@ -64,7 +82,7 @@ func (w *folder) gitDir(place string) string {
 	if isFolder {
 		return dot
 	}
-	to, ok := strings.CutPrefix(text, "gitdir: ")
+	to, ok := strings.CutPrefix(strings.TrimRight(text, "\r\n"), "gitdir: ")
 	if !ok {
 		return place
 	}
@@ -91,18 +109,22 @@ func (w *folder) repository(dir string) {
 
 // objects follows an object database and those that it refers to.
 func (w *folder) objects(dir string, depth int) {
-	for _, name := range []string{"", "info", "pack", "info/alternates"} {
+	for _, name := range []string{"", "info", "pack"} {
 		w.holds(filepath.Join(dir, name))
 	}
+	list := filepath.Join(dir, "info", "alternates")
+	text, _, _ := w.read(list)
 	if w.outside != "" || depth > maxAlternates {
 		return // git goes no deeper either
 	}
-	for line := range strings.SplitSeq(w.pointer(filepath.Join(dir, "info", "alternates")), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if plain, err := strconv.Unquote(line); err == nil {
-			line = plain
+		// Git takes quotes off as it sees fit: what it makes of them is not guessed here.
+		if w.followed++; strings.HasPrefix(line, `"`) || w.followed > maxFollowed {
+			w.leads(list)
+			return
 		}
 		w.objects(absolute(dir, line), depth+1)
 	}
@@ -111,6 +133,12 @@ func (w *folder) objects(dir string, depth int) {
 // holds notes a place that is not in the allowed folders.
 func (w *folder) holds(place string) { _, _, _ = w.read(place) }
 
+func (w *folder) leads(place string) {
+	if w.outside == "" {
+		w.outside = place
+	}
+}
+
 func absolute(base, to string) string {
 	if filepath.IsAbs(to) {
 		return filepath.Clean(to)
@@ -118,27 +146,41 @@ func absolute(base, to string) string {
 	return filepath.Join(base, to)
 }
 
-// pointer reads a small file, without its last line's end; "": there is none.
+// pointer reads a small file, without the ends of its last line; "": there is none.
 func (w *folder) pointer(name string) string {
 	text, _, _ := w.read(name)
-	return text
+	return strings.TrimRight(text, "\r\n")
 }
 
 // read opens what a repository leads to and looks at what was opened, not at its name: that may be
-// another thing a moment later. What is not in the allowed folders is noted and not read.
+// another thing a moment later. What is not in the allowed folders, or cannot be looked at
+// as git would, is noted.
 func (w *folder) read(name string) (text string, isFolder bool, err error) {
 	file, err := w.roots.Open(name)
-	if errors.Is(err, local.ErrOutside) && w.outside == "" {
-		w.outside = name
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, err
 	}
 	if err != nil {
+		w.leads(name)
 		return "", false, err
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return "", err == nil && info.IsDir(), err
+	if err != nil || info.IsDir() {
+		return "", err == nil, err
+	}
+	if !info.Mode().IsRegular() {
+		w.leads(name)
+		return "", false, nil
 	}
 	raw, err := io.ReadAll(io.LimitReader(file, maxPointer))
-	return strings.TrimRight(string(raw), "\r\n"), false, err
+	if isPointer(name) && (len(raw) == maxPointer || bytes.IndexByte(raw, 0) >= 0) {
+		w.leads(name) // git reads on, or less
+	}
+	return string(raw), false, err
+}
+
+// isPointer tells whether git takes places from a file of this name.
+func isPointer(name string) bool {
+	return slices.Contains([]string{".git", "commondir", "alternates"}, filepath.Base(name))
 }

@@ -39,7 +39,7 @@ func (f *Fetcher) ask(ctx context.Context, p program, c *connection) (head, erro
 	}
 	for line := range strings.SplitSeq(string(out), "\n") {
 		value, name, _ := strings.Cut(line, "\t")
-		if target, ok := strings.CutPrefix(value, "ref: refs/heads/"); ok && name == "HEAD" {
+		if target, ok := strings.CutPrefix(value, "ref: refs/heads/"); ok && name == "HEAD" && CheckBranch(target) == "" {
 			h.branch = target
 		} else if name == patterns[0] {
 			h.commit = value
