@@ -234,7 +234,11 @@ func obituary(state *os.ProcessState, words string) *document.Error {
 			Message: fmt.Sprintf("lost its parser, which was ended from outside (%s), as systems do that run out of memory.", status.Signal()),
 		}
 	}
-	return &document.Error{Code: document.ParserDied, Message: "ended its parser (" + state.String() + ")."}
+	reason, _, _ := strings.Cut(words, "\n")
+	if reason != "" {
+		reason = ": " + reason[:min(len(reason), 200)]
+	}
+	return &document.Error{Code: document.ParserDied, Message: "ended its parser (" + state.String() + strings.ToValidUTF8(reason, "") + ")."}
 }
 
 // end ends the parser and what it started. It may be called again.

@@ -1,5 +1,7 @@
 package process
 
+import "io"
+
 // Pids are the processes that wait to be asked.
 func (p *Parser) Pids() (out []int) {
 	p.mu.Lock()
@@ -8,6 +10,11 @@ func (p *Parser) Pids() (out []int) {
 		out = append(out, c.cmd.Process.Pid)
 	}
 	return out
+}
+
+// ServeWatched is Serve where the kernel does not count.
+func ServeWatched(r io.Reader, memory int64) error {
+	return serve(r, memory, func(int64) bool { return false })
 }
 
 // Encode, Decode, BoundMemory and the rest are looked at by themselves.

@@ -25,22 +25,23 @@ import (
 
 // The test binary plays all roles, by its first argument.
 const (
-	roleParser = "parser"
-	roleGlut   = "glut"   // takes memory at once, faster than anybody looks
-	roleDeep   = "deep"   // calls itself without an end
-	roleLiar   = "liar"   // answers nonsense
-	roleChatty = "chatty" // answers more than it may
-	roleMute   = "mute"   // ends before it is ready
-	roleOwner  = "owner"  // a process that has parsers
+	roleParser  = "parser"
+	roleWatched = "watched" // a parser that only itself holds to its memory
+	roleGlut    = "glut"    // takes memory at once, faster than anybody looks
+	roleDeep    = "deep"    // calls itself without an end
+	roleLiar    = "liar"    // answers nonsense
+	roleChatty  = "chatty"  // answers more than it may
+	roleMute    = "mute"    // ends before it is ready
+	roleOwner   = "owner"   // a process that has parsers
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		if play := map[string]func() int{
-			roleParser: parserMain, roleOwner: ownerMain, roleGlut: glutMain, roleMute: func() int { return 9 },
+			roleParser: parserMain, roleWatched: parserMain, roleOwner: ownerMain, roleGlut: glutMain, roleMute: func() int { return 9 },
 			roleDeep:   func() int { debug.SetMaxStack(1 << 20); return answering(nil) + deep(1) },
 			roleLiar:   func() int { return answering([]byte("dnonsense")) },
-			roleChatty: func() int { return answering(make([]byte, 200<<20)) },
+			roleChatty: func() int { return saying([]byte{0x0c, 0, 0, 0}) }, // 192 MiB follow
 		}[os.Args[1]]; play != nil {
 			os.Exit(play())
 		}
@@ -57,7 +58,11 @@ func memoryArg() int64 {
 }
 
 func parserMain() int {
-	err := process.Serve(os.Stdin, memoryArg())
+	serve := process.Serve
+	if os.Args[1] == roleWatched {
+		serve = process.ServeWatched
+	}
+	err := serve(os.Stdin, memoryArg())
 	switch {
 	case errors.Is(err, process.ErrMemory):
 		return process.ExitMemory
@@ -77,6 +82,13 @@ func deep(n int) int {
 
 // answering is a parser that gives the same answer to everything; nil: none.
 func answering(answer []byte) int {
+	if answer == nil {
+		return saying(nil)
+	}
+	return saying(append([]byte{0, 0, 0, byte(len(answer))}, answer...))
+}
+
+func saying(answer []byte) int {
 	out := os.NewFile(4, "answers")
 	_ = process.WriteFrame(out, []byte(`r{}`))
 	for {
@@ -86,7 +98,7 @@ func answering(answer []byte) int {
 		if answer == nil {
 			return 0
 		}
-		_ = process.WriteFrame(out, answer)
+		_, _ = out.Write(answer)
 	}
 }
 
@@ -118,11 +130,11 @@ func ownerMain() int {
 	return 0
 }
 
-// endless is a table of a few megabytes whose cells are made one by one: it takes more time
+// endless is a table of some hundred kilobytes whose cells are made one by one: it takes more time
 // and memory than there is, and its parser does not look up from it.
 func endless() []byte {
-	const columns = 5000
-	return []byte("|" + strings.Repeat("a|", columns) + "\n|" + strings.Repeat("-|", columns) + "\n" + strings.Repeat("b\n", 1<<20))
+	const columns = 20_000
+	return []byte("|" + strings.Repeat("a|", columns) + "\n|" + strings.Repeat("-|", columns) + "\n" + strings.Repeat("b\n", 60_000))
 }
 
 func parser(t *testing.T, role string, change ...func(*process.Options)) *process.Parser {
@@ -197,6 +209,17 @@ func gone(pid int) bool {
 	return err != nil || strings.Contains(string(status), ") Z ")
 }
 
+// worked is how long a process has used the processor, in hundredths of seconds.
+func worked(t *testing.T, pid int) int {
+	t.Helper()
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	require.NoError(t, err)
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	user, err := strconv.Atoi(fields[11])
+	require.NoError(t, err)
+	return user
+}
+
 func TestDocumentsAreTheSameAsInThisProcess(t *testing.T) {
 	t.Parallel()
 	p := parser(t, roleParser)
@@ -222,10 +245,10 @@ func TestDocumentsAreTheSameAsInThisProcess(t *testing.T) {
 
 func TestParserThatDoesNotEndIsEnded(t *testing.T) {
 	t.Parallel()
-	p := parser(t, roleParser)
+	p := parser(t, roleParser, func(o *process.Options) { o.Memory = 4 << 30 })
 	reads(t, p)
 	pid := p.Pids()[0]
-	_, err := p.Parse(t.Context(), "a.md", endless(), document.Limits{Timeout: 300 * time.Millisecond})
+	_, err := p.Parse(t.Context(), "a.md", endless(), document.Limits{Timeout: 700 * time.Millisecond})
 	require.Equal(t, document.TooSlow, codeOf(t, err))
 	require.True(t, gone(pid))
 	reads(t, p)
@@ -233,9 +256,9 @@ func TestParserThatDoesNotEndIsEnded(t *testing.T) {
 
 func TestDocumentThatTakesAllMemoryEndsOnlyItsParser(t *testing.T) {
 	t.Parallel()
-	p := parser(t, roleParser, func(o *process.Options) { o.Memory = 192 << 20 })
+	p := parser(t, roleWatched, func(o *process.Options) { o.Memory = 192 << 20 })
 	_, err := p.Parse(t.Context(), "a.md", endless(), document.Limits{})
-	require.Equal(t, document.TooLargeInMemory, codeOf(t, err))
+	require.Equal(t, document.TooLargeInMemory, codeOf(t, err), "%v", err)
 	reads(t, p)
 }
 
@@ -270,7 +293,7 @@ func TestParserThatWasEndedWhileItWaitedIsReplaced(t *testing.T) {
 
 func TestParserThatIsEndedFromOutsideIsTheFilesError(t *testing.T) {
 	t.Parallel()
-	p := parser(t, roleParser)
+	p := parser(t, roleParser, func(o *process.Options) { o.Memory = 4 << 30 })
 	reads(t, p)
 	pid := p.Pids()[0]
 	done := make(chan error, 1)
@@ -279,8 +302,9 @@ func TestParserThatIsEndedFromOutsideIsTheFilesError(t *testing.T) {
 		done <- err
 	}()
 	require.Eventually(t, func() bool { return len(p.Pids()) == 0 }, 5*time.Second, time.Millisecond)
-	stop := time.AfterFunc(50*time.Millisecond, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
-	defer stop.Stop()
+	idle := worked(t, pid)
+	require.Eventually(t, func() bool { return worked(t, pid) > idle+20 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	err := <-done
 	require.Equal(t, document.ParserDied, codeOf(t, err), "%v", err)
 	require.ErrorContains(t, err, "killed")
@@ -294,11 +318,16 @@ func TestCallerWhoGoesAwayEndsTheParser(t *testing.T) {
 	pid := p.Pids()[0]
 	ctx, cancel := context.WithCancelCause(t.Context())
 	over := errors.New("the run is over")
-	time.AfterFunc(50*time.Millisecond, func() { cancel(over) })
-	_, err := p.Parse(ctx, "a.md", endless(), document.Limits{})
-	require.ErrorIs(t, err, over)
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.Parse(ctx, "a.md", endless(), document.Limits{})
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return len(p.Pids()) == 0 }, 5*time.Second, time.Millisecond)
+	cancel(over)
+	require.ErrorIs(t, <-done, over)
 	require.True(t, gone(pid))
-	_, err = p.Parse(ctx, "a.md", []byte("# a"), document.Limits{})
+	_, err := p.Parse(ctx, "a.md", []byte("# a"), document.Limits{})
 	require.ErrorIs(t, err, over)
 	reads(t, p)
 }

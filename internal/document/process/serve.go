@@ -34,18 +34,18 @@ const (
 // one after the other. It changes attributes of the whole process, so it belongs into a
 // process of its own, whose end it is when it returns: what it was doing goes on. Errors:
 // ErrMemory; else the other side is not what it should be.
-func Serve(r io.Reader, memory int64) error {
+func Serve(r io.Reader, memory int64) error { return serve(r, memory, boundMemory) }
+
+// serve is Serve with what bounds memory.
+func serve(r io.Reader, memory int64, bound func(int64) bool) error {
 	for _, fd := range []int{inputFD, answerFD} {
 		syscall.CloseOnExec(fd)
 	}
-	return serve(r, os.NewFile(inputFD, "input"), os.NewFile(answerFD, "answers"), memory)
-}
-
-func serve(r io.Reader, input, answers *os.File, memory int64) error {
+	input, answers := os.NewFile(inputFD, "input"), os.NewFile(answerFD, "answers")
 	debug.SetMaxStack(maxStack)
 	debug.SetMemoryLimit(memory - memory/8) // collects more often before the end comes
 	over := watch(memory)
-	said, _ := json.Marshal(ready{Kernel: boundMemory(memory)}) //nolint:errchkjson // a boolean
+	said, _ := json.Marshal(ready{Kernel: bound(memory)}) //nolint:errchkjson // a boolean
 	if err := writeFrame(answers, []byte{answerReady}, said); err != nil {
 		return fmt.Errorf("write to the parent: %w", err)
 	}
