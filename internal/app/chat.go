@@ -49,7 +49,7 @@ func (c chatModels) Model(ctx context.Context, q postgres.Querier, id int64) (ch
 func newChat(s *studio) *chat.Service {
 	return chat.New(chat.Options{
 		DB: s.db, Log: s.events, Queue: lateTurns{s}, Models: chatModels{s.catalog}, Selectables: threadChoices{s.mcp.servers, s.sources},
-		ToolCalls: turnCalls{s.mcp}, Now: s.now, Logger: s.log,
+		ToolCalls: turnCalls{s.mcp}, Documents: s.documents.Parser, Now: s.now, Logger: s.log,
 		Signal: func(turnID int64) { s.bus.Signal(cancelTurnTopic, strconv.FormatInt(turnID, 10)) },
 	})
 }

@@ -73,6 +73,7 @@ func (s *studio) indexSetup(ctx context.Context, tell func(string)) (index.Setup
 		Parallel: set.IndexParallelFiles, MaxFileBytes: set.MaxFileBytes, MaxPDFBytes: set.PDFMaxFileBytes,
 		Batch: set.EmbedMaxItems, Embeds: set.EmbedParallel,
 		Cutter: index.Documents{
+			Parser:  s.documents.Parser,
 			Limits:  document.Limits{MaxBytes: max(set.MaxFileBytes, set.PDFMaxFileBytes)},
 			Options: chunk.Options{TargetTokens: set.ChunkTargetTokens, MaxTokens: set.ChunkMaxTokens},
 		},

@@ -42,6 +42,7 @@ the environment; see "llmctl config print" and "llmctl config doc".`,
 	root.AddCommand(c.waitMCP(), c.doctor())
 	root.AddCommand(c.beat())
 	root.AddCommand(c.mcp())
+	root.AddCommand(c.parseDocuments())
 	return root
 }
 

@@ -90,6 +90,7 @@ type studio struct {
 	observer     *observer
 	chat         *chat.Service
 	sources      *source.Service
+	documents    *documents
 	mcp          *mcpSide
 	studioMCP    *mcpserver.Server // the Studio as one, below the API; nil: this process serves nothing
 }
@@ -134,6 +135,9 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 		return nil, err
 	}
 	if s.sources, err = newSources(s); err != nil {
+		return nil, err
+	}
+	if s.documents, err = newDocuments(s.log); err != nil {
 		return nil, err
 	}
 	s.chat = newChat(s)
@@ -208,7 +212,7 @@ func (s *studio) services(serve ...lifecycle.Service) []lifecycle.Service {
 	if s.access != nil {
 		out = append(out, s.access) // ends last, when no request is left
 	}
-	out = append(out, s.bus, s.meter, s.mcp.pool, nodeSettingsLoop{s})
+	out = append(out, s.bus, s.meter, s.mcp.pool, nodeSettingsLoop{s}, s.documents)
 	if s.foreign != nil {
 		out = append(out, s.foreign)
 	}

@@ -59,7 +59,7 @@ type Upload struct {
 }
 
 // Read looks into a file, before any transaction. Errors: invalid, too_large.
-func Read(ctx context.Context, name string, data []byte) (Upload, error) {
+func (s *Service) Read(ctx context.Context, name string, data []byte) (Upload, error) {
 	name = path.Base(strings.ReplaceAll(strings.TrimSpace(name), `\`, "/"))
 	if name == "" || name == "." || name == "/" || !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxFileName || strings.ContainsRune(name, 0) {
 		return Upload{}, errs.E(errs.Invalid, "attachment.name", fmt.Sprintf("The file needs a name of 1 to %d characters.", maxFileName),
@@ -68,7 +68,7 @@ func Read(ctx context.Context, name string, data []byte) (Upload, error) {
 	if len(data) > MaxUpload {
 		return Upload{}, errs.Ef(errs.TooLarge, "attachment.too_large", "%s has %d bytes; at most %d are accepted.", name, len(data), MaxUpload)
 	}
-	content, err := extract.Read(ctx, name, data, maxAttachedText)
+	content, err := extract.Read(ctx, s.o.Documents, name, data, maxAttachedText)
 	if e, ok := errors.AsType[*extract.Error](err); ok {
 		return Upload{}, errs.E(errs.Invalid, "attachment."+e.Reason, name+" "+e.Message).With(err)
 	}

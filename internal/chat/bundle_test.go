@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/chat"
+	"github.com/llmctl/studio/internal/document"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/llm"
@@ -130,7 +131,7 @@ func (b *testBundle) with(known chat.Selectables) *chat.Service {
 func (b *testBundle) on(db *postgres.DB) *chat.Service {
 	known := b.known
 	return chat.New(chat.Options{
-		DB: db, Log: b.log, Queue: b, Signal: b.cancel, Models: sqlModels{}, Selectables: known, ToolCalls: b.calls, Now: func() time.Time { return b.now() },
+		DB: db, Log: b.log, Queue: b, Signal: b.cancel, Models: sqlModels{}, Selectables: known, ToolCalls: b.calls, Documents: document.InProcess{}, Now: func() time.Time { return b.now() },
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }

@@ -165,7 +165,7 @@ func TestAttachmentsReachTheModel(t *testing.T) {
 	b.start(t, b.direct())
 	th := b.thread(t, chat.ThreadFields{})
 	attach := func(name string, data []byte) chat.Attachment {
-		u, err := chat.Read(t.Context(), name, data)
+		u, err := b.service.Read(t.Context(), name, data)
 		require.NoError(t, err)
 		a, err := in(t, b, func(ctx context.Context, tx *postgres.Tx) (chat.Attachment, error) {
 			return b.service.AttachTx(ctx, tx, th.ID, u, chat.Origin{})
@@ -186,7 +186,7 @@ func TestAttachmentsReachTheModel(t *testing.T) {
 
 	blind := b.model(t, "blind", map[string]any{"accepts_images": false})
 	other := b.thread(t, chat.ThreadFields{ModelID: &blind})
-	u, err := chat.Read(t.Context(), "p.png", png)
+	u, err := b.service.Read(t.Context(), "p.png", png)
 	require.NoError(t, err)
 	a, err := in(t, b, func(ctx context.Context, tx *postgres.Tx) (chat.Attachment, error) {
 		return b.service.AttachTx(ctx, tx, other.ID, u, chat.Origin{})

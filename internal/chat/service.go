@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/llmctl/studio/internal/chat/dbsqlc"
+	documents "github.com/llmctl/studio/internal/document"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
 )
@@ -65,6 +66,7 @@ type Options struct {
 	Models      Models
 	Selectables Selectables // nil: there are neither servers nor sources
 	ToolCalls   ToolCalls   // nil: turns have none
+	Documents   documents.Parser
 	Now         func() time.Time
 	Logger      *slog.Logger
 }

@@ -3,10 +3,15 @@ package document_test
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"compress/zlib"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +23,10 @@ import (
 )
 
 // pdfOf makes a PDF of pages with these contents.
-func pdfOf(compress bool, pages ...string) []byte {
+func pdfOf(compress bool, pages ...string) []byte { return pdfClaiming("", compress, pages...) }
+
+// pdfClaiming makes a PDF whose contents say more about themselves.
+func pdfClaiming(claim string, compress bool, pages ...string) []byte {
 	var b bytes.Buffer
 	var offsets []int
 	object := func(body string) {
@@ -39,12 +47,12 @@ func pdfOf(compress bool, pages ...string) []byte {
 		filter := ""
 		if compress {
 			var z bytes.Buffer
-			w := zlib.NewWriter(&z)
+			w, _ := zlib.NewWriterLevel(&z, zlib.BestSpeed)
 			_, _ = w.Write([]byte(content))
 			_ = w.Close()
 			content, filter = z.String(), " /Filter /FlateDecode"
 		}
-		object(fmt.Sprintf("<< /Length %d%s >>\nstream\n%s\nendstream", len(content), filter, content))
+		object(fmt.Sprintf("<< /Length %d %s%s >>\nstream\n%s\nendstream", len(content), claim, filter, content))
 	}
 	at := b.Len()
 	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
@@ -91,7 +99,7 @@ func TestPDFsThatCannotBeReadAreRefusedWithTheReason(t *testing.T) {
 	require.Equal(t, document.Unreadable, codeOf(t, "a.pdf", whole[:len(whole)/2], document.Limits{}))
 	require.Equal(t, document.NoText, codeOf(t, "a.pdf", pdfOf(false, "0 0 m"), document.Limits{}))
 	require.Equal(t, document.TooLarge, codeOf(t, "a.pdf", pdfOf(false, strings.Repeat("BT (some words) Tj ET ", 100)), document.Limits{MaxTextBytes: 100}))
-	bomb := pdfOf(true, strings.Repeat("1 ", 20<<20))
+	bomb := pdfOf(true, strings.Repeat("1 ", 17<<19))
 	require.Less(t, len(bomb), 1<<20)
 	require.Equal(t, document.TooLarge, codeOf(t, "a.pdf", bomb, document.Limits{MaxTextBytes: 1 << 20}))
 }
@@ -101,6 +109,7 @@ func zipped(t *testing.T, parts ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
 	for i := 0; i < len(parts); i += 2 {
 		w, err := z.Create(parts[i])
 		require.NoError(t, err)
@@ -203,7 +212,7 @@ func TestOfficeFilesThatCannotBeReadAreRefusedWithTheReason(t *testing.T) {
 		require.Equal(t, document.Unreadable, codeOf(t, "a."+ext, []byte("PK\x03\x04broken"), document.Limits{}))
 		require.Equal(t, document.Unreadable, codeOf(t, "a."+ext, zipped(t, "x", "y"), document.Limits{}))
 	}
-	bomb := "<w:document><w:p><w:t>" + strings.Repeat("a", 20<<20)
+	bomb := "<w:document><w:p><w:t>" + strings.Repeat("a", 17<<20)
 	for ext, part := range map[string]string{"docx": "word/document.xml", "pptx": "ppt/presentation.xml", "xlsx": "xl/worksheets/sheet1.xml"} {
 		data := zipped(t, "[Content_Types].xml", "<Types/>", part, bomb)
 		require.Less(t, len(data), 1<<20)
@@ -214,4 +223,76 @@ func TestOfficeFilesThatCannotBeReadAreRefusedWithTheReason(t *testing.T) {
 	d, err := document.Parse(t.Context(), "a.xlsx", xlsx(t), document.Limits{MaxPages: 1, Truncate: true})
 	require.NoError(t, err)
 	require.True(t, d.Truncated)
+}
+
+// zippedTwice makes an archive in which a part is there several times.
+func zippedTwice(t *testing.T, times int, name, content string, others ...string) []byte {
+	t.Helper()
+	parts := slices.Clone(others)
+	for range times {
+		parts = append(parts, name, content)
+	}
+	return zipped(t, parts...)
+}
+
+func TestPartsOfOneNameAreRefused(t *testing.T) {
+	t.Parallel()
+	piece := strings.Repeat("a", 100<<10)
+	for ext, part := range map[string]string{"docx": "word/document.xml", "pptx": "ppt/presentation.xml", "xlsx": "xl/worksheets/sheet1.xml"} {
+		data := zippedTwice(t, 8, part, piece, "[Content_Types].xml", "<Types/>")
+		_, err := document.Parse(t.Context(), "a."+ext, data, document.Limits{MaxTextBytes: 1 << 20})
+		require.ErrorContains(t, err, "the same name", ext)
+	}
+	data := zippedTwice(t, 1, "WORD/document.xml", piece, "word/document.xml", "x")
+	_, err := document.Parse(t.Context(), "a.docx", data, document.Limits{})
+	require.ErrorContains(t, err, "the same name", "names in Office files have no case")
+}
+
+func TestStreamsThatAreReadAreMeasuredWhateverTheyClaimToBe(t *testing.T) {
+	t.Parallel()
+	bomb := pdfClaiming("/Subtype /Image /Width 1", true, strings.Repeat("1 ", 17<<19))
+	require.Equal(t, document.TooLarge, codeOf(t, "a.pdf", bomb, document.Limits{MaxTextBytes: 1 << 20}))
+	_, err := document.Parse(t.Context(), "a.pdf", pdfClaiming("/Subtype /Image", true, "BT /F1 12 Tf (x) Tj ET"), document.Limits{})
+	require.NoError(t, err)
+}
+
+func TestPicturesThatNobodyReadsAreNotMeasured(t *testing.T) {
+	t.Parallel()
+	picture := pdfOf(true, strings.Repeat("\x00", 17<<20))
+	start := bytes.Index(picture, []byte("stream\n")) + len("stream\n")
+	pixels := picture[start : start+bytes.Index(picture[start:], []byte("\nendstream"))]
+	data := append(pdfOf(true, "BT /F1 12 Tf (x) Tj ET"),
+		fmt.Sprintf("\n9 0 obj\n<< /Type /XObject /Subtype /Image /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream\nendobj\n", len(pixels), pixels)...)
+	at := bytes.LastIndex(data, []byte("xref\n0"))
+	data = append(data, fmt.Sprintf("startxref\n%d\n%%%%EOF\n", at)...)
+	d, err := document.Parse(t.Context(), "a.pdf", data, document.Limits{MaxTextBytes: 1 << 20})
+	require.NoError(t, err)
+	require.Equal(t, "x", d.Blocks[0].Text)
+}
+
+func TestDocumentsHaveABoundedNumberOfBlocks(t *testing.T) {
+	t.Parallel()
+	many := document.Document{Blocks: make([]document.Block, document.MaxBlocks+1)}
+	_, err := document.Bounded(many, document.Limits{})
+	require.ErrorContains(t, err, document.TooLarge)
+	d, err := document.Bounded(many, document.Limits{Truncate: true})
+	require.NoError(t, err)
+	require.True(t, d.Truncated)
+	require.Len(t, d.Blocks, document.MaxBlocks)
+}
+
+func TestElementsThatAreNeverClosedTakeLinearTime(t *testing.T) {
+	t.Parallel()
+	page := strings.Repeat("<nav>", 100_000) + strings.Repeat("</a>", 100_000) + "<p>text"
+	_, err := document.Parse(t.Context(), "a.html", []byte(page), document.Limits{Timeout: 10 * time.Second})
+	require.ErrorContains(t, err, document.NoText)
+}
+
+func TestEndOfTheCallerIsNotTheFilesError(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	over := errors.New("the run is over")
+	cancel(over)
+	_, err := document.Parse(ctx, "a.pdf", pdfOf(true, "BT (x) Tj ET"), document.Limits{})
+	require.ErrorIs(t, err, over)
 }

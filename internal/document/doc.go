@@ -8,11 +8,18 @@
 //     lines LineStart to LineEnd, and every line that is not blank is in a block. Blocks
 //     are in order and do not overlap.
 //   - The same bytes under the same name give the same document, until Signature changes.
-//   - Files are what anybody made: reading one is bounded in time, memory and output, and
+//   - Files are what anybody made: reading one is bounded in input, output and depth, and
 //     whatever it makes a parser do, the answer is an *Error.
+//
+// Time and memory are bounded here only as far as a parser looks up from its work. What the
+// libraries of others parse ([Kind.Foreign]) may not do that; [Parser] is what bounds them
+// for good, in a process of its own (package process below this one).
 package document
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Signature names the version of the parsers. It changes when the same bytes would be
 // parsed differently, so that indexes know what to read again.
@@ -33,6 +40,34 @@ const (
 	PPTX     Kind = "pptx"
 	XLSX     Kind = "xlsx"
 )
+
+// Foreign tells whether a library of others reads files of this kind: one that cannot be
+// interrupted everywhere, and whose use of memory nobody here has bounded.
+func (k Kind) Foreign() bool {
+	switch k {
+	case PDF, DOCX, PPTX, XLSX, Markdown:
+		return true
+	case Code, HTML, Config, Text:
+	}
+	return false
+}
+
+// Parser reads whole files. It is safe for concurrent use.
+type Parser interface {
+	// Parse reads a file. Errors: *Error for a file that cannot be read; the cause of ctx when
+	// that ended.
+	Parse(ctx context.Context, path string, data []byte, l Limits) (Document, error)
+}
+
+// InProcess is the Parser that reads all files in this process. One that does not look up
+// from its work in time is left behind, and memory is not bounded: it is for tests, and for
+// processes that are there to parse.
+type InProcess struct{}
+
+// Parse implements Parser.
+func (InProcess) Parse(ctx context.Context, path string, data []byte, l Limits) (Document, error) {
+	return Parse(ctx, path, data, l)
+}
 
 // The kinds of blocks.
 const (
@@ -68,13 +103,13 @@ type Block struct {
 
 // Limits bound what is read of a file. Zero values mean the defaults.
 type Limits struct {
-	MaxBytes     int64         // of the file: 64 MiB
-	MaxTextBytes int64         // of the text in it: 16 MiB
-	MaxPages     int           // of PDFs and presentations, sheets: 5000
-	Timeout      time.Duration // one minute
+	MaxBytes     int64         `json:"max_bytes"`      // of the file: 64 MiB
+	MaxTextBytes int64         `json:"max_text_bytes"` // of the text in it: 16 MiB
+	MaxPages     int           `json:"max_pages"`      // of PDFs and presentations, sheets: 5000
+	Timeout      time.Duration `json:"timeout"`        // one minute
 	// Truncate keeps what fits into MaxTextBytes and MaxPages and says so in the document,
 	// where the answer would be "too_large". MaxBytes holds as it is.
-	Truncate bool
+	Truncate bool `json:"truncate"`
 }
 
 // The defaults of Limits.
@@ -89,7 +124,12 @@ const (
 // text that is wanted: markup around text is rarely more than that.
 const maxUnpacked = 16
 
-func (l Limits) withDefaults() Limits {
+// MaxBlocks bounds how many blocks a document has: of pieces of a byte each the rest of a
+// block is what takes memory.
+const MaxBlocks = 1 << 20
+
+// WithDefaults fills in what is not set.
+func (l Limits) WithDefaults() Limits {
 	if l.MaxBytes <= 0 {
 		l.MaxBytes = DefaultMaxBytes
 	}

@@ -96,7 +96,7 @@ func TestBlocksOfRealFilesAreTheirLines(t *testing.T) {
 				data, err := os.ReadFile(path)
 				require.NoError(t, err)
 				d, err := document.Parse(t.Context(), path, data, document.Limits{})
-				if e, ok := errors.AsType[*document.Error](err); ok && e.Code != document.Timeout {
+				if e, ok := errors.AsType[*document.Error](err); ok && e.Code != document.TooSlow {
 					continue
 				}
 				require.NoError(t, err, path)
@@ -291,8 +291,9 @@ func TestLimitsAreHeld(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, d.Truncated)
 	require.Equal(t, "1234", d.Blocks[0].Text)
+	require.Equal(t, document.TooSlow, codeOf(t, "a.txt", []byte("x"), document.Limits{Timeout: 1}))
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	_, err = document.Parse(ctx, "a.txt", []byte("x"), document.Limits{})
-	require.ErrorContains(t, err, document.Timeout)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 }

@@ -12,11 +12,19 @@ const (
 	Encrypted   = "encrypted"   // protected by a password
 	NoText      = "no_text"     // nothing to read in it, such as a scan
 	Unsupported = "unsupported" // a format that no parser reads
-	Timeout     = "timeout"     // takes longer than the limits allow
+
+	// These say how a parser ended, more than what the file is.
+
+	TooSlow          = "document.too_slow"            // takes longer than the limits allow
+	TooLargeInMemory = "document.too_large_in_memory" // takes more memory to read than a parser has
+	ParserDied       = "document.parser_died"         // ended the process of its parser, or none could be had
 )
 
 // Error is a file that cannot be read. Message goes on after the file's name.
-type Error struct{ Code, Message string }
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
 
 // Error gives code and message.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
@@ -35,6 +43,7 @@ func errUnpacked(format string) error {
 
 func errNoText(what string) error { return &Error{NoText, what} }
 
-func errTimeout(after time.Duration) error {
-	return &Error{Timeout, fmt.Sprintf("takes longer than %s to read.", after)}
+// SlowError says that a file takes longer than its limit to read.
+func SlowError(after time.Duration) *Error {
+	return &Error{TooSlow, fmt.Sprintf("takes longer than %s to read.", after)}
 }

@@ -12,7 +12,7 @@ import (
 // navigation, headers and footers. Lines are those of the source that the text stands
 // in. The tokens suffice for that, and unlike the tree they have places.
 func parseHTML(ctx context.Context, f *file) (Document, error) {
-	p := htmlReader{outline: outline{src: f.src}, line: 1}
+	p := htmlReader{outline: outline{src: f.src}, line: 1, skipping: map[atom.Atom]int{}}
 	z := html.NewTokenizer(strings.NewReader(f.src.text))
 	for n := 0; ; n++ {
 		kind := z.Next()
@@ -37,7 +37,8 @@ type htmlReader struct {
 	start, end int // lines of text
 	blocks     []htmlBlock
 	skip       []atom.Atom // open elements whose text is not content
-	main       int         // how many <main> and <article> are open
+	skipping   map[atom.Atom]int
+	main       int // how many <main> and <article> are open
 	pre, table int
 	inTitle    bool
 	heading    int
@@ -111,6 +112,7 @@ func (p *htmlReader) open(t html.Token) {
 		if t.Type == html.StartTagToken {
 			p.flush(BlockProse)
 			p.skip = append(p.skip, a)
+			p.skipping[a]++
 		}
 		return
 	}
@@ -182,13 +184,8 @@ func (p *htmlReader) closing(a atom.Atom) {
 		p.inTitle = false
 		return
 	}
-	if n := len(p.skip); n > 0 {
-		for i := n - 1; i >= 0; i-- {
-			if p.skip[i] == a {
-				p.skip = p.skip[:i]
-				break
-			}
-		}
+	if len(p.skip) > 0 {
+		p.unskip(a)
 		return
 	}
 	switch a {
@@ -210,6 +207,18 @@ func (p *htmlReader) closing(a atom.Atom) {
 		}
 	default:
 		p.boundary(a)
+	}
+}
+
+// unskip ends an element that is skipped, and those in it that are still open.
+func (p *htmlReader) unskip(a atom.Atom) {
+	for p.skipping[a] > 0 {
+		last := p.skip[len(p.skip)-1]
+		p.skip = p.skip[:len(p.skip)-1]
+		p.skipping[last]--
+		if last == a {
+			return
+		}
 	}
 }
 

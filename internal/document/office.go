@@ -26,12 +26,25 @@ func openOffice(f *file, format string) (*office, error) {
 	if err != nil {
 		return nil, errUnreadable("a " + format + " file")
 	}
+	if len(z.File) > maxParts {
+		return nil, errTooLarge("parts", maxParts)
+	}
 	o := &office{format: format, parts: make(map[string]*zip.File, len(z.File)), room: f.limits.unpacked()}
+	known := make(map[string]bool, len(z.File))
 	for _, part := range z.File {
-		o.parts[strings.TrimPrefix(path.Clean("/"+part.Name), "/")] = part
+		name := strings.TrimPrefix(path.Clean("/"+strings.ReplaceAll(part.Name, `\`, "/")), "/")
+		// Programs differ in which of them they read, and names have no case.
+		if known[strings.ToLower(name)] {
+			return nil, &Error{Unreadable, "is a " + format + " file that cannot be read: it has several parts of the same name."}
+		}
+		known[strings.ToLower(name)] = true
+		o.parts[name] = part
 	}
 	return o, nil
 }
+
+// maxParts bounds the parts of a file.
+const maxParts = 100_000
 
 // oldOffice tells why a file in an OLE container is not read.
 func oldOffice(data []byte) error {
@@ -198,11 +211,16 @@ type collector struct {
 	blocks    []Block
 	truncated bool
 	full      bool
+	crowded   bool // full of blocks rather than of text
 }
 
 func (c *collector) add(b Block) {
 	b.Text = strings.TrimSpace(clean(b.Text))
 	if b.Text == "" || c.full {
+		return
+	}
+	if len(c.blocks) == MaxBlocks {
+		c.full, c.crowded = true, true
 		return
 	}
 	if room := c.limits.MaxTextBytes - c.used; int64(len(b.Text)) > room {
@@ -218,6 +236,9 @@ func (c *collector) add(b Block) {
 
 // document gives what was collected. Errors: too_large, no_text.
 func (c *collector) document(title string, pages int, format string) (Document, error) {
+	if c.crowded && !c.limits.Truncate {
+		return Document{}, errTooLarge("paragraphs or rows", MaxBlocks)
+	}
 	if c.full && !c.limits.Truncate {
 		return Document{}, errTooLarge("bytes of text", c.limits.MaxTextBytes)
 	}

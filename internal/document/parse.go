@@ -3,6 +3,7 @@ package document
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -18,18 +19,23 @@ type file struct {
 	src      *source // of formats that are text
 }
 
-// Parse reads a whole file. Error: *Error. A parser that does not end in time is left
-// behind: none of them can be interrupted everywhere, and all are linear in practice.
-func Parse(ctx context.Context, path string, data []byte, l Limits) (Document, error) {
-	l = l.withDefaults()
+// Inspect says what a file is, and refuses what no parser should get. Error: *Error.
+func Inspect(path string, data []byte, l Limits) (kind Kind, language string, err error) {
 	kind, language, ok := Detect(path, data)
 	if !ok {
-		return Document{}, &Error{Unsupported, "is of a format that is not read."}
+		return kind, language, &Error{Unsupported, "is of a format that is not read."}
 	}
-	if int64(len(data)) > l.MaxBytes {
-		return Document{}, errTooLarge("bytes", l.MaxBytes)
+	if most := l.WithDefaults().MaxBytes; int64(len(data)) > most {
+		return kind, language, errTooLarge("bytes", most)
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
+	return kind, language, nil
+}
+
+// Parse reads a whole file in this process. Errors: *Error, or the cause of ctx when that
+// ended. A parser that does not look up from its work in time is left behind; see Parser.
+func Parse(ctx context.Context, path string, data []byte, l Limits) (Document, error) {
+	l = l.WithDefaults()
+	timed, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
 	type result struct {
 		d   Document
@@ -37,28 +43,57 @@ func Parse(ctx context.Context, path string, data []byte, l Limits) (Document, e
 	}
 	done := make(chan result, 1)
 	go func() {
-		d, err := parseKind(ctx, kind, &file{path: path, language: language, data: data, limits: l})
+		d, err := ParseHere(timed, path, data, l)
 		done <- result{d, err}
 	}()
 	select {
 	case r := <-done:
-		return finish(r.d, r.err, kind, language, l)
-	case <-ctx.Done():
-		return Document{}, errTimeout(l.Timeout)
+		if ctx.Err() != nil && isEnd(r.err) {
+			return Document{}, context.Cause(ctx)
+		}
+		return r.d, r.err
+	case <-timed.Done():
+		if ctx.Err() != nil {
+			return Document{}, context.Cause(ctx)
+		}
+		return Document{}, SlowError(l.Timeout)
 	}
 }
 
-func finish(d Document, err error, kind Kind, language string, l Limits) (Document, error) {
+func isEnd(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == TooSlow
+}
+
+// ParseHere is Parse for processes that are there to parse: the deadline is that of ctx,
+// and it returns only when the parser does. Error: *Error.
+func ParseHere(ctx context.Context, path string, data []byte, l Limits) (Document, error) {
+	l = l.WithDefaults()
+	kind, language, err := Inspect(path, data, l)
+	if err != nil {
+		return Document{}, err
+	}
+	d, err := parseKind(ctx, kind, &file{path: path, language: language, data: data, limits: l})
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return Document{}, errTimeout(l.Timeout)
+		return Document{}, SlowError(l.Timeout)
 	}
 	if err != nil {
 		return Document{}, err
 	}
 	d.Kind, d.Language = kind, language
 	d.Title = oneLine(d.Title, maxName)
-	if len(d.Blocks) == 0 {
+	return bounded(d, l)
+}
+
+// bounded holds a document to the number of blocks that it may have.
+func bounded(d Document, l Limits) (Document, error) {
+	switch {
+	case len(d.Blocks) == 0:
 		return Document{}, errNoText("has no text in it.")
+	case len(d.Blocks) > MaxBlocks && !l.Truncate:
+		return Document{}, errTooLarge("paragraphs, rows or entries", MaxBlocks)
+	case len(d.Blocks) > MaxBlocks:
+		d.Blocks, d.Truncated = slices.Clone(d.Blocks[:MaxBlocks]), true
 	}
 	return d, nil
 }

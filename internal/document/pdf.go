@@ -36,11 +36,15 @@ func parsePDF(ctx context.Context, f *file) (d Document, err error) {
 	d.Truncated = d.Pages > f.limits.MaxPages
 	d.Title = pdfTitle(r)
 	room := f.limits.MaxTextBytes
+	unpacks := f.limits.unpacked()
 	for n := 1; n <= min(d.Pages, f.limits.MaxPages); n++ {
 		if err := ctx.Err(); err != nil {
 			return Document{}, err
 		}
-		text, cut := pdfPage(ctx, r, n, room)
+		text, cut := pdfPage(ctx, r, n, room, &unpacks)
+		if unpacks < 0 {
+			return Document{}, errUnpacked("a PDF")
+		}
 		room -= int64(len(text))
 		if cut {
 			d.Truncated = true
@@ -84,8 +88,10 @@ func paragraphs(text string, page int) []Block {
 	return blocks
 }
 
-// pdfUnpacks refuses files whose streams unpack to more than limit, except pictures,
-// which are never unpacked: the library reads streams without a bound.
+// pdfUnpacks refuses files whose streams unpack to more than limit, as far as that can be
+// seen from outside. Pictures do not count: they are never unpacked. What a page is made of
+// is measured when it is read, whatever it claims to be (pageReader.measure); this is for
+// what the library reads by itself, such as the streams that objects are in.
 func pdfUnpacks(ctx context.Context, data []byte, limit int64) error {
 	total := int64(0)
 	for at := 0; ; {
@@ -102,7 +108,7 @@ func pdfUnpacks(ctx context.Context, data []byte, limit int64) error {
 		if open := bytes.LastIndex(dict, []byte(" obj")); open >= 0 {
 			dict = dict[open:]
 		}
-		if bytes.Contains(dict, []byte("/Image")) && !bytes.Contains(dict, []byte("/Form")) {
+		if isPicture(dict) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -114,6 +120,20 @@ func pdfUnpacks(ctx context.Context, data []byte, limit int64) error {
 			return errUnpacked("a PDF")
 		}
 	}
+}
+
+// isPicture tells whether what stands before a stream says that it is a picture, and nothing
+// that the library would read.
+func isPicture(dict []byte) bool {
+	if !bytes.Contains(dict, []byte(" obj")) || !bytes.Contains(dict, []byte("/Image")) {
+		return false
+	}
+	for _, other := range []string{"/Form", "/ObjStm", "/XRef", "/CMap", "#"} { // # hides names
+		if bytes.Contains(dict, []byte(other)) {
+			return false
+		}
+	}
+	return true
 }
 
 // inflated is how much a stream unpacks to, at most limit.

@@ -2,6 +2,7 @@ package document
 
 import (
 	"context"
+	"io"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -16,9 +17,10 @@ const (
 )
 
 // pdfPage gives the text of a page, at most limit bytes; cut says that there is more. A
-// page that makes the library panic has the text that was read until then.
-func pdfPage(ctx context.Context, r *pdf.Reader, n int, limit int64) (text string, cut bool) {
-	p := pageReader{ctx: ctx, limit: limit, state: identity(), at: identity()}
+// page that makes the library panic has the text that was read until then. unpacks is what
+// may still be unpacked; below 0: the page is more than that.
+func pdfPage(ctx context.Context, r *pdf.Reader, n int, limit int64, unpacks *int64) (text string, cut bool) {
+	p := pageReader{ctx: ctx, limit: limit, unpacks: unpacks, state: identity(), at: identity()}
 	func() {
 		defer func() { _ = recover() }()
 		page := r.Page(n)
@@ -35,17 +37,19 @@ type pageReader struct {
 	ctx   context.Context //nolint:containedctx // of one page, whose callbacks take none
 	limit int64
 	cut   bool
-	text  strings.Builder
-	font  pdfFont
-	size  float64
-	lead  float64
-	state matrix // of the page
-	saved []matrix
-	at    matrix // of the line of text
-	moved float64
-	began bool
-	endX  float64 // where the last text ended
-	endY  float64
+	// unpacks is what may still be unpacked, of all pages together.
+	unpacks *int64
+	text    strings.Builder
+	font    pdfFont
+	size    float64
+	lead    float64
+	state   matrix // of the page
+	saved   []matrix
+	at      matrix // of the line of text
+	moved   float64
+	began   bool
+	endX    float64 // where the last text ended
+	endY    float64
 }
 
 // pdfFont is what is needed of a font. Reading it again for each character takes the
@@ -90,6 +94,7 @@ func (p *pageReader) content(stream, resources pdf.Value, depth int) {
 	if stream.Kind() == pdf.Null {
 		return
 	}
+	p.measure(stream)
 	fonts := map[string]pdfFont{}
 	steps := 0
 	pdf.Interpret(stream, func(stack *pdf.Stack, op string) {
@@ -115,6 +120,39 @@ func (p *pageReader) content(stream, resources pdf.Value, depth int) {
 	})
 }
 
+// measure unpacks what is about to be read to nowhere: the library keeps what it meets, and
+// a single word may be as long as all of it.
+func (p *pageReader) measure(stream pdf.Value) {
+	switch stream.Kind() {
+	case pdf.Array:
+		for i := range stream.Len() {
+			p.measure(stream.Index(i))
+		}
+	case pdf.Stream:
+		r := stream.Reader()
+		n, _ := io.Copy(io.Discard, &interrupted{p.ctx, io.LimitReader(r, *p.unpacks+1)}) // what is broken ends there
+		_ = r.Close()
+		if *p.unpacks -= n; *p.unpacks < 0 || p.ctx.Err() != nil {
+			panic(stopped{})
+		}
+	default:
+	}
+}
+
+// interrupted is a reader that ends with a context.
+type interrupted struct {
+	ctx context.Context //nolint:containedctx // of one measure
+	io.Reader
+}
+
+// Read implements io.Reader.
+func (r *interrupted) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(b)
+}
+
 func (p *pageReader) choose(args []pdf.Value, resources pdf.Value, fonts map[string]pdfFont) {
 	if len(args) != 2 {
 		return
@@ -123,6 +161,7 @@ func (p *pageReader) choose(args []pdf.Value, resources pdf.Value, fonts map[str
 	f, ok := fonts[name]
 	if !ok {
 		font := pdf.Font{V: resources.Key("Font").Key(name)}
+		p.measure(font.V.Key("ToUnicode"))
 		f = pdfFont{enc: font.Encoder(), first: font.FirstChar()}
 		if list := font.V.Key("Widths"); list.Len() <= maxWidths {
 			for i := range list.Len() {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/llmctl/studio/internal/auth"
 	"github.com/llmctl/studio/internal/chat"
+	"github.com/llmctl/studio/internal/document"
 	"github.com/llmctl/studio/internal/download"
 	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/event"
@@ -147,7 +148,7 @@ func (b *testBundle) start(t *testing.T, options ...option) {
 	}
 	d.StudioMCP = &httpapi.StudioMCP{Handler: mcpStub{}, Tools: 3, Published: publish.New(b.db, log), PublicBaseURL: "https://studio.example.com/"}
 	d.Downloads = download.New(download.Options{DB: b.db, Log: log, Queue: noJobs{}, DataDir: t.TempDir(), Now: time.Now})
-	d.Threads = chat.New(chat.Options{DB: b.db, Log: log, Queue: noTurns{}, Models: catalogModels{d.Catalog}, Now: time.Now})
+	d.Threads = chat.New(chat.Options{DB: b.db, Log: log, Queue: noTurns{}, Models: catalogModels{d.Catalog}, Documents: document.InProcess{}, Now: time.Now})
 	d.MCP = httpapi.MCPDeps{
 		Servers: servers.New(servers.Options{DB: b.db, Log: log, Seal: box, Fingerprint: secret.Fingerprint, Now: time.Now}),
 		Calls:   calls.NewStore(b.db), Client: fakeMCP{},

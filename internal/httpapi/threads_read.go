@@ -145,7 +145,7 @@ func (s *server) registerThreadFiles() {
 		method: http.MethodPost, path: "/threads/{id}/attachments", id: "attach-file", tag: "threads", permission: auth.Write, audit: true,
 		summary: "Upload a file for the next message: text, PDF with text, PNG, JPEG, GIF or WebP", status: http.StatusCreated, body: chat.MaxUpload,
 	}, func(ctx context.Context, in *attachInput) (*attachmentOutput, error) {
-		u, err := chat.Read(ctx, in.Name, in.RawBody)
+		u, err := s.deps.Threads.Read(ctx, in.Name, in.RawBody)
 		if err != nil {
 			return nil, err
 		}

@@ -32,8 +32,8 @@ func officeTypes(kind document.Kind) string {
 }
 
 // readPDF gives the text of a PDF's pages.
-func readPDF(ctx context.Context, data []byte, limit int) (Content, error) {
-	d, err := read(ctx, "a.pdf", data, limit)
+func readPDF(ctx context.Context, p document.Parser, data []byte, limit int) (Content, error) {
+	d, err := read(ctx, p, "a.pdf", data, limit)
 	if e, ok := errors.AsType[*document.Error](err); ok {
 		return Content{}, pdfError(e)
 	}
@@ -47,10 +47,10 @@ func readPDF(ctx context.Context, data []byte, limit int) (Content, error) {
 }
 
 // readOffice gives the text of an Office file, as text: models are told no more of it.
-func readOffice(ctx context.Context, kind document.Kind, data []byte, limit int) (Content, error) {
-	d, err := read(ctx, "a."+string(kind), data, limit)
+func readOffice(ctx context.Context, p document.Parser, kind document.Kind, data []byte, limit int) (Content, error) {
+	d, err := read(ctx, p, "a."+string(kind), data, limit)
 	if e, ok := errors.AsType[*document.Error](err); ok {
-		return Content{}, &Error{"office_" + e.Code, e.Message}
+		return Content{}, &Error{"office_" + strings.TrimPrefix(e.Code, "document."), e.Message}
 	}
 	if err != nil {
 		return Content{}, err
@@ -61,8 +61,8 @@ func readOffice(ctx context.Context, kind document.Kind, data []byte, limit int)
 	return c, nil
 }
 
-func read(ctx context.Context, name string, data []byte, limit int) (document.Document, error) {
-	return document.Parse(ctx, name, data, document.Limits{MaxTextBytes: int64(limit), MaxPages: maxPages, Timeout: readTimeout, Truncate: true})
+func read(ctx context.Context, p document.Parser, name string, data []byte, limit int) (document.Document, error) {
+	return p.Parse(ctx, name, data, document.Limits{MaxTextBytes: int64(limit), MaxPages: maxPages, Timeout: readTimeout, Truncate: true})
 }
 
 // pages joins blocks, and says where pages begin.
@@ -106,8 +106,10 @@ func pdfError(e *document.Error) error {
 		return &Error{"pdf_locked", "is a PDF with a password. Send it without one."}
 	case document.NoText:
 		return &Error{"pdf_without_text", "is a PDF without text, such as a scan. Send it as images, to a model that takes them."}
-	case document.Timeout:
+	case document.TooSlow:
 		return &Error{"pdf_too_slow", fmt.Sprintf("takes longer than %s to read. Send the pages that matter.", readTimeout)}
+	case document.TooLargeInMemory:
+		return &Error{"pdf_too_large_in_memory", "takes more memory to read than there is for a file. Send the pages that matter."}
 	default:
 		return &Error{"pdf_broken", e.Message}
 	}

@@ -40,8 +40,9 @@ type Content struct {
 // maxImage bounds pictures: providers refuse larger ones.
 const maxImage = 5 << 20
 
-// Read tells what a file is and gives at most limit bytes of its text. Error: *Error.
-func Read(ctx context.Context, name string, data []byte, limit int) (Content, error) {
+// Read tells what a file is and gives at most limit bytes of its text; documents are read
+// by p. Errors: *Error; the cause of ctx when that ended.
+func Read(ctx context.Context, p document.Parser, name string, data []byte, limit int) (Content, error) {
 	if len(data) == 0 {
 		return Content{}, &Error{"empty", "is empty."}
 	}
@@ -52,10 +53,10 @@ func Read(ctx context.Context, name string, data []byte, limit int) (Content, er
 		}
 		return Content{Kind: Image, MediaType: media}, nil
 	case "application/pdf":
-		return readPDF(ctx, data, limit)
+		return readPDF(ctx, p, data, limit)
 	}
 	if kind, _, ok := document.Detect(name, data); ok && officeTypes(kind) != "" {
-		return readOffice(ctx, kind, data, limit)
+		return readOffice(ctx, p, kind, data, limit)
 	}
 	return readText(name, data, limit)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/llmctl/studio/internal/chat/extract"
+	"github.com/llmctl/studio/internal/document"
 )
 
 // pdfOf makes a small PDF with a line of text on each page.
@@ -46,13 +47,13 @@ func pdfOf(pages ...string) []byte {
 
 func TestTextOfAPDFIsReadPageByPage(t *testing.T) {
 	t.Parallel()
-	c, err := extract.Read(t.Context(), "x", pdfOf("the code word is PLUM", "second page"), 1<<20)
+	c, err := extract.Read(t.Context(), document.InProcess{}, "x", pdfOf("the code word is PLUM", "second page"), 1<<20)
 	require.NoError(t, err)
 	require.Equal(t, extract.PDF, c.Kind)
 	require.Equal(t, 2, c.Pages)
 	require.Contains(t, c.Text, "[Page 1]\nthe code word is PLUM")
 	require.Contains(t, c.Text, "[Page 2]\nsecond page")
-	c, err = extract.Read(t.Context(), "x", pdfOf("the code word is PLUM", "second page"), 12)
+	c, err = extract.Read(t.Context(), document.InProcess{}, "x", pdfOf("the code word is PLUM", "second page"), 12)
 	require.NoError(t, err)
 	require.True(t, c.Truncated)
 	require.Len(t, c.Text, 12)
@@ -60,7 +61,7 @@ func TestTextOfAPDFIsReadPageByPage(t *testing.T) {
 
 func reasonOf(t *testing.T, name string, data []byte) string {
 	t.Helper()
-	_, err := extract.Read(t.Context(), name, data, 1<<20)
+	_, err := extract.Read(t.Context(), document.InProcess{}, name, data, 1<<20)
 	e, ok := errors.AsType[*extract.Error](err)
 	require.True(t, ok, "%v", err)
 	return e.Reason
@@ -79,7 +80,7 @@ func TestWhatCannotBeReadIsRefusedWithTheReason(t *testing.T) {
 
 func TestTextIsCutBetweenCharacters(t *testing.T) {
 	t.Parallel()
-	c, err := extract.Read(t.Context(), "a.md", []byte("\xef\xbb\xbfaßb"), 2)
+	c, err := extract.Read(t.Context(), document.InProcess{}, "a.md", []byte("\xef\xbb\xbfaßb"), 2)
 	require.NoError(t, err)
 	require.Equal(t, "a", c.Text)
 	require.True(t, c.Truncated)
@@ -94,7 +95,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		c, err := extract.Read(ctx, "f", data, 1000)
+		c, err := extract.Read(ctx, document.InProcess{}, "f", data, 1000)
 		if err == nil && len(c.Text) > 1000 {
 			t.Fatal("too long")
 		}
@@ -110,12 +111,12 @@ func TestOfficeFilesAreReadAsText(t *testing.T) {
 	_, err = w.Write([]byte(`<w:document><w:body><w:p><w:r><w:t>the code word is FIG</w:t></w:r></w:p><w:p><w:r><w:t>more</w:t></w:r></w:p></w:body></w:document>`))
 	require.NoError(t, err)
 	require.NoError(t, z.Close())
-	c, err := extract.Read(t.Context(), "a.docx", b.Bytes(), 1<<20)
+	c, err := extract.Read(t.Context(), document.InProcess{}, "a.docx", b.Bytes(), 1<<20)
 	require.NoError(t, err)
 	require.Equal(t, extract.Text, c.Kind)
 	require.Equal(t, "application/vnd.openxmlformats-officedocument.wordprocessingml.document", c.MediaType)
 	require.Equal(t, "the code word is FIG\n\nmore", c.Text)
-	c, err = extract.Read(t.Context(), "a.docx", b.Bytes(), 8)
+	c, err = extract.Read(t.Context(), document.InProcess{}, "a.docx", b.Bytes(), 8)
 	require.NoError(t, err)
 	require.Equal(t, "the code", c.Text)
 	require.True(t, c.Truncated)

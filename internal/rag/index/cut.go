@@ -12,6 +12,7 @@ import (
 
 // Documents cuts files with the parsers and the chunker of the Studio.
 type Documents struct {
+	Parser  document.Parser
 	Limits  document.Limits
 	Options chunk.Options
 }
@@ -34,7 +35,7 @@ func (d Documents) Cut(ctx context.Context, name string, data []byte) (Cut, erro
 	if _, _, ok := document.Detect(name, data[:min(len(data), sniffed)]); !ok {
 		return Cut{Binary: true}, nil
 	}
-	doc, err := document.Parse(ctx, name, data, d.Limits)
+	doc, err := d.Parser.Parse(ctx, name, data, d.Limits)
 	if e, ok := errors.AsType[*document.Error](err); ok {
 		if e.Code == document.Unsupported {
 			return Cut{Binary: true}, nil

@@ -12,7 +12,7 @@ import (
 
 func TestFilesAreCutWithTheStudiosParsers(t *testing.T) {
 	t.Parallel()
-	d := index.Documents{Options: chunk.Options{TargetTokens: 50, MaxTokens: 100}}
+	d := index.Documents{Parser: document.InProcess{}, Options: chunk.Options{TargetTokens: 50, MaxTokens: 100}}
 	cut, err := d.Cut(t.Context(), "docs/a.md", []byte("# Harbour\n\nShips lie here.\n"))
 	require.NoError(t, err)
 	require.Equal(t, []any{"markdown", "Harbour", false}, []any{cut.Kind, cut.Title, cut.Binary})
@@ -30,5 +30,5 @@ func TestFilesAreCutWithTheStudiosParsers(t *testing.T) {
 	require.Equal(t, document.Unreadable, failed.Code)
 	require.Contains(t, failed.Message, "broken.pdf ")
 
-	require.NotEqual(t, d.Signature(), index.Documents{Options: chunk.Options{TargetTokens: 60, MaxTokens: 100}}.Signature())
+	require.NotEqual(t, d.Signature(), index.Documents{Parser: document.InProcess{}, Options: chunk.Options{TargetTokens: 60, MaxTokens: 100}}.Signature())
 }

@@ -94,11 +94,16 @@ func (s *Service) CheckNew(ctx context.Context, f Fields, g Given) (fetch.Report
 }
 
 // CheckStored looks whether a stored source can be read, changed by c or as it is. A
-// stored secret goes along as it would after that change; it is not read otherwise.
+// stored secret goes along as it would after that change; one that cannot be read is in
+// nobody's way who enters another, or checks a place that it is not for. Errors: those of
+// Open, and of the fetcher.
 func (s *Service) CheckStored(ctx context.Context, id int64, c Change) (fetch.Report, error) {
 	r, err := s.live(ctx, s.o.DB, id)
 	if err != nil {
 		return fetch.Report{}, err
+	}
+	if r.DeletedAt != nil {
+		return fetch.Report{}, errs.Ef(errs.NotFound, "rag.source_deleted", "The source %q is deleted.", r.Name)
 	}
 	before := fieldsOf(&r)
 	f := before

@@ -36,7 +36,18 @@ func (s *Service) secret(r *Row) (string, error) {
 	plain, err := s.o.Seal.Open(r.CredentialCiphertext, binding(r.ID))
 	if err != nil {
 		return "", errs.Ef(errs.Precondition, "rag.source_unreadable_secret",
-			"The secret of source %q cannot be read with this installation's secret key. Enter it again.", r.Name).With(err)
+			"The %s of source %q cannot be read with this installation's secret key: it was stored with another one. Enter it again.", credentialName(r.CredentialKind), r.Name).With(err)
 	}
 	return string(plain), nil
+}
+
+// credentialName names a kind of secrets for people.
+func credentialName(kind string) string {
+	switch kind {
+	case CredentialSSHKey:
+		return "SSH key"
+	case CredentialAccount:
+		return "service account"
+	}
+	return "token"
 }

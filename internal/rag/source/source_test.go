@@ -350,10 +350,32 @@ func TestSecretOfAnotherInstallationIsExplained(t *testing.T) {
 	require.True(t, errs.HasReason(err, "rag.source_unreadable_secret"))
 	_, err = b.service(t, other).CheckStored(t.Context(), v.ID, source.Change{})
 	require.True(t, errs.HasReason(err, "rag.source_unreadable_secret"))
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = b.service(t, other).CheckStored(ended, v.ID, source.Change{Secrets: source.Given{Token: new("another")}})
-	require.False(t, errs.HasReason(err, "rag.source_unreadable_secret"), "a new one can be tried before it is stored")
+	require.ErrorContains(t, err, "The token of source", "what is to be entered again")
+	reached := func(c source.Change) {
+		t.Helper()
+		_, err := b.service(t, other).CheckStored(t.Context(), v.ID, c)
+		require.Error(t, err, "there is no such repository")
+		require.False(t, errs.HasReason(err, "rag.source_unreadable_secret"), "%v", err)
+	}
+	nowhere := func(f *source.Fields) { f.URL = "https://127.0.0.1:1/a.git" }
+	reached(source.Change{Apply: nowhere, Secrets: source.Given{Token: new("new-token")}})
+	reached(source.Change{Apply: nowhere})
+	err = b.tx(t, func(ctx context.Context, tx *postgres.Tx) error {
+		_, err := b.service(t, other).Update(ctx, tx, v.ID, 0, source.Change{Apply: nowhere, Secrets: source.Given{Token: new("new-token")}}, nil)
+		return err
+	})
+	require.NoError(t, err)
+	_, _, err = b.service(t, other).Open(t.Context(), b.db, v.ID)
+	require.NoError(t, err)
+	_, _, err = b.sources.Open(t.Context(), b.db, v.ID)
+	require.True(t, errs.HasReason(err, "rag.source_unreadable_secret"), "it was entered with the other key")
+}
+
+func TestSecretOfThisInstallationIsRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	v, err := b.create(t, repository(), source.Change{Secrets: source.Given{Token: new("secret-token")}})
+	require.NoError(t, err)
 	_, _, err = b.sources.Open(t.Context(), b.db, v.ID)
 	require.NoError(t, err)
 }

@@ -33,6 +33,7 @@ type Fetcher struct {
 	account account
 	api     *drivev3.Service
 	base    *noting
+	bounds  *bounds
 }
 
 // noting remembers that an address was refused: whoever fetches tokens makes a text of
@@ -67,7 +68,8 @@ func New(o Options) (*Fetcher, error) {
 	if o.Pause == 0 {
 		o.Pause = 1500 * time.Millisecond
 	}
-	base := &noting{RoundTripper: o.Client.Transport}
+	most := &bounds{entries: maxEntries, pages: maxPages, answer: maxAnswer}
+	base := &noting{RoundTripper: bounded{o.Client.Transport, most}}
 	tokens := &http.Client{Transport: base, CheckRedirect: o.Client.CheckRedirect, Timeout: requestTime}
 	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, tokens) // for tokens; requests have contexts of their own
 	client := &http.Client{
@@ -82,7 +84,7 @@ func New(o Options) (*Fetcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the Drive client: %w", err)
 	}
-	return &Fetcher{o: o, account: a, api: api, base: base}, nil
+	return &Fetcher{o: o, account: a, api: api, base: base, bounds: most}, nil
 }
 
 const folderType = "application/vnd.google-apps.folder"
@@ -107,9 +109,9 @@ func (f *Fetcher) folder(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if got.MimeType != folderType {
-		return "", errs.Ef(errs.Invalid, "rag.drive_no_folder", "%q is a file, not a folder. Give the id of the folder that it lies in.", got.Name)
+		return "", errs.Ef(errs.Invalid, "rag.drive_no_folder", "%q is a file, not a folder. Give the id of the folder that it lies in.", short(got.Name))
 	}
-	return got.Name, nil
+	return short(got.Name), nil
 }
 
 // Sync implements fetch.Fetcher: it lists the folder.

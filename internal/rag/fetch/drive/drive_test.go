@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -57,9 +59,12 @@ func (r *rig) sync(o drive.Options) fetch.Tree {
 	return tree
 }
 
-func (r *rig) fails(o drive.Options) *errs.Error {
+func (r *rig) fails(o drive.Options, change ...func(*drive.Fetcher)) *errs.Error {
 	r.t.Helper()
 	f, err := drive.New(o)
+	for _, c := range change {
+		c(f)
+	}
 	if err == nil {
 		_, err = f.Sync(r.t.Context(), nil)
 	}
@@ -273,5 +278,114 @@ func TestAccountsFoldersAndEndpointsAreChecked(t *testing.T) {
 	require.Empty(t, drive.CheckFolder("1AbC_d-9"))
 	for _, bad := range []string{"", "a/b", "a' or '1", "https://drive.google.com/x"} {
 		require.NotEmpty(t, drive.CheckFolder(bad), bad)
+	}
+}
+
+// instead answers calls that have some text in them itself.
+type instead struct {
+	http.RoundTripper
+	match  string
+	status int
+	body   func() io.Reader
+	calls  atomic.Int64
+	read   atomic.Int64 // bytes of answers that were taken
+}
+
+func (i *instead) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !strings.Contains(req.URL.RequestURI(), i.match) {
+		return i.RoundTripper.RoundTrip(req)
+	}
+	i.calls.Add(1)
+	counted := readerFunc(i.body().Read)
+	return &http.Response{
+		StatusCode: i.status, Header: http.Header{"Content-Type": {"application/json"}}, Request: req, ContentLength: -1,
+		Body: io.NopCloser(readerFunc(func(p []byte) (int, error) {
+			n, err := counted(p)
+			i.read.Add(int64(n))
+			return n, err
+		})),
+	}, nil
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// endless is a text that goes on for ever.
+func endless(begin string) func() io.Reader {
+	return func() io.Reader {
+		return io.MultiReader(strings.NewReader(begin), readerFunc(func(p []byte) (int, error) {
+			for i := range p {
+				p[i] = 'x'
+			}
+			return len(p), nil
+		}))
+	}
+}
+
+func (r *rig) answering(match string, status int, body func() io.Reader) (drive.Options, *instead) {
+	o := r.options()
+	i := &instead{RoundTripper: o.Client.Transport, match: match, status: status, body: body}
+	o.Client = &http.Client{Transport: i}
+	return o, i
+}
+
+func TestAnswersWithoutAnEndAreNotKept(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	for _, c := range []struct {
+		match, begin, reason string
+		status               int
+		most                 int64
+	}{
+		{"/files?", `{"files":[{"name":"`, "rag.drive_answer", http.StatusOK, 2 << 20},
+		{"/files/root", `{"name":"`, "rag.drive_answer", http.StatusOK, 2 << 20},
+		{"/files?", `{"error":{"message":"`, "rag.drive_refused", http.StatusForbidden, 2 << 20},
+	} {
+		o, i := r.answering(c.match, c.status, endless(c.begin))
+		require.Equal(t, c.reason, r.fails(o, func(f *drive.Fetcher) { f.Hold(1000, 1000, 1<<20) }).Reason, c.match)
+		require.Less(t, i.read.Load(), c.most)
+		require.EqualValues(t, 1, i.calls.Load(), "it is not asked again")
+	}
+}
+
+func TestListingsThatMakeNoSenseEnd(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	for _, page := range []string{
+		`{"files":[],"nextPageToken":"again"}`, `{"files":[{"id":"a' or '1","name":"a","parents":["root"]}]}`,
+		`{"files":[{"id":"a","name":"a","mimeType":"` + strings.Repeat("x", 300) + `","parents":["root"]}]}`,
+	} {
+		o, _ := r.answering("/files?", http.StatusOK, func() io.Reader { return strings.NewReader(page) })
+		require.Equal(t, "rag.drive_answer", r.fails(o).Reason, page)
+	}
+}
+
+func TestFoldersWithMoreEntriesThanAnybodyHasAreGivenUpWhileTheyAreListed(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	var token atomic.Int64
+	one := `{"id":"s","name":"s","mimeType":"` + drivetest.Shortcut + `","parents":["root"]},`
+	page := `{"files":[` + strings.TrimSuffix(strings.Repeat(one, 100), ",") + `],"nextPageToken":"`
+	o, i := r.answering("/files?", http.StatusOK, func() io.Reader {
+		return strings.NewReader(page + fmt.Sprint(token.Add(1)) + `"}`)
+	})
+	require.Equal(t, "rag.drive_too_many_files", r.fails(o, func(f *drive.Fetcher) { f.Hold(450, 1000, 1<<20) }).Reason)
+	require.EqualValues(t, 5, i.calls.Swap(0))
+	require.Equal(t, "rag.drive_too_many_files", r.fails(o, func(f *drive.Fetcher) { f.Hold(1<<20, 7, 1<<20) }).Reason)
+	require.EqualValues(t, 7, i.calls.Load())
+}
+
+func TestLongNamesAreCut(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	for i := range 3 {
+		r.Put(drivetest.File{ID: fmt.Sprint("f", i), Name: strings.Repeat("ä", 400) + ".md", Type: "text/plain", Parent: "root", Text: "x"})
+	}
+	items, _ := walk(t, r.sync(r.options()))
+	require.Len(t, items, 3)
+	for _, item := range items {
+		require.LessOrEqual(t, len(item.Path), 260)
+		require.True(t, strings.HasSuffix(item.Path, ".md") && utf8.ValidString(item.Path), item.Path)
 	}
 }

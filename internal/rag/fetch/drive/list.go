@@ -15,9 +15,15 @@ import (
 	"github.com/llmctl/studio/internal/errs"
 )
 
-// Limits of a listing.
+// Limits of a listing. They hold while it is read: what answers may be anybody.
 const (
 	maxFiles   = 200_000
+	maxEntries = 2 * maxFiles // with folders, shortcuts and what nothing reads
+	maxFolders = 50_000
+	maxPages   = 10_000    // answers, of all folders together
+	maxText    = 256 << 20 // bytes of what is kept of all of them
+	maxName    = 255       // bytes of a name; longer ones are cut
+	maxMark    = 200       // bytes of a type, a checksum or a time
 	maxDepth   = 50
 	pageSize   = 1000
 	maxParents = 20 // folders that are asked for at once
@@ -50,11 +56,11 @@ type folder struct {
 	depth    int
 }
 
-// file is one that was found.
+// file is what is kept of one that was found.
 type file struct {
-	*drivev3.File
-	path   string
-	export export
+	id, path, mime, md5, modified string
+	size                          int64
+	export                        export
 }
 
 // listing goes through the folders, several at a time.
@@ -63,6 +69,9 @@ type listing struct {
 	tell     func(string)
 	seen     map[string]bool // folders
 	files    []file
+	entries  int // of all kinds
+	pages    int
+	text     int // bytes that are kept
 	excluded int // folders and shortcuts
 	other    int // documents that nothing reads
 	deep     []string
@@ -78,9 +87,6 @@ func (l *listing) all(ctx context.Context) error {
 			return err
 		}
 		waiting = append(waiting[n:], next...)
-		if len(l.files) > maxFiles {
-			return errs.Ef(errs.TooLarge, "rag.drive_too_many_files", "The folder has more than %d files. Choose one of those in it.", maxFiles)
-		}
 		if len(l.files)-told >= pageSize {
 			told = len(l.files)
 			l.tell(fmt.Sprintf("%d files found, %d folders to go.", told, len(waiting)))
@@ -97,68 +103,132 @@ func (l *listing) folders(ctx context.Context, parents []folder) ([]folder, erro
 		terms[i] = "'" + p.id + "' in parents"
 	}
 	query := "(" + strings.Join(terms, " or ") + ") and trashed = false"
-	found := map[string][]*drivev3.File{}
+	found := make(map[string][]entry, len(parents))
+	for _, p := range parents {
+		found[p.id] = nil
+	}
 	for token := ""; ; {
-		var page *drivev3.FileList
-		err := l.f.try(ctx, l.tell, func(ctx context.Context) (err error) {
-			page, err = l.f.api.Files.List().Q(query).Fields(fields).PageSize(pageSize).PageToken(token).
-				SupportsAllDrives(true).IncludeItemsFromAllDrives(true).Context(ctx).Do()
-			return err
-		})
+		page, err := l.page(ctx, query, token)
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range page.Files {
-			for _, p := range f.Parents {
-				found[p] = append(found[p], f)
-			}
+		if err := l.take(page.Files, found); err != nil {
+			return nil, err
 		}
-		if token = page.NextPageToken; token == "" {
+		if page.NextPageToken == "" {
 			break
 		}
+		if page.NextPageToken == token {
+			return nil, answerError("names the same page as the next one again and again")
+		}
+		token = page.NextPageToken
 	}
 	var next []folder
 	for _, p := range parents {
-		next = append(next, l.entries(p, found[p.id])...)
+		inside, err := l.enter(p, found[p.id])
+		if err != nil {
+			return nil, err
+		}
+		next = append(next, inside...)
 	}
 	return next, nil
 }
 
-// entries takes what is in a folder, the oldest first.
-func (l *listing) entries(parent folder, found []*drivev3.File) (next []folder) {
-	slices.SortFunc(found, func(a, b *drivev3.File) int {
-		if c := strings.Compare(a.CreatedTime, b.CreatedTime); c != 0 {
+// page asks for a part of a listing.
+func (l *listing) page(ctx context.Context, query, token string) (page *drivev3.FileList, err error) {
+	if l.pages++; l.pages > l.f.bounds.pages {
+		return nil, tooMany("is listed in more than %d parts", l.f.bounds.pages)
+	}
+	err = l.f.try(ctx, l.tell, func(ctx context.Context) (err error) {
+		page, err = l.f.api.Files.List().Q(query).Fields(fields).PageSize(pageSize).PageToken(token).
+			SupportsAllDrives(true).IncludeItemsFromAllDrives(true).Context(ctx).Do()
+		return err
+	})
+	return page, err
+}
+
+func tooMany(format string, most int) error {
+	return errs.Ef(errs.TooLarge, "rag.drive_too_many_files", "The folder "+format+". Choose one of those in it.", most)
+}
+
+// answerError is a server that does not speak as Drive does.
+func answerError(what string) error {
+	return errs.Ef(errs.Unavailable, "rag.drive_answer", "The server's answer cannot be used: it %s. Check the source's endpoint.", what)
+}
+
+// entry is what is kept of something in a folder.
+type entry struct {
+	id, name, mime, md5, modified, created string
+	size                                   int64
+}
+
+// take keeps what a page has of the folders that were asked for.
+func (l *listing) take(files []*drivev3.File, found map[string][]entry) error {
+	for _, f := range files {
+		if l.entries++; l.entries > l.f.bounds.entries {
+			return tooMany("has more than %d entries", l.f.bounds.entries)
+		}
+		if !folderID.MatchString(f.Id) || max(len(f.MimeType), len(f.Md5Checksum), len(f.ModifiedTime), len(f.CreatedTime)) > maxMark {
+			return answerError("has an entry whose id, type, checksum or time is none")
+		}
+		e := entry{f.Id, cleanName(f.Name), f.MimeType, f.Md5Checksum, f.ModifiedTime, f.CreatedTime, f.Size}
+		for _, p := range f.Parents {
+			list, asked := found[p]
+			if !asked || slices.ContainsFunc(list[max(0, len(list)-1):], func(o entry) bool { return o.id == e.id }) {
+				continue
+			}
+			if l.text += len(e.id) + len(e.name) + len(e.mime) + len(e.md5) + len(e.modified) + len(e.created); l.text > maxText {
+				return tooMany("has names of more than %d bytes", maxText)
+			}
+			found[p] = append(list, e)
+		}
+	}
+	return nil
+}
+
+// enter takes what is in a folder, the oldest first.
+func (l *listing) enter(parent folder, found []entry) (next []folder, err error) {
+	slices.SortFunc(found, func(a, b entry) int {
+		if c := strings.Compare(a.created, b.created); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Id, b.Id)
+		return strings.Compare(a.id, b.id)
 	})
-	taken := map[string]bool{}
+	names := numbering{}
 	for _, f := range found {
-		ex, exported := exports(f.MimeType)
+		ex, exported := exports(f.mime)
 		switch {
-		case f.MimeType == shortcutType:
+		case f.mime == shortcutType:
 			l.excluded++
 			continue
-		case f.MimeType != folderType && !exported && strings.HasPrefix(f.MimeType, googleTypes):
+		case f.mime != folderType && !exported && strings.HasPrefix(f.mime, googleTypes):
 			l.other++
 			continue
 		}
-		full := parent.path + unique(cleanName(f.Name)+ex.ending, taken)
-		if f.MimeType != folderType {
-			l.files = append(l.files, file{File: f, path: full, export: ex})
+		full := parent.path + names.unique(f.name+ex.ending)
+		if l.text += len(full); l.text > maxText {
+			return nil, tooMany("has paths of more than %d bytes", maxText)
+		}
+		if f.mime != folderType {
+			if len(l.files) == maxFiles {
+				return nil, tooMany("has more than %d files", maxFiles)
+			}
+			l.files = append(l.files, file{id: f.id, path: full, mime: f.mime, md5: f.md5, modified: f.modified, size: f.size, export: ex})
 			continue
 		}
 		switch {
-		case !l.f.o.Filter.Folder(full) || l.seen[f.Id]:
+		case !l.f.o.Filter.Folder(full) || l.seen[f.id]:
 			l.excluded++
 		case parent.depth == maxDepth:
 			l.deep = append(l.deep, full)
+		case len(l.seen) > maxFolders:
+			return nil, tooMany("has more than %d folders", maxFolders)
 		default:
-			l.seen[f.Id] = true
-			next = append(next, folder{id: f.Id, path: full + "/", depth: parent.depth + 1})
+			l.seen[f.id] = true
+			next = append(next, folder{id: f.id, path: full + "/", depth: parent.depth + 1})
 		}
 	}
-	return next
+	return next, nil
 }
 
 // cleanName makes a part of a path of a name, which may be anything in Drive.
@@ -169,20 +239,37 @@ func cleanName(name string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(name, "_"))
+	if len(name) > maxName {
+		ending := path.Ext(name)
+		if len(ending) > maxName/4 {
+			ending = ""
+		}
+		name = strings.ToValidUTF8(name[:maxName-len(ending)], "") + ending
+	}
 	if name == "" || name == "." || name == ".." {
 		return "_" + name
 	}
-	return name
+	return strings.Clone(name) // not the page that it was in
 }
 
-// unique numbers a name that is taken in its folder.
-func unique(name string, taken map[string]bool) string {
-	out, ending := name, path.Ext(name)
-	for n := 2; taken[out]; n++ {
-		out = strings.TrimSuffix(name, ending) + " (" + strconv.Itoa(n) + ")" + ending
+// numbering knows the names that are taken in a folder, and the last number of each.
+type numbering map[string]int
+
+// unique numbers a name that is taken.
+func (taken numbering) unique(name string) string {
+	n, found := taken[name]
+	if !found {
+		taken[name] = 1
+		return name
 	}
-	taken[out] = true
-	return out
+	ending := path.Ext(name)
+	for n++; ; n++ {
+		out := strings.TrimSuffix(name, ending) + " (" + strconv.Itoa(n) + ")" + ending
+		if _, found := taken[out]; !found {
+			taken[name], taken[out] = n, 1
+			return out
+		}
+	}
 }
 
 func moment(text string) time.Time {

@@ -41,14 +41,14 @@ func (t *tree) Walk(ctx context.Context, f func(fetch.Item) error) (fetch.Skippe
 			return skipped, err
 		}
 		d := &t.l.files[i]
-		size := d.Size
+		size := d.size
 		if d.export.mime != "" {
 			size = -1 // what Drive stores of it says nothing of what is exported
 		}
 		if !skipped.Count(t.f.o.Filter.File(d.path, size)) {
 			continue
 		}
-		item := fetch.Item{Path: d.path, Size: d.Size, Fingerprint: fingerprint(d), ModifiedAt: moment(d.ModifiedTime), MediaType: d.MimeType}
+		item := fetch.Item{Path: d.path, Size: d.size, Fingerprint: fingerprint(d), ModifiedAt: moment(d.modified), MediaType: d.mime}
 		if d.export.mime != "" {
 			item.MediaType = d.export.mime
 		}
@@ -62,10 +62,10 @@ func (t *tree) Walk(ctx context.Context, f func(fetch.Item) error) (fetch.Skippe
 // fingerprint is the checksum of what was uploaded, and the time of the last change of
 // what is written in Drive.
 func fingerprint(d *file) string {
-	if d.Md5Checksum != "" {
-		return "drive:md5:" + d.Md5Checksum
+	if d.md5 != "" {
+		return "drive:md5:" + d.md5
 	}
-	return "drive:time:" + d.Id + ":" + d.ModifiedTime
+	return "drive:time:" + d.id + ":" + d.modified
 }
 
 // Open implements fetch.Tree.
@@ -74,16 +74,21 @@ func (t *tree) Open(ctx context.Context, item fetch.Item, limit int64) (io.ReadC
 	if d == nil {
 		return nil, fetch.GoneError(item.Path)
 	}
-	if limit > 0 && d.export.mime == "" && d.Size > limit {
+	if limit > 0 && d.export.mime == "" && d.size > limit {
 		return nil, fetch.TooLargeError(item.Path, limit)
 	}
 	var res *http.Response
-	// The body is read after the request is over, so its time is the caller's.
-	err := t.f.try(ctx, nil, func(context.Context) (err error) {
+	var p *patience
+	err := t.f.try(ctx, nil, func(context.Context) (err error) { // the body is read after that, so its time is another
+		p = newPatience(ctx, item.Path)
 		if d.export.mime != "" {
-			res, err = t.f.api.Files.Export(d.Id, d.export.mime).Context(ctx).Download() //nolint:bodyclose // the reader closes it
+			res, err = t.f.api.Files.Export(d.id, d.export.mime).Context(p.ctx).Download() //nolint:bodyclose,contextcheck // the reader closes it; p.ctx is made of ctx
 		} else {
-			res, err = t.f.api.Files.Get(d.Id).SupportsAllDrives(true).Context(ctx).Download() //nolint:bodyclose // the reader closes it
+			res, err = t.f.api.Files.Get(d.id).SupportsAllDrives(true).Context(p.ctx).Download() //nolint:bodyclose,contextcheck // the reader closes it; p.ctx is made of ctx
+		}
+		if err != nil {
+			err = p.explain(err)
+			p.end()
 		}
 		return err
 	})
@@ -93,5 +98,5 @@ func (t *tree) Open(ctx context.Context, item fetch.Item, limit int64) (io.ReadC
 	case err != nil:
 		return nil, err
 	}
-	return fetch.Limited(res.Body, item.Path, limit), nil
+	return fetch.Limited(p.body(res.Body), item.Path, limit), nil
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // maxReaders is how many processes read files of a tree at the same time.
@@ -22,8 +23,9 @@ var (
 // blobs reads objects through processes that answer one after the other: starting one
 // for each file would take longer than reading it.
 type blobs struct {
-	c    cache
-	free chan *reader // nil: one that is not started yet
+	c      cache
+	free   chan *reader // nil: one that is not started yet
+	closed sync.Once
 }
 
 func newBlobs(c cache) *blobs {
@@ -34,14 +36,16 @@ func newBlobs(c cache) *blobs {
 	return b
 }
 
-// close ends the processes, when those that read are done.
+// close ends the processes, when those that read are done. It may be called again.
 func (b *blobs) close() {
-	for range maxReaders {
-		if r, ok := <-b.free; ok && r != nil {
-			r.end()
+	b.closed.Do(func() {
+		for range maxReaders {
+			if r := <-b.free; r != nil {
+				r.end()
+			}
 		}
-	}
-	close(b.free)
+		close(b.free)
+	})
 }
 
 // read gives an object of at most inMemory bytes.

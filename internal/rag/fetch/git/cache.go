@@ -32,28 +32,46 @@ func (c cache) lock(ctx context.Context) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(c.dir), 0o700); err != nil {
 		return nil, fmt.Errorf("make folder for repositories: %w", err)
 	}
-	f, err := os.OpenFile(c.lockFile(), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open lock of repository: %w", err)
-	}
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		held, err := tryLock(f)
+		f, err := c.tryLock()
 		if err != nil {
-			_ = f.Close()
-			return nil, fmt.Errorf("lock repository: %w", err)
+			return nil, err
 		}
-		if held {
+		if f != nil {
 			return func() { _ = f.Close() }, nil // which gives the lock back
 		}
 		select {
 		case <-ctx.Done():
-			_ = f.Close()
 			return nil, context.Cause(ctx)
 		case <-ticker.C:
 		}
 	}
+}
+
+// tryLock takes the lock if nobody has it. Whoever removes a copy removes its lock with it:
+// a file that is no more where it was opened locks nothing.
+func (c cache) tryLock() (*os.File, error) {
+	f, err := os.OpenFile(c.lockFile(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock of repository: %w", err)
+	}
+	held, err := tryLock(f)
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock repository: %w", err)
+	}
+	if held {
+		mine, errMine := f.Stat()
+		there, errThere := os.Stat(c.lockFile())
+		held = errMine == nil && errThere == nil && os.SameFile(mine, there)
+	}
+	if !held {
+		_ = f.Close()
+		return nil, nil //nolint:nilnil // nobody's fault
+	}
+	return f, nil
 }
 
 // ready makes the repository, anew if it is of another address or suspect.
@@ -100,13 +118,20 @@ func (c cache) head(ctx context.Context) string {
 // no branch shows any more is removed.
 const maxPacks = 20
 
-func (c cache) tidy(ctx context.Context) error {
+// tidy does so when there are too many. If it takes longer than most, the copy is made anew the
+// next time: its files can be read all the same.
+func (c cache) tidy(ctx context.Context, most time.Duration) error {
 	packs, err := filepath.Glob(filepath.Join(c.dir, "objects", "pack", "*.pack"))
 	if err != nil || len(packs) < maxPacks {
 		return err
 	}
 	for _, args := range [][]string{{"repack", "-a", "-d", "-q"}, {"prune", "--expire=now"}} {
-		if _, err := c.program.run(ctx, command{dir: c.dir, args: args}); err != nil {
+		_, err := c.program.run(ctx, command{dir: c.dir, args: args, time: most})
+		if errors.Is(err, errLocal) {
+			c.suspect()
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -180,14 +205,11 @@ func Clean(dir string, keep func(id int64) bool) (removed int, err error) {
 }
 
 func (c cache) remove() (bool, error) {
-	f, err := os.OpenFile(c.lockFile(), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return false, fmt.Errorf("open lock of repository: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	if held, err := tryLock(f); err != nil || !held {
+	f, err := c.tryLock()
+	if f == nil || err != nil {
 		return false, err
 	}
+	defer func() { _ = f.Close() }()
 	if err := errors.Join(os.RemoveAll(c.dir), os.Remove(c.lockFile())); err != nil {
 		return false, fmt.Errorf("remove repository: %w", err)
 	}

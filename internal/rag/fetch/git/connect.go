@@ -25,9 +25,13 @@ type connection struct {
 	env    []string
 	config [][2]string
 	agent  *keyAgent
+	place  *os.File // the folder of a repository here
 }
 
 func (c *connection) close() {
+	if c.place != nil {
+		_ = c.place.Close()
+	}
 	if c.agent != nil {
 		c.agent.close()
 	}
@@ -35,7 +39,7 @@ func (c *connection) close() {
 
 // command prepares a call that speaks with the remote.
 func (c *connection) command(dir string, args ...string) command {
-	return command{dir: dir, args: args, env: c.env, config: c.config}
+	return command{dir: dir, args: args, env: c.env, config: c.config, place: c.place}
 }
 
 // through has git speak with the remote by way of a program's input and output. Left to
@@ -61,7 +65,11 @@ func bridgeQuoted(s string) string {
 func (f *Fetcher) connect(ctx context.Context, p program, r remote, secrets bool) (*connection, error) {
 	c := &connection{url: r.u.String(), env: []string{"GIT_ALLOW_PROTOCOL=" + r.u.Scheme}}
 	if r.u.Scheme == schemeFile {
-		return c, f.connectFolder(ctx, p, c, r.u.Path)
+		if err := f.connectFolder(ctx, p, c, r.u.Path); err != nil {
+			c.close()
+			return nil, err
+		}
+		return c, nil
 	}
 	addresses, err := f.resolve(ctx, r)
 	if err != nil {
@@ -77,7 +85,7 @@ func (f *Fetcher) connect(ctx context.Context, p program, r remote, secrets bool
 		if r.u.Scheme == schemeHTTP && !addresses[0].IsLoopback() {
 			return nil, errs.Ef(errs.Invalid, "rag.git_token_in_clear", "A token is not sent over http://, where others can read it. Use https://%s.", r.u.Host)
 		}
-		c.config = append(c.config, [2]string{"http." + r.u.Scheme + "://" + r.u.Host + "/.extraHeader", "Authorization: Basic " + basic(token)})
+		c.config = append(c.config, [2]string{"http." + r.u.String() + ".extraHeader", "Authorization: Basic " + basic(token)})
 	}
 	return c, nil
 }

@@ -57,6 +57,8 @@ func (f *Fetcher) explain(ctx context.Context, r remote, err error) error {
 			"What %s sends is larger than %d MiB, the limit of a repository. Index a smaller one, or have an administrator raise the limit.", where, f.o.MaxBytes>>20).With(err)
 	case errors.Is(err, errStep):
 		return errs.Ef(errs.Timeout, "rag.git_timeout", "%s did not answer in time. Try again, or check the network.", where).With(err)
+	case errors.Is(err, errLocal):
+		return errs.Ef(errs.Timeout, "rag.git_timeout", "Git needed more than %s for the copy of %s on this host. Look at the disk that the data folder is on, or index less of the repository.", localTime, where).With(err)
 	case ctx.Err() != nil:
 		return errors.Join(context.Cause(ctx), err)
 	case contains(e.stderr, "cannot run ssh", "ssh: not found", "ssh: command not found"):

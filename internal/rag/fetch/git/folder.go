@@ -1,11 +1,14 @@
 package git
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
-	"os"
+	"io/fs"
+	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/llmctl/studio/internal/errs"
@@ -33,36 +36,53 @@ func (f *Fetcher) connectFolder(ctx context.Context, p program, c *connection, p
 		return errs.Ef(errs.Forbidden, "rag.outside_roots",
 			"The repository %s reads %s, which is not inside the allowed folders (LLMCTL_STUDIO_RAG_LOCAL_ROOTS). Index that repository itself, or have an administrator allow the folder.", place, w.outside)
 	}
-	out, err := p.run(ctx, command{args: []string{
-		"config", "--file", filepath.Join(w.common(dir), "config"), "--includes", "--get-regexp", `^(extensions\.partialclone|remote\..*\.promisor)$`,
-	}})
-	if err == nil && len(out) > 0 {
+	partial, err := isPartial(ctx, p, dir)
+	if err != nil {
+		return err
+	}
+	if partial {
 		return errs.Ef(errs.Invalid, "rag.git_partial", "The repository %s is a partial clone, which fetches what it lacks from elsewhere. Index the repository that it was cloned from, or a whole clone.", place)
 	}
-	c.through("git", "upload-pack", "--strict", "--", dir)
+	if c.place, err = f.o.Roots.Open(dir); err != nil {
+		return local.OpenError(place, err)
+	}
+	c.through("git", "upload-pack", "--strict", "--", opened(dir))
 	return nil
+}
+
+// isPartial tells whether a repository lacks objects that it would fetch. It is asked as git asks
+// itself, since parts of a configuration hold only for a certain repository.
+func isPartial(ctx context.Context, p program, dir string) (bool, error) {
+	_, err := p.run(ctx, command{dir: dir, args: []string{"config", "--includes", "--get-regexp", `^(extensions\.partialclone|remote\..*\.promisor)$`}})
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
+		return false, nil // there is none
+	}
+	return err == nil, err
 }
 
 // folder follows a repository on this machine; outside is the first place that is not in
 // the allowed folders.
 type folder struct {
-	roots   local.Roots
-	outside string
+	roots    local.Roots
+	outside  string
+	followed int // alternates
 }
+
+// maxFollowed bounds alternates: they may name each other.
+const maxFollowed = 100
 
 // gitDir gives the folder of a repository that holds its objects: that with a work tree has
 // it below .git, or says there where it is.
 func (w *folder) gitDir(place string) string {
 	dot := filepath.Join(place, ".git")
-	info, err := os.Stat(dot)
+	text, isFolder, err := w.read(dot)
 	if err != nil {
 		return place
 	}
-	w.holds(dot)
-	if info.IsDir() {
+	if isFolder {
 		return dot
 	}
-	to, ok := strings.CutPrefix(pointer(dot), "gitdir: ")
+	to, ok := strings.CutPrefix(strings.TrimRight(text, "\r\n"), "gitdir: ")
 	if !ok {
 		return place
 	}
@@ -70,8 +90,8 @@ func (w *folder) gitDir(place string) string {
 }
 
 // common is where a repository of which several work trees exist has its objects.
-func (*folder) common(dir string) string {
-	if to := pointer(filepath.Join(dir, "commondir")); to != "" {
+func (w *folder) common(dir string) string {
+	if to := w.pointer(filepath.Join(dir, "commondir")); to != "" {
 		return absolute(dir, to)
 	}
 	return dir
@@ -89,25 +109,32 @@ func (w *folder) repository(dir string) {
 
 // objects follows an object database and those that it refers to.
 func (w *folder) objects(dir string, depth int) {
-	for _, name := range []string{"", "info", "pack", "info/alternates"} {
+	for _, name := range []string{"", "info", "pack"} {
 		w.holds(filepath.Join(dir, name))
 	}
+	list := filepath.Join(dir, "info", "alternates")
+	text, _, _ := w.read(list)
 	if w.outside != "" || depth > maxAlternates {
 		return // git goes no deeper either
 	}
-	for line := range strings.SplitSeq(pointer(filepath.Join(dir, "info", "alternates")), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if plain, err := strconv.Unquote(line); err == nil {
-			line = plain
+		// Git takes quotes off as it sees fit: what it makes of them is not guessed here.
+		if w.followed++; strings.HasPrefix(line, `"`) || w.followed > maxFollowed {
+			w.leads(list)
+			return
 		}
 		w.objects(absolute(dir, line), depth+1)
 	}
 }
 
-func (w *folder) holds(place string) {
-	if w.outside == "" && !w.roots.Holds(place) {
+// holds notes a place that is not in the allowed folders.
+func (w *folder) holds(place string) { _, _, _ = w.read(place) }
+
+func (w *folder) leads(place string) {
+	if w.outside == "" {
 		w.outside = place
 	}
 }
@@ -119,20 +146,41 @@ func absolute(base, to string) string {
 	return filepath.Join(base, to)
 }
 
-// pointer reads a small file, without its last line's end; "": there is none.
-func pointer(name string) string {
-	info, err := os.Stat(name)
-	if err != nil || !info.Mode().IsRegular() {
-		return ""
+// pointer reads a small file, without the ends of its last line; "": there is none.
+func (w *folder) pointer(name string) string {
+	text, _, _ := w.read(name)
+	return strings.TrimRight(text, "\r\n")
+}
+
+// read opens what a repository leads to and looks at what was opened, not at its name: that may be
+// another thing a moment later. What is not in the allowed folders, or cannot be looked at
+// as git would, is noted.
+func (w *folder) read(name string) (text string, isFolder bool, err error) {
+	file, err := w.roots.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, err
 	}
-	file, err := os.Open(name)
 	if err != nil {
-		return ""
+		w.leads(name)
+		return "", false, err
 	}
 	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, maxPointer))
-	if err != nil {
-		return ""
+	info, err := file.Stat()
+	if err != nil || info.IsDir() {
+		return "", err == nil, err
 	}
-	return strings.TrimRight(string(text), "\r\n")
+	if !info.Mode().IsRegular() {
+		w.leads(name)
+		return "", false, nil
+	}
+	raw, err := io.ReadAll(io.LimitReader(file, maxPointer))
+	if isPointer(name) && (len(raw) == maxPointer || bytes.IndexByte(raw, 0) >= 0) {
+		w.leads(name) // git reads on, or less
+	}
+	return string(raw), false, err
+}
+
+// isPointer tells whether git takes places from a file of this name.
+func isPointer(name string) bool {
+	return slices.Contains([]string{".git", "commondir", "alternates"}, filepath.Base(name))
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +28,13 @@ func TestRepositoriesThatLeadOutOfTheAllowedFoldersAreRefused(t *testing.T) {
 	r.roots, err = local.NewRoots([]string{r.base})
 	require.NoError(t, err)
 	secret := filepath.Join(outer, "private", ".git")
+	alternates := func(dir, text string) {
+		r.git(filepath.Base(dir), "init", "-q", "-b", "main")
+		head, err := os.ReadFile(filepath.Join(secret, "refs/heads/main"))
+		require.NoError(t, err)
+		write(t, filepath.Join(dir, ".git/refs/heads/main"), string(head))
+		write(t, filepath.Join(dir, ".git/objects/info/alternates"), text)
+	}
 	lead := map[string]func(dir string){
 		"link to .git":  func(dir string) { require.NoError(t, os.Symlink(secret, filepath.Join(dir, ".git"))) },
 		"file for .git": func(dir string) { write(t, filepath.Join(dir, ".git"), "gitdir: "+secret+"\n") },
@@ -47,6 +55,30 @@ func TestRepositoriesThatLeadOutOfTheAllowedFoldersAreRefused(t *testing.T) {
 			head, err := os.ReadFile(filepath.Join(secret, "refs/heads/main"))
 			require.NoError(t, err)
 			write(t, filepath.Join(dir, ".git/refs/heads/main"), string(head))
+		},
+		"alternates behind what is looked at": func(dir string) {
+			alternates(dir, strings.Repeat("#\n", 40<<10)+filepath.Join(secret, "objects")+"\n")
+		},
+		"alternates that end with a zero": func(dir string) {
+			alternates(dir, filepath.Join(secret, "objects")+"\x00/x\n")
+		},
+		"alternates in quotes that are none": func(dir string) {
+			require.NoError(t, os.MkdirAll(filepath.Join(dir, `.git/objects/"\x2e`), 0o750))
+			alternates(dir, `"\x2e/../../../../../private/.git/objects`+"\n")
+		},
+		"alternates with a return at the end": func(dir string) {
+			alternates(dir, "there\r")
+			require.NoError(t, os.Symlink(filepath.Join(secret, "objects"), filepath.Join(dir, ".git/objects/there\r")))
+		},
+		"alternates that name each other": func(dir string) { alternates(dir, strings.Repeat(".\n", 30<<10)) },
+		"commondir that ends with a zero": func(dir string) {
+			r.git(filepath.Base(dir), "init", "-q", "-b", "main")
+			write(t, filepath.Join(dir, ".git/commondir"), secret+"\x00x\n")
+		},
+		"pipe for HEAD": func(dir string) {
+			r.git(filepath.Base(dir), "init", "-q", "-b", "main")
+			require.NoError(t, os.Remove(filepath.Join(dir, ".git/HEAD")))
+			require.NoError(t, syscall.Mkfifo(filepath.Join(dir, ".git/HEAD"), 0o600))
 		},
 		"commondir": func(dir string) {
 			r.git(filepath.Base(dir), "init", "-q", "-b", "main")

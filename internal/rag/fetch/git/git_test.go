@@ -462,3 +462,115 @@ func TestRepositoriesThatAreNoneAreExplained(t *testing.T) {
 	_, err := git.New(r.options("ext::sh -c id"))
 	require.True(t, errs.HasReason(err, "rag.git_url"))
 }
+
+func TestTreesAreClosedTwiceAndReadNoMore(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.repo("a", map[string]string{"f.md": "one"})
+	tree, err := r.fetcher(r.options(r.fileURL("a"))).Sync(t.Context(), nil)
+	require.NoError(t, err)
+	var item fetch.Item
+	_, err = tree.Walk(t.Context(), func(i fetch.Item) error { item = i; return nil })
+	require.NoError(t, err)
+	require.NoError(t, tree.Close())
+	require.NoError(t, tree.Close())
+	_, err = tree.Open(t.Context(), item, 100)
+	require.Error(t, err)
+	require.NoFileExists(t, filepath.Join(r.cache(), "llmctl-suspect"), "the copy is not at fault")
+}
+
+func TestLockOfARemovedCopyIsNotHeldByWhoWaitedForIt(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "7.git")
+	first, err := git.Lock(t.Context(), dir)
+	require.NoError(t, err)
+	got := make(chan func(), 1)
+	go func() {
+		unlock, err := git.Lock(context.Background(), dir)
+		if err == nil {
+			got <- unlock
+		}
+	}()
+	require.NoError(t, os.Remove(strings.TrimSuffix(dir, ".git")+".lock")) // as the removal of a copy does
+	third, err := git.Lock(t.Context(), dir)
+	require.NoError(t, err)
+	first()
+	select {
+	case <-got:
+		t.Fatal("two hold the lock")
+	case <-time.After(300 * time.Millisecond):
+	}
+	third()
+	(<-got)()
+}
+
+func TestCommandsThatDoNotEndAreEnded(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	slow := filepath.Join(home, "git")
+	require.NoError(t, os.WriteFile(slow, []byte("#!/bin/sh\nsleep 60 & wait\n"), 0o700))
+	began := time.Now()
+	require.ErrorIs(t, git.RunFor(t.Context(), slow, home, 50*time.Millisecond), git.ErrLocal)
+	require.Less(t, time.Since(began), 20*time.Second)
+
+	packs := filepath.Join(home, "7.git", "objects", "pack")
+	require.NoError(t, os.MkdirAll(packs, 0o700))
+	for i := range 30 {
+		require.NoError(t, os.WriteFile(filepath.Join(packs, fmt.Sprint("p", i, ".pack")), nil, 0o600))
+	}
+	require.NoError(t, git.Tidy(t.Context(), slow, filepath.Join(home, "7.git"), 50*time.Millisecond), "files can be read all the same")
+	require.FileExists(t, filepath.Join(home, "7.git", "llmctl-suspect"), "the next one makes it anew")
+}
+
+func TestSecretGoesAlongToSubmodulesOfTheSameOwnerOnly(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		source, submodule string
+		along             bool
+	}{
+		{"https://h/owner/a.git", "https://h/owner/b.git", true},
+		{"https://h/owner/a", "https://h/owner/group/b", true},
+		{"https://h/g/sub/a.git", "https://h/g/other/b.git", false},
+		{"https://h/owner/a.git", "https://h/owner2/b.git", false},
+		{"https://h/owner/a.git", "https://h/owner/../owner2/b.git", false},
+		{"https://h/owner/a.git", "https://h/owner/%2e%2e/owner2/b.git", false},
+		{"https://h/owner/a.git", "https://h:8443/owner/b.git", false},
+		{"https://h/owner/a.git", "http://h/owner/b.git", false},
+		{"https://h/a.git", "https://h/b.git", false},
+		{"https://h/owner/a/.git", "https://h/owner/b/.git", true},
+		{"https://h/owner/a.git", "https://h/Owner/b.git", false},
+		{"https://H/owner/a.git", "https://h/owner/b.git", true},
+		{"ssh://git@h/owner/a.git", "ssh://git@h/owner/b.git", true},
+		{"ssh://git@h/owner/a.git", "ssh://other@h/owner/b.git", false},
+	} {
+		require.Equal(t, c.along, git.SameOwner(c.source, c.submodule), "%s %s", c.source, c.submodule)
+	}
+}
+
+func TestTokenIsNotSentToASubmoduleOfAnotherOwner(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	w := r.web()
+	for _, name := range []string{"mine/a", "mine/lib", "other/lib"} {
+		r.repo(name, map[string]string{"f.md": name})
+	}
+	for i, lib := range []string{"mine/lib", "other/lib"} {
+		commit := r.git(lib, "rev-parse", "HEAD")
+		write(t, filepath.Join(r.base, "mine/a/.gitmodules"), "[submodule \"lib\"]\n\tpath = lib\n\turl = "+w.URL+"/"+lib+"/.git\n")
+		r.git("mine/a", "update-index", "--add", "--cacheinfo", "160000,"+commit+",lib")
+		require.NoError(t, os.MkdirAll(filepath.Join(r.base, "mine/a/lib"), 0o750))
+		r.git("mine/a", "add", ".gitmodules")
+		r.git("mine/a", "commit", "-q", "-m", "submodule")
+		w.token.Store("sesame")
+		o := r.options(w.URL + "/mine/a/.git")
+		o.Submodules, o.Token = true, "sesame"
+		if i == 0 {
+			tree, _ := r.sync(o)
+			require.Equal(t, "mine/lib", r.texts(tree)["lib/f.md"])
+			continue
+		}
+		err := r.fails(o)
+		require.True(t, errs.HasReason(err, "rag.git_refused"), "%v", err)
+		require.ErrorContains(t, err, "same owner")
+	}
+}

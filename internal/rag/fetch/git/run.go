@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -14,7 +15,9 @@ import (
 
 const (
 	// maxOutput bounds what is kept of a command's output.
-	maxOutput = 256 << 20
+	maxOutput = 64 << 20
+	// localTime bounds a command that asks nobody but the disk.
+	localTime = 10 * time.Minute
 	// maxStderr bounds what is kept of its messages, the newest.
 	maxStderr = 16 << 10
 )
@@ -28,7 +31,12 @@ type command struct {
 	stdin  string
 	stdout func(io.Reader) error // reads the output; nil: it is kept
 	lines  func(string)          // is told of progress; nil: nobody is
+	time   time.Duration         // how long it may take; 0: localTime
+	place  *os.File              // descriptor 3 of it and of what it starts; nil: none
 }
+
+// errLocal is that a command was too slow without anybody else's fault.
+var errLocal = errors.New("the disk here took too long")
 
 // failure is a command that ended badly.
 type failure struct {
@@ -67,6 +75,11 @@ func (p program) environment(c command) []string {
 		{"maintenance.auto", "false"},
 		{"fetch.recurseSubmodules", "false"},
 		{"fetch.unpackLimit", "1"},
+		// What others sent is unpacked with little memory, and large files piece by piece.
+		{"core.bigFileThreshold", "32m"},
+		{"core.deltaBaseCacheLimit", "32m"},
+		{"pack.windowMemory", "64m"},
+		{"pack.threads", "1"},
 		{"protocol.version", "2"},
 		{"http.followRedirects", "false"},
 		{"http.proxy", ""},
@@ -95,11 +108,19 @@ func (p program) command(ctx context.Context, c command) *exec.Cmd {
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = p.home, p.environment(c), group()
 	cmd.Cancel = func() error { killGroup(cmd.Process.Pid); return cmd.Process.Kill() }
 	cmd.WaitDelay = 5 * time.Second
+	if c.place != nil {
+		cmd.ExtraFiles = []*os.File{c.place}
+	}
 	return cmd
 }
 
 // run calls git and gives its output.
 func (p program) run(ctx context.Context, c command) ([]byte, error) {
+	if c.time == 0 {
+		c.time = localTime
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.time, errLocal)
+	defer cancel()
 	cmd := p.command(ctx, c)
 	var out bytes.Buffer
 	messages := &progress{tell: c.lines}

@@ -15,7 +15,7 @@ const (
 )
 
 // withSubmodules replaces submodules by the files that they have at the commit that the
-// repository names. Those of another server are fetched without the source's secret.
+// repository names. Those of another owner are fetched without the source's secret.
 func (s *syncing) withSubmodules(ctx context.Context, from remote, commit, folder string, files []entry, depth int) ([]entry, error) {
 	var found []entry
 	out := slices.DeleteFunc(slices.Clone(files), func(e entry) bool {
@@ -88,13 +88,14 @@ func (s *syncing) submodule(ctx context.Context, from remote, address, path, com
 	}
 	s.tell("Submodule " + path + " at " + short(commit) + ".")
 	if !s.has(ctx, commit) {
-		conn, err := s.f.connect(ctx, s.c.program, r, Home(r.u.String()) == Home(s.f.o.URL))
+		along := s.f.remote.sameOwner(r)
+		conn, err := s.f.connect(ctx, s.c.program, r, along)
 		if err != nil {
 			return nil, err
 		}
 		defer conn.close()
 		if err := s.fetchRef(ctx, conn, "+"+commit+":refs/llmctl/submodules/"+commit); err != nil {
-			return nil, s.f.explain(ctx, r, err)
+			return nil, s.explain(ctx, r, along, err)
 		}
 	}
 	files, err := s.listTree(ctx, commit+"^{tree}")
@@ -102,6 +103,16 @@ func (s *syncing) submodule(ctx context.Context, from remote, address, path, com
 		return nil, err
 	}
 	return s.withSubmodules(ctx, r, commit, "", files, depth+1)
+}
+
+// explain makes a sentence of why a submodule cannot be fetched.
+func (s *syncing) explain(ctx context.Context, r remote, along bool, err error) error {
+	err = s.f.explain(ctx, r, err)
+	if errs.HasReason(err, "rag.git_refused") && !along {
+		return errs.Ef(errs.Forbidden, "rag.git_refused",
+			"The submodule %s wants a secret. That of the source goes along only to repositories of the same owner on the same server. Index the submodule as a source of its own, or exclude it.", r.u.Redacted()).With(err)
+	}
+	return err
 }
 
 // has tells whether the commit of a submodule was fetched before, whole.

@@ -39,7 +39,7 @@ func (f *Fetcher) ask(ctx context.Context, p program, c *connection) (head, erro
 	}
 	for line := range strings.SplitSeq(string(out), "\n") {
 		value, name, _ := strings.Cut(line, "\t")
-		if target, ok := strings.CutPrefix(value, "ref: refs/heads/"); ok && name == "HEAD" {
+		if target, ok := strings.CutPrefix(value, "ref: refs/heads/"); ok && name == "HEAD" && CheckBranch(target) == "" {
 			h.branch = target
 		} else if name == patterns[0] {
 			h.commit = value
@@ -136,7 +136,7 @@ func (s *syncing) at(ctx context.Context, conn *connection, h head) (*tree, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.c.tidy(ctx); err != nil {
+	if err := s.c.tidy(ctx, localTime); err != nil {
 		return nil, err
 	}
 	return newTree(s.c, s.f.o.Filter, commit, files), nil
@@ -151,7 +151,7 @@ func (s *syncing) fetchRef(ctx context.Context, conn *connection, ref string) er
 	run := func(depth ...string) error {
 		args := append([]string{"fetch", "--progress", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--force"}, depth...)
 		c := conn.command(s.c.dir, append(args, "--", conn.url, ref)...)
-		c.lines = seldom(s.tell, time.Now)
+		c.lines, c.time = seldom(s.tell, time.Now), fetchTimeout
 		_, err := s.c.program.run(ctx, c)
 		return err
 	}

@@ -9,3 +9,7 @@ func group() *syscall.SysProcAttr {
 }
 
 func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
+
+// opened is how a program is told the folder that it has as descriptor 3, whatever lies at its
+// path by then.
+func opened(string) string { return "/proc/self/fd/3" }

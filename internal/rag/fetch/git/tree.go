@@ -111,7 +111,7 @@ func (t *tree) Open(ctx context.Context, item fetch.Item, limit int64) (io.ReadC
 	switch {
 	case err == nil:
 		return fetch.Limited(io.NopCloser(bytes.NewReader(text)), item.Path, limit), nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errClosed):
 		return nil, err
 	}
 	t.c.suspect()

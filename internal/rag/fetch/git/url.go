@@ -128,6 +128,17 @@ func Home(address string) string {
 	return strings.ToLower(u.Scheme + "://" + u.Host)
 }
 
+// sameOwner tells whether a repository lies in the folder of its server that r lies in, or
+// below: with one of the owner (or group, or project) that the source's secret was entered
+// for. Whoever may write to a repository chooses its submodules, and must not have the secret
+// read what it was not given for. A server without owners has none that are the same.
+func (r remote) sameOwner(other remote) bool {
+	owner := path.Dir(strings.TrimSuffix(strings.TrimRight(r.u.Path, "/"), "/.git"))
+	return Home(r.u.String()) == Home(other.u.String()) && r.u.User.String() == other.u.User.String() &&
+		path.Clean(r.u.Path) == strings.TrimRight(r.u.Path, "/") && path.Clean(other.u.Path) == strings.TrimRight(other.u.Path, "/") &&
+		owner != "/" && owner != "." && strings.HasPrefix(other.u.Path, owner+"/")
+}
+
 // NeedsKey tells which kind of secret an address takes.
 func NeedsKey(address string) (token, sshKey bool) {
 	scheme, _, _ := strings.Cut(address, "://")

@@ -20,6 +20,8 @@ import (
 const (
 	// maxDepth bounds nested folders; each that is walked is an open file.
 	maxDepth = 100
+	// maxFiles bounds a source.
+	maxFiles = 1_000_000
 	// checkTime bounds how long a check counts.
 	checkTime = 5 * time.Second
 )
@@ -29,11 +31,12 @@ type Fetcher struct {
 	roots  Roots
 	path   string
 	filter *fetch.Filter
+	most   int // files
 }
 
 // New makes a fetcher of a folder that lies in roots.
 func New(roots Roots, path string, filter *fetch.Filter) *Fetcher {
-	return &Fetcher{roots: roots, path: path, filter: filter}
+	return &Fetcher{roots: roots, path: path, filter: filter, most: maxFiles}
 }
 
 // errEnough ends a count.
@@ -81,7 +84,7 @@ func (f *Fetcher) Sync(_ context.Context, _ fetch.Progress) (fetch.Tree, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &tree{root: root, filter: f.filter}, nil
+	return &tree{root: root, filter: f.filter, most: f.most}, nil
 }
 
 // tree is the folder as it is, not as it was: a file that changes during an index run is
@@ -89,6 +92,7 @@ func (f *Fetcher) Sync(_ context.Context, _ fetch.Progress) (fetch.Tree, error) 
 type tree struct {
 	root   *os.Root
 	filter *fetch.Filter
+	most   int // files
 }
 
 // Revision implements fetch.Tree: folders have none.
@@ -111,6 +115,7 @@ type walk struct {
 	t       *tree
 	f       func(fetch.Item) error
 	skipped fetch.Skipped
+	files   int
 }
 
 // unlistable is a folder whose entries cannot be read.
@@ -201,6 +206,9 @@ func (w *walk) file(dir *os.Root, e fs.DirEntry, path string) error {
 	}
 	if !w.skipped.Count(w.t.filter.File(path, info.Size())) {
 		return nil
+	}
+	if w.files++; w.files > w.t.most {
+		return errs.Ef(errs.TooLarge, "rag.local_too_many_files", "The folder has more than %d files that are meant. Choose one of those in it, or exclude some.", w.t.most)
 	}
 	return w.f(fetch.Item{Path: path, Size: info.Size(), Fingerprint: fingerprint(info), ModifiedAt: info.ModTime()})
 }

@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -268,4 +269,78 @@ func TestTenThousandFilesAreWalkedInWellUnderASecond(t *testing.T) {
 	require.Len(t, items, 10_000)
 	t.Logf("10000 files in %v", took)
 	require.Less(t, took, 5*time.Second, "a machine that is busy, and the race detector")
+}
+
+func TestWhatIsOpenedLiesInTheAllowedFolders(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	outside := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(outside, []byte("secret"), 0o600))
+	inside := b.write(t, "a/f.md", "text")
+	require.NoError(t, os.Symlink(inside, filepath.Join(b.root, "absolute")))
+	require.NoError(t, os.Symlink(outside, filepath.Join(b.root, "out")))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(b.root, "pipe"), 0o600))
+	for _, good := range []string{inside, filepath.Join(b.root, "absolute"), filepath.Join(b.root, "pipe"), b.root} {
+		f, err := b.roots.Open(good)
+		require.NoError(t, err, good)
+		require.NoError(t, f.Close())
+	}
+	for _, bad := range []string{outside, filepath.Join(b.root, "out"), "/", filepath.Dir(b.root)} {
+		_, err := b.roots.Open(bad)
+		require.ErrorIs(t, err, local.ErrOutside, bad)
+	}
+	_, err := b.roots.Open(filepath.Join(b.root, "none"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// A link that is put in the way between the look and the read leads nowhere.
+func TestPlacesThatChangeWhileTheyAreOpenedStayInside(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	outside := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(outside, []byte("secret"), 0o600))
+	place := b.write(t, "f", "text")
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_ = os.Remove(place + ".new")
+			_ = os.Symlink(outside, place+".new")
+			_ = os.Rename(place+".new", place)
+			_ = os.WriteFile(place+".new", []byte("text"), 0o600)
+			_ = os.Rename(place+".new", place)
+		}
+	}()
+	for range 2000 {
+		f, err := b.roots.Open(place)
+		if err != nil {
+			continue
+		}
+		text, err := io.ReadAll(f)
+		require.NoError(t, errors.Join(err, f.Close()))
+		require.NotEqual(t, "secret", string(text))
+	}
+	close(stop)
+	<-done
+}
+
+func TestFoldersWithTooManyFilesAreGivenUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 4 {
+		b.write(t, fmt.Sprint("f", i), "x")
+	}
+	f := local.New(b.roots, b.root, fetch.NewFilter(fetch.Selection{}))
+	f.Hold(3)
+	tree, err := f.Sync(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tree.Close()) }()
+	_, err = tree.Walk(t.Context(), func(fetch.Item) error { return nil })
+	require.True(t, errs.HasReason(err, "rag.local_too_many_files"), "%v", err)
 }

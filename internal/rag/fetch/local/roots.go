@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -189,13 +190,30 @@ func entriesOf(root *os.Root) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	entries, err := f.ReadDir(-1)
-	if err != nil {
-		return nil, err
+	var entries []fs.DirEntry
+	for {
+		some, err := f.ReadDir(entriesAtOnce)
+		if entries = append(entries, some...); len(entries) > maxEntries {
+			return nil, errTooMany
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(sortName(a), sortName(b)) })
 	return entries, nil
 }
+
+// Bounds of a folder.
+const (
+	maxEntries    = 1_000_000
+	entriesAtOnce = 10_000
+)
+
+var errTooMany = fmt.Errorf("it has more than %d entries", maxEntries)
 
 func sortName(e fs.DirEntry) string {
 	if e.IsDir() {
@@ -221,27 +239,45 @@ func (r Roots) Real(path string) (string, error) {
 		return "", openError(path, err)
 	}
 	if rel, err := filepath.Rel(base, place); err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
-		return "", openError(path, errors.New("path escapes from parent"))
+		return "", openError(path, ErrOutside)
 	}
 	return place, nil
 }
 
-// Holds tells whether a place lies in the allowed folders when all links are followed. One
-// that does not exist does.
-func (r Roots) Holds(path string) bool {
-	place, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
+// ErrOutside is that a place is not in the allowed folders.
+var ErrOutside = errors.New("path escapes from parent")
+
+// Open opens a file or a folder that lies in the allowed folders when all links are
+// followed, absolute ones too. It does not wait for the other end of a pipe. That it lies there
+// holds for what is opened: a link that is put in its way meanwhile leads nowhere. Errors:
+// ErrOutside, and those of the system.
+func (r Roots) Open(place string) (*os.File, error) {
+	whole, err := filepath.EvalSymlinks(place)
 	if err != nil {
-		return false
+		return nil, err
 	}
-	return slices.ContainsFunc(r.paths, func(p string) bool {
+	for _, p := range r.paths {
 		base, err := filepath.EvalSymlinks(p)
 		if err != nil {
-			return false
+			continue
 		}
-		rel, err := filepath.Rel(base, place)
-		return err == nil && filepath.IsLocal(rel)
-	})
+		rel, err := filepath.Rel(base, whole)
+		if err != nil || !filepath.IsLocal(rel) {
+			continue
+		}
+		root, err := os.OpenRoot(base)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = root.Close() }()
+		f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil && strings.Contains(err.Error(), "escapes") {
+			return nil, ErrOutside
+		}
+		return f, err
+	}
+	return nil, ErrOutside
 }
+
+// OpenError says why a place cannot be opened, in a sentence for people.
+func OpenError(place string, err error) error { return openError(place, err) }
