@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -13,6 +14,7 @@ import (
 	drivev3 "google.golang.org/api/drive/v3"
 
 	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/rag/fetch"
 )
 
 // Limits of a listing.
@@ -21,7 +23,7 @@ const (
 	maxDepth   = 50
 	pageSize   = 1000
 	maxParents = 20 // folders that are asked for at once
-	fields     = "nextPageToken, files(id, name, mimeType, md5Checksum, modifiedTime, createdTime, size, parents)"
+	fields     = "nextPageToken, incompleteSearch, files(id, name, mimeType, md5Checksum, modifiedTime, createdTime, size, parents, capabilities/canListChildren)"
 )
 
 // export is what one of Google's documents is read as.
@@ -66,6 +68,7 @@ type listing struct {
 	excluded int // folders and shortcuts
 	other    int // documents that nothing reads
 	deep     []string
+	unlisted []fetch.Unlisted
 }
 
 func (l *listing) all(ctx context.Context) error {
@@ -98,6 +101,7 @@ func (l *listing) folders(ctx context.Context, parents []folder) ([]folder, erro
 	}
 	query := "(" + strings.Join(terms, " or ") + ") and trashed = false"
 	found := map[string][]*drivev3.File{}
+	incomplete := false
 	for token := ""; ; {
 		var page *drivev3.FileList
 		err := l.f.try(ctx, l.tell, func(ctx context.Context) (err error) {
@@ -108,6 +112,7 @@ func (l *listing) folders(ctx context.Context, parents []folder) ([]folder, erro
 		if err != nil {
 			return nil, err
 		}
+		incomplete = incomplete || page.IncompleteSearch
 		for _, f := range page.Files {
 			for _, p := range f.Parents {
 				found[p] = append(found[p], f)
@@ -119,6 +124,9 @@ func (l *listing) folders(ctx context.Context, parents []folder) ([]folder, erro
 	}
 	var next []folder
 	for _, p := range parents {
+		if incomplete {
+			l.unlisted = append(l.unlisted, fetch.Unlisted{Path: cmp.Or(p.path, fetch.Everything), Reason: "Google has not searched all of it"})
+		}
 		next = append(next, l.entries(p, found[p.id])...)
 	}
 	return next, nil
@@ -151,6 +159,8 @@ func (l *listing) entries(parent folder, found []*drivev3.File) (next []folder) 
 		switch {
 		case !l.f.o.Filter.Folder(full) || l.seen[f.Id]:
 			l.excluded++
+		case f.Capabilities != nil && !f.Capabilities.CanListChildren:
+			l.unlisted = append(l.unlisted, fetch.Unlisted{Path: full + "/", Reason: "the service account may not list it"})
 		case parent.depth == maxDepth:
 			l.deep = append(l.deep, full)
 		default:
