@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -89,14 +90,8 @@ func (p *pipeline) run(ctx context.Context) error {
 		defer close(tasks)
 		return p.feed(ctx, tasks)
 	})
-	g.Go(func() error {
-		defer close(cut)
-		return side(ctx, set.Parallel, func(ctx context.Context) error { return p.prepare(ctx, tasks, cut) })
-	})
-	g.Go(func() error {
-		defer close(ready)
-		return side(ctx, set.Embeds, func(ctx context.Context) error { return p.embed(ctx, cut, ready) })
-	})
+	side(g, set.Parallel, func() { close(cut) }, func() error { return p.prepare(ctx, tasks, cut) })
+	side(g, set.Embeds, func() { close(ready) }, func() error { return p.embed(ctx, cut, ready) })
 	w, over := newWriter(p), make(chan struct{})
 	g.Go(func() error {
 		defer close(over)
@@ -108,13 +103,21 @@ func (p *pipeline) run(ctx context.Context) error {
 	return err
 }
 
-// side does f in n goroutines.
-func side(ctx context.Context, n int, f func(ctx context.Context) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+// side does f n times side by side, and then what the last one leaves to do. They are of
+// one group with all others: one that fails ends them all, also those that wait.
+func side(g *errgroup.Group, n int, last func(), f func() error) {
+	var left atomic.Int32
+	left.Store(int32(n))
 	for range n {
-		g.Go(func() error { return f(ctx) })
+		g.Go(func() error {
+			defer func() {
+				if left.Add(-1) == 0 {
+					last()
+				}
+			}()
+			return f()
+		})
 	}
-	return g.Wait()
 }
 
 // lines gives the open lines to f, in the order of their paths, a page at a time.
