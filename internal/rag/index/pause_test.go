@@ -287,7 +287,11 @@ func TestNothingIsRemovedFromASourceThatIsNotListedAtAll(t *testing.T) {
 func TestOneTransactionOfAnAttemptAtATimeLetsAStopOrderThrough(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.fill(200)
+	b.fill(60)
+	b.folder.gate = make(chan struct{}, 60)
+	for range 20 {
+		b.folder.gate <- struct{}{}
+	}
 	v := b.start(t, index.StartRequest{Mode: rag.Fresh})
 	c, done := b.begin(t, v.NodeID)
 	b.becomes(t, v.ID, index.Indexing)
@@ -295,6 +299,7 @@ func TestOneTransactionOfAnAttemptAtATimeLetsAStopOrderThrough(t *testing.T) {
 		_, err := b.svc.CancelTx(ctx, tx, v.ID)
 		return err
 	}))
+	close(b.folder.gate)
 	res := <-done
 	require.Equal(t, index.Stopped, res.Outcome)
 	b.finish(t, c, res)
