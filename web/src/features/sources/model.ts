@@ -49,9 +49,7 @@ const runLooks: Record<IndexRun["status"], Look> = {
   cancelled: { status: "cancelled", label: "Cancelled" },
 };
 
-export function lookOfRun(
-  run: Pick<IndexRun, "status" | "counts" | "pause_requested" | "error">,
-): Look {
+export function lookOfRun(run: Pick<IndexRun, "status" | "counts" | "pause_requested" | "error">): Look {
   if (run.status === "succeeded" && run.counts.failed > 0) return { status: "degraded", label: "In part" };
   if (run.pause_requested && isMoving(run)) return { status: "pausing", label: "Pausing" };
   if (waitsForProvider(run)) return { status: "waiting", label: "Waiting for the provider" };
@@ -95,7 +93,8 @@ export const modeLabels: Record<IndexRun["mode"], string> = { fresh: "Fresh", de
 export function headlineOfRun(run: IndexRun): string {
   const c = run.counts;
   const todo = todoOf(c);
-  if (waitsForProvider(run)) return `${run.error?.message ?? ""} ${count(c.done + c.failed)} of ${files(todo)} done.`;
+  if (waitsForProvider(run))
+    return `${run.error?.message ?? ""} ${count(c.done + c.failed)} of ${files(todo)} done.`;
   switch (run.status) {
     case "queued":
       return run.applied_at
