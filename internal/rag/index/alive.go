@@ -41,6 +41,28 @@ func (a *attempt) alive(ctx context.Context) (working context.Context, stop func
 	return working, func() { cancel(nil); watching.Wait() }
 }
 
+// stallGrace is how long what hangs has to notice that its attempt has ended.
+const stallGrace = 5 * time.Second
+
+// ended gives the result of an attempt whose context has ended. What hangs in a system
+// call (a share whose server is gone) does not notice that, and is left behind: it can
+// write nothing any more once the attempt has ended.
+func (a *attempt) ended(ctx context.Context, done <-chan Result) Result {
+	if !errors.Is(context.Cause(ctx), errStalled) {
+		return <-done // whoever ended it waits as long as it likes
+	}
+	grace := time.NewTimer(min(stallGrace, a.s.o.Stall))
+	defer grace.Stop()
+	select {
+	case res := <-done:
+		return res
+	case <-grace.C:
+		a.report.shutUp()
+		a.s.o.Logger.Error("an attempt to index hangs and was left behind", "node_run_id", a.req.NodeRunID, "attempt", a.req.Attempt)
+		return Result{Outcome: Broken, Failure: a.stalled()}
+	}
+}
+
 // stalled is the failure of an attempt that errStalled ended.
 func (a *attempt) stalled() *Failure {
 	doing := map[Phase]string{

@@ -215,7 +215,7 @@ func TestAWaitForTheProviderIsToldWhenItBegins(t *testing.T) {
 
 func TestAnAttemptInWhichNothingHappensIsEnded(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *index.Options) { o.Stall = 200 * time.Millisecond })
+	b := setup(t, func(o *index.Options) { o.Stall = time.Second })
 	b.fill(2)
 	b.folder.slow = make(chan struct{})
 	v := b.start(t, index.StartRequest{Mode: rag.Fresh})
@@ -223,8 +223,24 @@ func TestAnAttemptInWhichNothingHappensIsEnded(t *testing.T) {
 	require.Equal(t, index.Broken, res.Outcome)
 	require.Equal(t, index.CodeStalled, res.Failure.Code)
 	require.True(t, res.Failure.Retryable)
-	require.Equal(t, "Nothing happened for 200ms while the source was synchronised.", res.Failure.Message)
+	require.Equal(t, "Nothing happened for 1s while the source was synchronised.", res.Failure.Message)
 	require.Equal(t, run.Queued, b.status(t, v.NodeID), "it is tried again")
+}
+
+func TestAnAttemptThatHangsIsLeftBehindAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *index.Options) { o.Stall = 1500 * time.Millisecond })
+	b.fill(2)
+	b.folder.slow, b.folder.deaf = make(chan struct{}), true
+	v := b.start(t, index.StartRequest{Mode: rag.Fresh})
+	res, r := b.work(t, v.NodeID)
+	require.Equal(t, index.CodeStalled, res.Failure.Code)
+	told := r.log()
+	close(b.folder.slow)
+	res, _ = b.work(t, v.NodeID)
+	require.Equal(t, index.Done, res.Outcome, "%v", res.Failure)
+	require.Equal(t, told, r.log(), "what was left behind says nothing any more")
+	require.Len(t, b.visible(t, b.source), 4)
 }
 
 func TestWhatCannotBeListedIsKeptAsItIs(t *testing.T) {

@@ -98,12 +98,23 @@ type reports struct {
 	mu   sync.Mutex
 	to   Reporter
 	beat func()
+	shut bool
+}
+
+// shutUp ends what is told.
+func (r *reports) shutUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shut = true
 }
 
 func (r *reports) enter(p Phase) error {
 	r.beat()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.shut {
+		return errStalled
+	}
 	return r.to.Enter(p)
 }
 
@@ -112,16 +123,33 @@ func (r *reports) logf(format string, a ...any) {
 	r.beat()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.to.Log(fmt.Sprintf(format, a...))
+	if !r.shut {
+		_ = r.to.Log(fmt.Sprintf(format, a...))
+	}
 }
 
 // Work works an attempt to its end. What an attempt before it has done stays done.
 func (s *Service) Work(ctx context.Context, req Request, to Reporter) Result {
 	a := &attempt{s: s, req: req}
 	a.report = &reports{to: to, beat: a.beat}
-	defer a.close()
 	ctx, stop := a.alive(ctx)
-	defer stop()
+	done := make(chan Result, 1)
+	go func() {
+		res := a.work(ctx)
+		a.close()
+		stop()
+		done <- res
+	}()
+	select {
+	case res := <-done:
+		return res
+	case <-ctx.Done():
+		return a.ended(ctx, done)
+	}
+}
+
+// work works the phases.
+func (a *attempt) work(ctx context.Context) Result {
 	for p, f := range []func(context.Context) error{
 		PhaseOpen: a.open, PhaseSync: a.sync, PhasePlan: a.plan, PhaseApply: a.apply, PhaseFiles: a.files, PhaseSwap: a.swap,
 	} {
