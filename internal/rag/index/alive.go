@@ -58,7 +58,7 @@ func (a *attempt) ended(ctx context.Context, done <-chan Result) Result {
 		return res
 	case <-grace.C:
 		a.report.shutUp()
-		a.s.o.Logger.Error("an attempt to index hangs and was left behind", "node_run_id", a.req.NodeRunID, "attempt", a.req.Attempt)
+		a.s.o.Logger.ErrorContext(ctx, "an attempt to index hangs and was left behind", "node_run_id", a.req.NodeRunID, "attempt", a.req.Attempt)
 		return Result{Outcome: Broken, Failure: a.stalled()}
 	}
 }
