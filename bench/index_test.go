@@ -57,7 +57,7 @@ func newIndexing(b *testing.B) *indexing {
 	})
 	x.svc = index.New(index.Options{
 		DB: db, Log: log, Engine: x.engine, Sources: x, Words: search.Words, Now: time.Now, Logger: quiet,
-		Setup: func(context.Context, func(string)) (index.Setup, error) { return x.setup, nil },
+		Setup: func(context.Context, func(index.Wait)) (index.Setup, error) { return x.setup, nil },
 	})
 	_, err = db.Exec(b.Context(), `INSERT INTO worker_process (id, owner, hostname, pid, version, slots, queues, level) VALUES ($1, 'bench', 'bench', 1, 'bench', 1, '{}', $2)`,
 		x.worker, postgres.BinaryLevel)

@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/llmctl/studio/internal/flowchart"
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/run"
 )
 
@@ -20,6 +22,7 @@ type nodeHooks struct {
 	waits   map[string]func(ctx context.Context, q postgres.Querier, n *run.NodeRun) (bool, error)
 	retried map[string]func(ctx context.Context, tx *postgres.Tx, again *run.NodeRun) error
 	ended   map[string]func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error
+	further map[string]func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) (bool, error)
 }
 
 func newNodeHooks() nodeHooks {
@@ -28,6 +31,7 @@ func newNodeHooks() nodeHooks {
 		waits:   map[string]func(context.Context, postgres.Querier, *run.NodeRun) (bool, error){},
 		retried: map[string]func(context.Context, *postgres.Tx, *run.NodeRun) error{},
 		ended:   map[string]func(context.Context, *postgres.Tx, *run.NodeRun) error{},
+		further: map[string]func(context.Context, *postgres.Tx, *run.NodeRun) (bool, error){},
 	}
 }
 
@@ -53,6 +57,24 @@ func (s *studio) retried(ctx context.Context, tx *postgres.Tx, again *run.NodeRu
 		return retried(ctx, tx, again)
 	}
 	return nil
+}
+
+// gotFurther implements run.Options.GotFurther.
+func (s *studio) gotFurther(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) (bool, error) {
+	if further := s.hooks.further[n.Kind]; further != nil {
+		return further(ctx, tx, n)
+	}
+	return false, nil
+}
+
+// timeoutFor implements run.Options.TimeoutFor: nodes that index may take hours, and are
+// ended when nothing happens in them.
+func timeoutFor(kind string, config json.RawMessage) time.Duration {
+	switch modeFor(kind, config) {
+	case run.ModeIndexing, run.ModeDeltaIndexing:
+		return index.Timeout
+	}
+	return 0
 }
 
 // ended implements run.Options.Ended.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,4 +51,16 @@ func TestAKindAnswersForItsOwnNodes(t *testing.T) {
 	require.True(t, waits)
 	require.NoError(t, s.ended(t.Context(), nil, &run.NodeRun{Kind: kindRAGIndex}))
 	require.True(t, ended)
+}
+
+func TestNodesThatIndexHaveATimeOutOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	for want, nodes := range map[time.Duration][][2]string{
+		24 * time.Hour: {{"rag", `{"mode":"fresh_index"}`}, {"rag", `{"mode":"delta_index"}`}, {"rag_index", `{"mode":"delta"}`}},
+		0:              {{"rag", `{"mode":"query"}`}, {"rag", `{}`}, {"task", `{"mode":"fresh_index"}`}},
+	} {
+		for _, n := range nodes {
+			require.Equal(t, want, timeoutFor(n[0], json.RawMessage(n[1])), n)
+		}
+	}
 }

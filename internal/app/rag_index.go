@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/llmctl/studio/internal/document"
@@ -37,6 +36,9 @@ func newIndexing(s *studio) *index.Service {
 			return svc.Waits(ctx, q, n.ID)
 		}
 		s.hooks.ended[k] = svc.EndedTx
+		s.hooks.further[k] = func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) (bool, error) {
+			return svc.GotFurther(ctx, tx, n.ID)
+		}
 	}
 	s.hooks.retried[kind.RAGIndex] = svc.RetriedTx
 	return svc
@@ -64,7 +66,7 @@ func (i indexSources) Fetcher(ctx context.Context, q postgres.Querier, id int64)
 }
 
 // indexSetup makes of the settings what an attempt of an index run works with.
-func (s *studio) indexSetup(ctx context.Context, tell func(string)) (index.Setup, error) {
+func (s *studio) indexSetup(ctx context.Context, tell func(index.Wait)) (index.Setup, error) {
 	set, _, err := settings.Load(ctx, s.db)
 	if err != nil {
 		return index.Setup{}, err
@@ -98,9 +100,9 @@ type indexEmbedder struct {
 
 // indexEmbedder makes the embedder of an attempt, which is told what that waits for. How
 // long its vectors are is asked of the provider only once ever.
-func (s *studio) indexEmbedder(ctx context.Context, e *models.Embedder, tell func(string)) (*indexEmbedder, error) {
+func (s *studio) indexEmbedder(ctx context.Context, e *models.Embedder, tell func(index.Wait)) (*indexEmbedder, error) {
 	out := &indexEmbedder{prices: s.ragPrices, Embedder: e.Telling(func(d time.Duration, reason llm.Kind) {
-		tell(fmt.Sprintf("The embedding provider: %s; waiting %s.", reason, d.Round(100*time.Millisecond)))
+		tell(index.Wait{For: d, Reason: string(reason)})
 	})}
 	var known bool
 	var err error

@@ -11,6 +11,7 @@ import (
 	"github.com/llmctl/studio/internal/periodic"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/rag/fetch/local"
+	"github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/rag/settings"
 	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/schedule"
@@ -27,9 +28,17 @@ func newSources(s *studio) (*source.Service, error) {
 		return nil, err
 	}
 	return source.New(source.Options{
-		DB: s.db, Log: s.events, Seal: s.box, Fingerprint: secret.Fingerprint, Schedules: sourceSchedules{s}, Limits: sourceLimits,
+		DB: s.db, Log: s.events, Seal: s.box, Fingerprint: secret.Fingerprint, Schedules: sourceSchedules{s}, Runs: sourceRuns{s}, Limits: sourceLimits,
 		Roots: roots, DataDir: s.dataDir, Resolver: allow, HTTP: mcpclient.NewHTTPClient(allow),
 	}), nil
+}
+
+// sourceRuns implements source.Runs; the index runs are wired after the sources.
+type sourceRuns struct{ s *studio }
+
+// Views implements source.Runs.
+func (x sourceRuns) Views(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]index.RunDetail, error) {
+	return x.s.indexing.Views(ctx, q, ids)
 }
 
 // sourceLimits are those of the settings.

@@ -145,8 +145,8 @@ func newStudio(ctx context.Context, o studioOptions) (*studio, error) {
 	s.nodeSettings = newNodeSettings(s)
 	s.engine = run.NewEngine(run.Options{
 		DB: s.db, Log: s.events, Jobs: jobs, Signaller: cancelSignals{s.bus}, ExecutorFor: s.nodeSettings.executorFor,
-		InWorker: inWorker, Waits: s.waits, Retried: s.retried, Ended: s.ended, QueueFor: s.queueFor, ModeFor: modeFor, Admit: s.asking.admit,
-		Timeout: s.nodeSettings.timeout, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
+		InWorker: inWorker, Waits: s.waits, Retried: s.retried, Ended: s.ended, GotFurther: s.gotFurther, QueueFor: s.queueFor, ModeFor: modeFor, Admit: s.asking.admit,
+		Timeout: s.nodeSettings.timeout, TimeoutFor: timeoutFor, Hint: s.hintAttempt, Observer: s.observer, Now: s.now, Logger: s.log,
 	})
 	s.indexing = newIndexing(s)
 	s.meter = queue.NewMeter(s.db, s.log, s.now)

@@ -17,6 +17,7 @@ import (
 	"github.com/llmctl/studio/internal/httpapi"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/rag/fetch/local"
+	ragindex "github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
@@ -64,7 +65,7 @@ func withSources(t *testing.T, root string) option {
 		allow, err := egress.New(nil)
 		require.NoError(t, err)
 		d.Sources = source.New(source.Options{
-			DB: b.db, Log: d.Log, Seal: box, Fingerprint: secret.Fingerprint, Schedules: sourceTimes{d.Schedules}, Roots: roots, DataDir: t.TempDir(), Resolver: allow,
+			DB: b.db, Log: d.Log, Seal: box, Fingerprint: secret.Fingerprint, Schedules: sourceTimes{d.Schedules}, Runs: ragindex.New(ragindex.Options{}), Roots: roots, DataDir: t.TempDir(), Resolver: allow,
 			Limits: func(context.Context, postgres.Querier) (int64, int64, error) { return 1 << 20, 1 << 20, nil },
 		})
 	}

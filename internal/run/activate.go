@@ -80,7 +80,7 @@ func (c *change) params(ctx context.Context, node *flowchart.Node, triggers []Tr
 	}
 	timeout := policy.TimeoutSeconds
 	if timeout == 0 {
-		timeout = c.e.Timeout().Seconds()
+		timeout = c.e.timeoutOf(string(node.Kind), node.Config).Seconds()
 	}
 	queue, err := c.e.queueOf(ctx, c.tx, string(node.Kind), node.Config)
 	if err != nil {

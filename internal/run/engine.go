@@ -43,9 +43,11 @@ type Options struct {
 	// DefaultTimeout is how long an attempt may take when its node does not say.
 	// 0: 30 minutes.
 	DefaultTimeout time.Duration
-	// Timeout is DefaultTimeout where that may change; nil: it does not.
-	Timeout  func() time.Duration
-	Observer Observer // nil: nobody
+	// Timeout is DefaultTimeout where that may change; nil: it does not. TimeoutFor is that of
+	// a node by its config; nil or 0: the default.
+	Timeout    func() time.Duration
+	TimeoutFor func(kind string, config json.RawMessage) time.Duration
+	Observer   Observer // nil: nobody
 	// Hint tells whoever holds an attempt in a pod that it has started or ended, fast and
 	// lossy; nil: nobody is told. It must not block.
 	Hint   func(nodeRunID int64, attempt int32)
@@ -67,6 +69,10 @@ type Options struct {
 	// Retried is told in the transaction that makes the quick node that runs another one
 	// again, and may refuse it; nil: nobody is told.
 	Retried func(ctx context.Context, tx *postgres.Tx, again *NodeRun) error
+	// GotFurther is asked about a node run that works in the worker, when its attempt is
+	// lost: one that got further than the attempt before does not die of what it is at, and is
+	// counted from anew. nil: none did.
+	GotFurther func(ctx context.Context, tx *postgres.Tx, n *NodeRun) (bool, error)
 	// Ended is told in the transaction that ends a node run.
 	Ended func(ctx context.Context, tx *postgres.Tx, n *NodeRun) error
 }
@@ -90,6 +96,16 @@ func NewEngine(o Options) *Engine {
 	now := o.Now
 	o.Now = func() time.Time { return now().UTC().Truncate(time.Microsecond) }
 	return &Engine{Options: o, q: dbsqlc.New(), graphs: newGraphCache()}
+}
+
+// timeoutOf is how long an attempt of a node may take that does not say.
+func (e *Engine) timeoutOf(kind string, config json.RawMessage) time.Duration {
+	if e.TimeoutFor != nil {
+		if d := e.TimeoutFor(kind, config); d > 0 {
+			return d
+		}
+	}
+	return e.Timeout()
 }
 
 // marking is the run's column: the pure marking plus the engine's counters.

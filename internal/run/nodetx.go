@@ -45,6 +45,15 @@ type settler interface {
 	nodeCancelled(ctx context.Context, n *NodeRun) error
 	suspend(ctx context.Context, n *NodeRun) error
 	requeue(ctx context.Context, n *NodeRun, after time.Duration, transition string) error
+	gotFurther(ctx context.Context, n *NodeRun) (bool, error)
+}
+
+// gotFurther implements settler.
+func (c *nodeTx) gotFurther(ctx context.Context, n *NodeRun) (bool, error) {
+	if !n.InWorker || c.e.GotFurther == nil {
+		return false, nil
+	}
+	return c.e.GotFurther(ctx, c.tx, n)
 }
 
 // settleNode decides what an ended attempt means for its node run.
@@ -60,6 +69,13 @@ func settleNode(ctx context.Context, s settler, n *NodeRun, end *ending) error {
 	case res.Status == Lost && res.Error != nil && res.Error.Code == CodeHandedOver:
 		return s.requeue(ctx, n, 0, "handed_over")
 	case res.Status == Lost:
+		further, err := s.gotFurther(ctx, n)
+		if err != nil {
+			return err
+		}
+		if further {
+			n.Lost = 0
+		}
 		n.Lost++
 		if n.Lost < MaxLost {
 			return s.requeue(ctx, n, 0, "lost")

@@ -78,7 +78,7 @@ func (e *Engine) quickParams(ctx context.Context, q postgres.Querier, req *NodeR
 	}
 	timeout := req.TimeoutSeconds
 	if timeout == 0 {
-		timeout = e.Timeout().Seconds()
+		timeout = e.timeoutOf(req.Kind, req.Config).Seconds()
 	}
 	title := req.Title
 	if title == "" {

@@ -107,7 +107,8 @@ func (r *rig) number(sql string, args ...any) int {
 	return n
 }
 
-// Each harm is done in the middle of an index run.
+// Before any harm, a flowchart does it all once. Each harm is done in the middle of an
+// index run.
 //
 //nolint:paralleltest // it restarts the database that it works on
 func TestAnIndexOutlivesItsWorkerItsDatabaseAndItsProvider(t *testing.T) {
@@ -117,6 +118,7 @@ func TestAnIndexOutlivesItsWorkerItsDatabaseAndItsProvider(t *testing.T) {
 	}
 	r := newRig(t, 2)
 	r.setUp()
+	r.flowchart()
 	n := copyModules(t, r.files(), files)
 	undisturbed := r.source("undisturbed")
 	first := r.awaitEnd(r.start(undisturbed, "fresh").ID)

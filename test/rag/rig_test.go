@@ -71,7 +71,7 @@ func newRig(t *testing.T, workers int) *rig {
 		"LLMCTL_STUDIO_DATABASE_URI=" + r.server.URI(), "LLMCTL_STUDIO_DATA_DIR=" + filepath.Join(dir, "studio"),
 		"LLMCTL_STUDIO_SECRET_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "LLMCTL_STUDIO_ADMIN_EMAIL=" + email,
 		"LLMCTL_STUDIO_ADMIN_PASSWORD=" + password, "LLMCTL_STUDIO_INTERNAL_BIND=off", "GUNICORN_CONTROL_SOCKET_DISABLE=true",
-		"GUNICORN_WORKERS=1", "GUNICORN_BIND=" + bind, "GUNICORN_ACCESS_LOG=/dev/null", "LLMCTL_STUDIO_RAG_LOCAL_ROOTS=" + r.files(),
+		"GUNICORN_WORKERS=1", "GUNICORN_BIND=" + bind, "GUNICORN_ACCESS_LOG=/dev/null", "LLMCTL_STUDIO_RAG_LOCAL_ROOTS=" + r.files() + "," + r.flow(),
 	}
 	proctest.Keep(t, "../..", []string{"serve"}, environ, patience)
 	r.awaitReady()
@@ -87,6 +87,7 @@ func newRig(t *testing.T, workers int) *rig {
 }
 
 func (r *rig) files() string { return filepath.Join(r.dir, "files") }
+func (r *rig) flow() string  { return filepath.Join(r.dir, "flow") }
 
 func (r *rig) startDatabase() {
 	r.t.Helper()

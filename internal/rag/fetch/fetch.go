@@ -7,6 +7,7 @@ package fetch
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -28,8 +29,26 @@ type Skipped struct {
 	TooLarge   int `json:"too_large"`  // by the limit of sizes
 	Binary     int `json:"binary"`     // by their names: nothing here reads them
 	Unreadable int `json:"unreadable"` // links that lead out, sockets, missing rights
+	// Unlisted is what nothing could be learned of: unlike the rest, it may still be there.
+	// The walk says nothing of what lies in it.
+	Unlisted []Unlisted `json:"-"`
 	// Examples are some of what could not be read, with the reason, for people.
 	Examples []string `json:"examples,omitempty"`
+}
+
+// Unlisted is a file that could not be looked at, or a folder that could not be listed, or
+// not whole. The path of a folder ends with a slash.
+type Unlisted struct{ Path, Reason string }
+
+// Everything is the path of the source's own folder.
+const Everything = "/"
+
+// Folder tells whether it is one.
+func (u Unlisted) Folder() bool { return strings.HasSuffix(u.Path, "/") }
+
+// Holds tells whether nothing is known of a path because of it.
+func (u Unlisted) Holds(path string) bool {
+	return u.Path == Everything || u.Path == path || (u.Folder() && strings.HasPrefix(path, u.Path))
 }
 
 // Tree is what a source held when it was synchronised. It does not change while it is

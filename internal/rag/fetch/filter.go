@@ -124,7 +124,23 @@ func (s *Skipped) Count(v Verdict) bool {
 	return false
 }
 
-// CannotRead counts something that could not be read, with the reason.
+// maxUnlisted bounds what is listed of that; with more, nothing is known for certain.
+const maxUnlisted = 1000
+
+// CannotList counts something of which it could not be learned whether and how it is
+// there, with the reason. The path of a folder ends with a slash.
+func (s *Skipped) CannotList(path, reason string) {
+	s.CannotRead(path, reason)
+	switch len(s.Unlisted) {
+	case maxUnlisted + 1:
+	case maxUnlisted:
+		s.Unlisted = append(s.Unlisted, Unlisted{Everything, "more than 1000 folders and files cannot be read"})
+	default:
+		s.Unlisted = append(s.Unlisted, Unlisted{path, reason})
+	}
+}
+
+// CannotRead counts something that is no file which could be read, with the reason.
 func (s *Skipped) CannotRead(path, reason string) {
 	s.Unreadable++
 	if len(s.Examples) < maxExamples {

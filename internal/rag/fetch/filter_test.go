@@ -105,6 +105,19 @@ func TestLimitedGivesTheLimitAndFailsBehindIt(t *testing.T) {
 	}
 }
 
+func TestSoMuchThatCannotBeListedMeansThatNothingIsKnown(t *testing.T) {
+	t.Parallel()
+	var s fetch.Skipped
+	for i := range 1200 {
+		s.CannotList(strings.Repeat("x", i+1)+"/", "permission denied")
+	}
+	require.Equal(t, 1200, s.Unreadable)
+	require.Len(t, s.Unlisted, 1001)
+	require.True(t, s.Unlisted[1000].Holds("any/file"))
+	require.False(t, s.Unlisted[0].Holds("xx/file"))
+	require.True(t, s.Unlisted[0].Holds("x/deep/file"))
+}
+
 func FuzzCheckedPatternsMatchInReasonableTime(f *testing.F) {
 	f.Add("**/a*{b,c}[d-e]?", "a/b/c")
 	f.Fuzz(func(_ *testing.T, pattern, path string) {

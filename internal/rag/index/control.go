@@ -35,13 +35,19 @@ func (s *Service) ApplyTx(ctx context.Context, tx *postgres.Tx, id int64) (RunDe
 	})
 }
 
-// PauseTx asks a run to pause: its worker lets go of it after the files that it is at.
+// PauseTx asks a run to pause: its worker lets go of it, in whatever stage it is. One that
+// no worker has is paused at once.
 func (s *Service) PauseTx(ctx context.Context, tx *postgres.Tx, id int64) (RunDetail, error) {
 	return s.decide(ctx, tx, id, func(ctx context.Context, r *Run) (Run, bool, error) {
 		if r.PauseRequestedAt != nil {
 			return *r, false, nil
 		}
-		out, err := s.q.RequestPause(ctx, tx, id)
+		n, err := s.o.Engine.NodeRun(ctx, tx, r.NodeRunID)
+		if err != nil {
+			return Run{}, false, err
+		}
+		idle := n.Status == run.Queued || n.Status == run.Pending
+		out, err := s.q.RequestPause(ctx, tx, dbsqlc.RequestPauseParams{ID: id, Idle: idle})
 		return out, false, err
 	})
 }
@@ -118,6 +124,16 @@ func notFound(id int64) error {
 
 func ended(r *Run) error {
 	return errs.Ef(errs.Conflict, "rag.index_run_finished", "Index run %d has ended already (%s).", r.ID, r.Status)
+}
+
+// GotFurther reports whether the attempt of a node run that is about to be counted as
+// lost got further than the one before: then the run does not die of what it is at.
+func (s *Service) GotFurther(ctx context.Context, q postgres.Querier, nodeRunID int64) (bool, error) {
+	further, err := s.q.GotFurther(ctx, q, nodeRunID)
+	if err != nil {
+		return false, fmt.Errorf("look how far node run %d got: %w", nodeRunID, err)
+	}
+	return further, nil
 }
 
 // EndedTx is told, in the transaction that ends a node run, how that went. Runs that are

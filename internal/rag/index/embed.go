@@ -135,7 +135,7 @@ func (p *pipeline) refused(ctx context.Context, with []*product, err error) erro
 		message = e.Message
 	}
 	for _, made := range with {
-		made.failed = &FileError{code, clip(message, 500)}
+		made.failed = &FileError{code, clip(message, longestError)}
 	}
 	return nil
 }

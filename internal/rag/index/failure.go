@@ -23,6 +23,8 @@ const (
 	CodeEmbedder    = "embedder_refused" // the key, or the model
 	CodeVectors     = "embedder_changed" // other dimensions in the middle of a run
 	CodeSettings    = "retrieval_settings"
+	CodeDeadly      = "workers_died"
+	CodeStalled     = "stalled" // nothing happened for too long
 	CodeInfra       = "infra"
 )
 
@@ -34,9 +36,11 @@ const (
 	FileEmbedding   = "embedding_refused"
 	FileProvider    = "provider_unavailable"
 	FileNotStorable = "not_storable"
+	FileDeadly      = "worker_died"
+	FileFolder      = "unreadable_folder" // of a folder
 )
 
-// codeWaiting is the error of a run that waits for its provider; it is no failure yet.
+// codeWaiting is that of a run that waits for its provider.
 const codeWaiting = "waiting_for_provider"
 
 // Failure ends a run, or what the node run of it can do.
@@ -64,7 +68,7 @@ func (e *FileError) Error() string { return e.Code + ": " + e.Message }
 // whoever took its right away says what becomes of the run.
 var errFenced = errors.New("attempt may not write any more")
 
-// errPaused ends the work of the files because somebody asked for a pause.
+// errPaused ends the work for a source because somebody asked for a pause.
 var errPaused = errors.New("pause requested")
 
 // failureOf makes an error one that ends the run.
@@ -136,11 +140,14 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // fenced is a transaction of an attempt: it changes nothing once the attempt may not
-// write any more.
-func (s *Service) fenced(ctx context.Context, what string, r Request, f func(ctx context.Context, tx *postgres.Tx) error) error {
-	return s.persist(ctx, what, func(ctx context.Context) error {
-		return s.o.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
-			if err := s.hold(ctx, tx, r); err != nil {
+// write any more. There is one at a time, so that a stop order, which waits for the fence,
+// gets its turn between two of them.
+func (a *attempt) fenced(ctx context.Context, what string, f func(ctx context.Context, tx *postgres.Tx) error) error {
+	return a.s.persist(ctx, what, func(ctx context.Context) error {
+		a.fence.Lock()
+		defer a.fence.Unlock()
+		return a.s.o.DB.InTx(ctx, func(ctx context.Context, tx *postgres.Tx) error {
+			if err := a.s.hold(ctx, tx, a.req); err != nil {
 				return err
 			}
 			return f(ctx, tx)

@@ -2,7 +2,7 @@ package index
 
 import (
 	"context"
-	"errors"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,14 +19,17 @@ const pageSize = 256
 type task struct {
 	path, action string
 	item         fetch.Item
-	hash         []byte // of what is indexed of the file
-	signature    string // likewise
+	hash         []byte        // of what is indexed of the file
+	signature    string        // likewise
+	tries        int32         // how often it was in hand before
+	stored       chan struct{} // closed when it is; nil: nobody waits for that
 }
 
 // product is what became of a task; the writer stores it.
 type product struct {
 	task
 	began    time.Time
+	weighs   int64 // its share of inFlight
 	size     int64
 	hash     []byte
 	cut      Cut
@@ -42,43 +45,20 @@ type product struct {
 
 // files works the open lines of the plans.
 func (a *attempt) files(ctx context.Context) error {
-	return a.each(ctx, CodeInfra, func(ctx context.Context, t *target) error {
-		// Somebody may ask for a pause; what is begun then is not stored.
-		working, stop := context.WithCancelCause(ctx)
-		defer stop(nil)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			a.watch(working, t, func() { stop(errPaused) })
-		}()
-		p := &pipeline{a: a, t: t, gate: newGate(a, t), bytes: semaphore.NewWeighted(inFlight)}
-		err := p.run(working)
-		stop(nil)
-		<-done
-		if errors.Is(context.Cause(working), errPaused) && ctx.Err() == nil && !errors.Is(err, errFenced) {
-			t.waits = true
-			a.report.logf("Paused: %d of %d files are done.", t.run.Done+t.run.Failed, t.run.Added+t.run.Changed+t.run.Removed)
-			return a.status(ctx, t, Paused, nil)
+	return a.eachUntilPaused(ctx, CodeInfra, func(ctx context.Context, t *target) error {
+		n := newNotes(a, t)
+		a.notes.Store(n)
+		defer a.notes.Store(nil)
+		p := &pipeline{a: a, t: t, gate: newGate(a, n), bytes: semaphore.NewWeighted(inFlight), hand: hand{before: map[string]int32{}}}
+		if err := p.countDeadly(ctx); err != nil {
+			return err
+		}
+		err := p.run(ctx)
+		if err != nil && !isSilent(err) {
+			p.letGo(ctx)
 		}
 		return err
 	})
-}
-
-// watchEvery is how soon a pause is noticed.
-const watchEvery = time.Second
-
-// watch looks whether somebody asks for a pause, until ctx ends.
-func (a *attempt) watch(ctx context.Context, t *target, pause func()) {
-	for {
-		wanted, err := a.s.q.PauseRequested(ctx, a.s.o.DB, t.run.ID)
-		if asked, ok := wanted.(bool); err == nil && ok && asked {
-			pause()
-			return
-		}
-		if !sleep(ctx, watchEvery) {
-			return
-		}
-	}
 }
 
 // inFlight bounds what the files have in bytes that are read and not yet stored; a file
@@ -92,6 +72,9 @@ type pipeline struct {
 	t     *target
 	gate  *gate
 	bytes *semaphore.Weighted
+	hand  hand
+
+	deadly int // files that took their workers down
 }
 
 // weight is a task's share of inFlight.
@@ -107,50 +90,55 @@ func (p *pipeline) run(ctx context.Context) error {
 		defer close(tasks)
 		return p.feed(ctx, tasks)
 	})
+	side(g, set.Parallel, func() { close(cut) }, func() error { return p.prepare(ctx, tasks, cut) })
+	side(g, set.Embeds, func() { close(ready) }, func() error { return p.embed(ctx, cut, ready) })
+	w, over := newWriter(p), make(chan struct{})
 	g.Go(func() error {
-		defer close(cut)
-		return side(ctx, set.Parallel, func(ctx context.Context) error { return p.prepare(ctx, tasks, cut) })
+		defer close(over)
+		return w.run(ctx, ready)
 	})
-	g.Go(func() error {
-		defer close(ready)
-		return side(ctx, set.Embeds, func(ctx context.Context) error { return p.embed(ctx, cut, ready) })
-	})
-	w := newWriter(p)
-	g.Go(func() error { return w.run(ctx, ready) })
+	g.Go(func() error { return p.gate.notes.run(ctx, over) })
 	err := g.Wait()
 	p.t.run = w.row // nobody reads it meanwhile but for what does not change
 	return err
 }
 
-// side does f in n goroutines.
-func side(ctx context.Context, n int, f func(ctx context.Context) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+// side does f n times side by side, and then what the last one leaves to do. They are of
+// one group with all others: one that fails ends them all, also those that wait.
+func side(g *errgroup.Group, n int, last func(), f func() error) {
+	var left atomic.Int32
+	left.Store(int32(n))
 	for range n {
-		g.Go(func() error { return f(ctx) })
+		g.Go(func() error {
+			defer func() {
+				if left.Add(-1) == 0 {
+					last()
+				}
+			}()
+			return f()
+		})
 	}
-	return g.Wait()
 }
 
-// feed gives the open lines, in the order of their paths.
-func (p *pipeline) feed(ctx context.Context, out chan<- task) error {
+// lines gives the open lines to f, in the order of their paths, a page at a time.
+func (p *pipeline) lines(ctx context.Context, suspects bool, f func(tasks []task) error) error {
 	for after := ""; ; {
 		var rows []dbsqlc.NextPendingRow
 		err := p.a.s.persist(ctx, "read the journal", func(ctx context.Context) (err error) {
 			rows, err = p.a.s.q.NextPending(ctx, p.a.s.o.DB, dbsqlc.NextPendingParams{
-				RagSourceID: p.t.source.ID, Visible: p.t.source.IndexRevision, RagIndexRunID: p.t.run.ID, After: after, MaxRows: pageSize,
+				RagSourceID: p.t.source.ID, Visible: p.t.source.IndexRevision, RagIndexRunID: p.t.run.ID, After: after, Suspects: suspects, MaxRows: pageSize,
 			})
 			return err
 		})
-		if err != nil {
+		if err != nil || len(rows) == 0 {
 			return err
 		}
+		tasks := make([]task, len(rows))
 		for i := range rows {
-			if err := send(ctx, out, taskOf(&rows[i])); err != nil {
-				return err
-			}
+			tasks[i] = taskOf(&rows[i])
 		}
-		if len(rows) < pageSize {
-			return nil
+		if err := f(tasks); err != nil || len(rows) < pageSize {
+			return err
 		}
 		after = rows[len(rows)-1].Path
 	}
@@ -158,7 +146,7 @@ func (p *pipeline) feed(ctx context.Context, out chan<- task) error {
 
 func taskOf(r *dbsqlc.NextPendingRow) task {
 	t := task{
-		path: r.Path, action: r.Action, hash: r.ContentHash, signature: r.Signature,
+		path: r.Path, action: r.Action, hash: r.ContentHash, signature: r.Signature, tries: r.Tries,
 		item: fetch.Item{Path: r.Path, Size: r.Size, Fingerprint: r.Fingerprint},
 	}
 	if r.ModifiedAt != nil {

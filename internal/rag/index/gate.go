@@ -22,8 +22,8 @@ const (
 // gate waits for a provider that does not answer, as long as the options say; all
 // batches of a run share its patience. Then the files that are left fail at once.
 type gate struct {
-	a *attempt
-	t *target
+	a     *attempt
+	notes *notes
 
 	mu    sync.Mutex
 	since time.Time // the provider does not answer; zero: it does
@@ -31,7 +31,7 @@ type gate struct {
 	bad   int // files that were refused in a row; negative: something was embedded
 }
 
-func newGate(a *attempt, t *target) *gate { return &gate{a: a, t: t} }
+func newGate(a *attempt, n *notes) *gate { return &gate{a: a, notes: n} }
 
 func (g *gate) embed(ctx context.Context, texts []string) (Embedded, error) {
 	for pause := firstTry; ; pause = min(2*pause, lastTry) {
@@ -43,16 +43,16 @@ func (g *gate) embed(ctx context.Context, texts []string) (Embedded, error) {
 			out, err = g.a.setup.Embedder.Embed(ctx, texts)
 			return err
 		})
+		g.a.beat()
 		if err == nil {
-			return out, g.answers(ctx)
+			g.answers()
+			return out, nil
 		}
 		said, ok := errors.AsType[*llm.Error](err)
 		if !ok || !said.Retryable() || ctx.Err() != nil {
 			return out, err
 		}
-		if err := g.silent(ctx, said, pause); err != nil {
-			return out, err
-		}
+		g.silent(said, pause)
 		if !sleep(ctx, pause) {
 			return out, context.Cause(ctx)
 		}
@@ -65,41 +65,41 @@ func (g *gate) isGone() bool {
 	return g.gone
 }
 
-// silent notes that the provider did not answer, tells it once, and ends the patience.
-func (g *gate) silent(ctx context.Context, e *llm.Error, pause time.Duration) error {
-	patience := g.a.s.o.Patience
+// silent notes that the provider did not answer, and ends the patience.
+func (g *gate) silent(e *llm.Error, pause time.Duration) {
+	patience, now := g.a.s.o.Patience, g.a.s.o.Now()
 	g.mu.Lock()
 	first := g.since.IsZero()
 	if first {
-		g.since = g.a.s.o.Now()
+		g.since = now
 	}
-	gone := g.a.s.o.Now().Sub(g.since) >= patience
+	gone := now.Sub(g.since) >= patience
 	g.gone = g.gone || gone
 	g.mu.Unlock()
-	switch {
-	case gone:
+	if gone {
 		g.a.report.logf("The embedding provider did not answer for %s. The files that are left fail; try them again later.", patience)
-		return nil
-	case first:
-		message := fmt.Sprintf("Waiting for the embedding provider, for up to %s: %s", patience, e.Message)
-		g.a.report.logf("%s", message)
-		return g.a.note(ctx, g.t, &Failure{Code: codeWaiting, Message: message, Retryable: true})
+		g.notes.set(nil)
+		return
 	}
-	g.a.report.logf("The embedding provider still does not answer; trying again in %s.", pause)
-	return nil
+	message := fmt.Sprintf("Waiting for the embedding provider, for up to %s: %s", patience, e.Message)
+	if first {
+		g.a.report.logf("%s", message)
+	} else {
+		g.a.report.logf("The embedding provider still does not answer; trying again in %s.", pause)
+	}
+	g.notes.set(waiting(message, now.Add(pause)))
 }
 
 // answers notes that the provider answers.
-func (g *gate) answers(ctx context.Context) error {
+func (g *gate) answers() {
 	g.mu.Lock()
 	waited := g.since
 	g.since = time.Time{}
 	g.mu.Unlock()
-	if waited.IsZero() {
-		return nil
+	g.notes.set(nil)
+	if !waited.IsZero() {
+		g.a.report.logf("The embedding provider answers again, after %s.", g.a.s.o.Now().Sub(waited).Round(time.Second))
 	}
-	g.a.report.logf("The embedding provider answers again, after %s.", g.a.s.o.Now().Sub(waited).Round(time.Second))
-	return g.a.note(ctx, g.t, nil)
 }
 
 // accepted and refusals count what is said of files.

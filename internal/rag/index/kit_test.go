@@ -34,6 +34,10 @@ type folder struct {
 	down  error
 	lost  string
 	gate  chan struct{} // if set, each file is opened with a token of it
+	slow  chan struct{} // if set, the source is synchronised when it is closed
+	deaf  bool          // then it does not notice that its context ends
+
+	unlisted []fetch.Unlisted
 }
 
 type file struct {
@@ -68,7 +72,19 @@ func (f *folder) Check(context.Context) (fetch.Report, error) { return fetch.Rep
 func (f *folder) Revision() string                            { return "" }
 func (f *folder) Close() error                                { return nil }
 
-func (f *folder) Sync(context.Context, fetch.Progress) (fetch.Tree, error) {
+func (f *folder) Sync(ctx context.Context, tell fetch.Progress) (fetch.Tree, error) {
+	if f.slow != nil {
+		tell("Slowly.")
+		if f.deaf {
+			<-f.slow
+			return f, nil
+		}
+		select {
+		case <-f.slow:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down != nil {
@@ -84,13 +100,18 @@ func (f *folder) Walk(_ context.Context, visit func(fetch.Item) error) (fetch.Sk
 		items = append(items, fetch.Item{Path: path, Size: int64(len(file.text)), Fingerprint: fmt.Sprintf("v%d", file.version), ModifiedAt: time.Unix(int64(file.version), 0).UTC()})
 	}
 	f.mu.Unlock()
+	skipped := fetch.Skipped{Excluded: 2}
+	for _, u := range f.unlisted {
+		skipped.CannotList(u.Path, u.Reason)
+		items = slices.DeleteFunc(items, func(i fetch.Item) bool { return u.Holds(i.Path) })
+	}
 	slices.SortFunc(items, func(a, b fetch.Item) int { return strings.Compare(a.Path, b.Path) })
 	for _, item := range items {
 		if err := visit(item); err != nil {
 			return fetch.Skipped{}, err
 		}
 	}
-	return fetch.Skipped{Excluded: 2}, nil
+	return skipped, nil
 }
 
 func (f *folder) Open(ctx context.Context, item fetch.Item, _ int64) (io.ReadCloser, error) {
@@ -140,6 +161,7 @@ type model struct {
 	mu    sync.Mutex
 	asked []string
 	fail  func(texts []string) error
+	tell  func(index.Wait) // of the last setup
 }
 
 func newModel(t *testing.T, db *postgres.DB, name string) *model {
@@ -185,6 +207,12 @@ func (m *model) wasAsked() []string {
 	out := slices.Sorted(slices.Values(m.asked))
 	m.asked = nil
 	return out
+}
+
+func (m *model) hear(tell func(index.Wait)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tell = tell
 }
 
 func (m *model) failing(f func(texts []string) error) {
@@ -276,14 +304,18 @@ func setup(t *testing.T, change ...func(*index.Options)) *bundle {
 		Retried: func(ctx context.Context, tx *postgres.Tx, again *run.NodeRun) error {
 			return b.svc.RetriedTx(ctx, tx, again)
 		},
+		GotFurther: func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) (bool, error) {
+			return b.svc.GotFurther(ctx, tx, n.ID)
+		},
 		Ended: func(ctx context.Context, tx *postgres.Tx, n *run.NodeRun) error { return b.svc.EndedTx(ctx, tx, n) },
 	})
 	o := index.Options{
 		DB: b.db, Log: log, Engine: b.engine, Sources: b.folder, Now: time.Now, Logger: slog.New(slog.DiscardHandler), Tested: b.probe,
 		Words: strings.ToUpper,
-		Setup: func(context.Context, func(string)) (index.Setup, error) {
+		Setup: func(_ context.Context, tell func(index.Wait)) (index.Setup, error) {
 			s := index.Setup{Cutter: b.cutter, Batch: 4}
 			if b.model != nil {
+				b.model.hear(tell)
 				s.Embedder = b.model
 			}
 			return s, nil
@@ -484,3 +516,10 @@ func (f *folder) lose(path string) {
 }
 
 func (f *folder) find(string) { f.lose("") }
+
+// unlist lets a folder or a file not be listed any more; nothing of it is told.
+func (f *folder) unlist(u ...fetch.Unlisted) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unlisted = u
+}

@@ -22,7 +22,30 @@ func (a *attempt) open(ctx context.Context) error {
 	if !slices.ContainsFunc(a.targets, (*target).open) {
 		return nil
 	}
-	setup, err := a.s.o.Setup(ctx, func(what string) { a.report.logf("%s", what) })
+	for waits := -1; ; {
+		open := slices.DeleteFunc(slices.Clone(a.targets), func(t *target) bool { return !t.open() })
+		if len(open) == 0 || len(open) == waits {
+			return nil
+		}
+		waits = len(open)
+		done := false
+		err := a.untilPaused(ctx, open, func(ctx context.Context) error {
+			err := a.openSetup(ctx)
+			done = err == nil
+			return err
+		})
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+func (a *attempt) openSetup(ctx context.Context) error {
+	var setup Setup
+	err := a.s.persist(ctx, "read the settings", func(ctx context.Context) (err error) {
+		setup, err = a.s.o.Setup(ctx, func(w Wait) { a.waits(ctx, w) })
+		return err
+	})
 	if err != nil {
 		return failureOf(err, CodeSettings)
 	}
@@ -51,7 +74,7 @@ func (a *attempt) openTargets(ctx context.Context) error {
 	case len(ids) > maxSources:
 		return failf(CodeSettings, "The node names %d sources; at most %d are indexed by one node.", len(ids), maxSources)
 	}
-	return a.s.fenced(ctx, "open index runs", a.req, func(ctx context.Context, tx *postgres.Tx) error {
+	return a.fenced(ctx, "open index runs", func(ctx context.Context, tx *postgres.Tx) error {
 		a.targets = nil
 		rows, err := a.s.q.RunsOfNode(ctx, tx, a.req.NodeRunID)
 		if err != nil {
@@ -84,7 +107,7 @@ func (a *attempt) openTarget(ctx context.Context, tx *postgres.Tx, id int64, row
 	}
 	r := &t.run
 	t.waits = r.FinishedAt == nil && (r.PauseRequestedAt != nil || (r.Status == Planned && r.PlanFirst && r.AppliedAt == nil))
-	if t.waits && r.PauseRequestedAt != nil && r.Status != Planned {
+	if t.waits && r.PauseRequestedAt != nil && r.Status != Planned && r.Status != Paused {
 		t.run, err = a.s.q.SetStatus(ctx, tx, dbsqlc.SetStatusParams{ID: r.ID, Status: Paused})
 		if err != nil {
 			return nil, fmt.Errorf("pause index run %d: %w", r.ID, err)
@@ -116,12 +139,6 @@ func (a *attempt) status(ctx context.Context, t *target, status string, f *Failu
 	return err
 }
 
-// note tells what a run that indexes waits for; nil: nothing any more.
-func (a *attempt) note(ctx context.Context, t *target, f *Failure) error {
-	_, err := a.setStatus(ctx, t.run.ID, Indexing, f)
-	return err
-}
-
 func (a *attempt) setStatus(ctx context.Context, id int64, status string, f *Failure) (Run, error) {
 	var raw json.RawMessage
 	if f != nil {
@@ -131,7 +148,7 @@ func (a *attempt) setStatus(ctx context.Context, id int64, status string, f *Fai
 		}
 	}
 	var row Run
-	err := a.s.fenced(ctx, "note the state of an index run", a.req, func(ctx context.Context, tx *postgres.Tx) (err error) {
+	err := a.fenced(ctx, "note the state of an index run", func(ctx context.Context, tx *postgres.Tx) (err error) {
 		row, err = a.s.q.SetStatus(ctx, tx, dbsqlc.SetStatusParams{ID: id, Status: status, Error: raw})
 		if err != nil {
 			return fmt.Errorf("set index run %d %s: %w", id, status, err)

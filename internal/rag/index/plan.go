@@ -4,51 +4,27 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/llmctl/studio/internal/postgres"
-	"github.com/llmctl/studio/internal/rag"
 	"github.com/llmctl/studio/internal/rag/fetch"
 	"github.com/llmctl/studio/internal/rag/index/dbsqlc"
 )
 
-// visibleFile is what the plan knows of a file that is indexed.
-type visibleFile struct{ fingerprint, signature string }
-
-// line is a line of the journal in the making.
-type line struct {
-	action string
-	item   fetch.Item
-}
-
-// draft is a plan in the making.
-type draft struct {
-	visible map[string]visibleFile
-	fresh   bool
-	all     bool // what is indexed was made otherwise: each file counts as changed
-	only    map[string]bool
-	cutter  string
-
-	lines                                []line
-	found, added, changed, removed, kept int32
-}
-
 // plan says what is to be done, as rows. A run that was planned before goes on with its
 // plan; what is open of it is read as the source has it now.
 func (a *attempt) plan(ctx context.Context) error {
-	return a.each(ctx, CodeUnreachable, func(ctx context.Context, t *target) error {
+	return a.eachUntilPaused(ctx, CodeUnreachable, func(ctx context.Context, t *target) error {
 		if err := a.s.at("plan"); err != nil {
+			return err
+		}
+		if err := a.status(ctx, t, Planning, nil); err != nil {
 			return err
 		}
 		if t.run.PlannedAt != nil {
 			return a.refresh(ctx, t)
-		}
-		if err := a.status(ctx, t, Planning, nil); err != nil {
-			return err
 		}
 		if err := a.tidy(ctx, t); err != nil {
 			return err
@@ -57,89 +33,12 @@ func (a *attempt) plan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return a.keepPlan(ctx, t, d, skipped)
-	})
-}
-
-// draft compares what the source has with what is indexed.
-func (a *attempt) draft(ctx context.Context, t *target) (*draft, fetch.Skipped, error) {
-	d := &draft{fresh: t.run.Mode == rag.Fresh, cutter: a.setup.Cutter.Signature()}
-	d.all = !same(t.source.RagEmbedderID, a.embedderID)
-	err := a.s.persist(ctx, "load what is indexed", func(ctx context.Context) error {
-		files, err := a.s.q.VisibleFiles(ctx, a.s.o.DB, dbsqlc.VisibleFilesParams{RagSourceID: t.source.ID, IndexRevision: t.source.IndexRevision})
-		if err != nil {
-			return fmt.Errorf("load files of source %d: %w", t.source.ID, err)
+		if err := a.keepPlan(ctx, t, d, skipped); err != nil {
+			return err
 		}
-		d.visible = make(map[string]visibleFile, len(files))
-		for _, f := range files {
-			d.visible[f.Path] = visibleFile{f.Fingerprint, f.Signature}
-		}
-		return a.loadFailed(ctx, t, d)
-	})
-	if err != nil {
-		return nil, fetch.Skipped{}, err
-	}
-	if d.all && len(d.visible) > 0 && !d.fresh {
-		d.only = nil // what is kept would have no vectors of the new one
-		a.report.logf("The embedding model is another one than before: every file is indexed again.")
-	}
-	skipped, err := t.tree.Walk(ctx, d.add)
-	if err != nil {
-		return nil, skipped, err
-	}
-	d.rest()
-	return d, skipped, nil
-}
-
-func (a *attempt) loadFailed(ctx context.Context, t *target, d *draft) error {
-	if t.run.OnlyFailedOf == nil {
+		a.tellFailed(t, d)
 		return nil
-	}
-	paths, err := a.s.q.FailedPaths(ctx, a.s.o.DB, *t.run.OnlyFailedOf)
-	if err != nil {
-		return fmt.Errorf("load what failed in index run %d: %w", *t.run.OnlyFailedOf, err)
-	}
-	d.only = make(map[string]bool, len(paths))
-	for _, p := range paths {
-		d.only[p] = true
-	}
-	return nil
-}
-
-// add is told each file of the source.
-func (d *draft) add(item fetch.Item) error {
-	if item.Path == "" || !utf8.ValidString(item.Path) || strings.ContainsRune(item.Path, 0) {
-		return failf(CodeUnreachable, "The source has a file with a name that cannot be stored: %q.", item.Path)
-	}
-	if d.found++; d.found > maxFiles {
-		return failf(CodeTooMany, "The source has more than %d files. Leave some out by patterns, or divide it.", maxFiles)
-	}
-	seen, known := d.visible[item.Path]
-	delete(d.visible, item.Path)
-	switch {
-	case d.only != nil && !d.only[item.Path]:
-		d.kept++
-	case !known:
-		d.added++
-		d.lines = append(d.lines, line{actionAdd, item})
-	case d.only != nil || d.fresh || d.all || item.Fingerprint == "" || seen.fingerprint != item.Fingerprint || seen.signature != d.cutter:
-		d.changed++
-		d.lines = append(d.lines, line{actionChange, item})
-	default:
-		d.kept++
-	}
-	return nil
-}
-
-// rest plans the removal of what the source does not have any more.
-func (d *draft) rest() {
-	for path := range d.visible {
-		if d.only != nil && !d.only[path] {
-			continue
-		}
-		d.removed++
-		d.lines = append(d.lines, line{actionRemove, fetch.Item{Path: path}})
-	}
+	})
 }
 
 // keepPlan stores the plan: all of it or nothing.
@@ -152,16 +51,16 @@ func (a *attempt) keepPlan(ctx context.Context, t *target, d *draft, skipped fet
 	if t.run.PlanFirst && len(d.lines) > 0 {
 		status = Planned
 	}
-	return a.s.fenced(ctx, "store the plan", a.req, func(ctx context.Context, tx *postgres.Tx) error {
+	return a.fenced(ctx, "store the plan", func(ctx context.Context, tx *postgres.Tx) error {
 		// A commit whose answer was lost comes here again.
 		if err := a.s.q.DropJournal(ctx, tx, t.run.ID); err != nil {
 			return fmt.Errorf("drop journal of index run %d: %w", t.run.ID, err)
 		}
-		if err := copyJournal(ctx, tx, t.run.ID, d.lines); err != nil {
+		if err := copyJournal(ctx, tx, t.run.ID, d.lines, a.s.o.Now()); err != nil {
 			return err
 		}
 		row, err := a.s.q.SetPlan(ctx, tx, dbsqlc.SetPlanParams{
-			ID: t.run.ID, Status: status, Found: d.found, Added: d.added, Changed: d.changed, Removed: d.removed, Kept: d.kept,
+			ID: t.run.ID, Status: status, Found: d.found, Added: d.added, Changed: d.changed, Removed: d.removed, Kept: d.kept, Failed: d.failed,
 			Skipped: raw, RemoteRevision: t.tree.Revision(), RagEmbedderID: a.embedderID,
 		})
 		if err != nil {
@@ -173,15 +72,35 @@ func (a *attempt) keepPlan(ctx context.Context, t *target, d *draft, skipped fet
 	})
 }
 
-func copyJournal(ctx context.Context, tx *postgres.Tx, id int64, lines []line) error {
-	columns := []string{"rag_index_run_id", "path", "action", "fingerprint", "size", "modified_at"}
+// tellFailed logs what the plan could not plan.
+func (a *attempt) tellFailed(t *target, d *draft) {
+	shown := 0
+	for i := range d.lines {
+		l := &d.lines[i]
+		if l.failed == nil {
+			continue
+		}
+		if shown++; shown > maxLoggedFiles {
+			a.report.logf("%s: %d files and folders failed already; the journal of the run names them all.", t.source.Name, d.failed)
+			return
+		}
+		a.report.logf("%s failed: %s", l.item.Path, l.failed.Message)
+	}
+}
+
+func copyJournal(ctx context.Context, tx *postgres.Tx, id int64, lines []line, ended time.Time) error {
+	columns := []string{"rag_index_run_id", "path", "action", "fingerprint", "size", "modified_at", "status", "error_code", "error", "finished_at"}
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"rag_index_file"}, columns, pgx.CopyFromSlice(len(lines), func(i int) ([]any, error) {
 		l := &lines[i]
 		var modified *time.Time
 		if !l.item.ModifiedAt.IsZero() {
 			modified = &l.item.ModifiedAt
 		}
-		return []any{id, l.item.Path, l.action, l.item.Fingerprint, l.item.Size, modified}, nil
+		row := []any{id, l.item.Path, l.action, l.item.Fingerprint, l.item.Size, modified}
+		if l.failed == nil {
+			return append(row, "pending", nil, nil, nil), nil
+		}
+		return append(row, "failed", l.failed.Code, clip(l.failed.Message, longestError), ended), nil
 	}))
 	if err != nil {
 		return fmt.Errorf("store journal of index run %d: %w", id, err)
@@ -204,11 +123,15 @@ func (a *attempt) refresh(ctx context.Context, t *target) error {
 		}
 		return nil
 	})
-	if err != nil || len(pending) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(pending) == 0 {
+		return a.status(ctx, t, Indexing, nil)
 	}
 	p := dbsqlc.RefreshParams{RagIndexRunID: t.run.ID}
 	if _, err := t.tree.Walk(ctx, func(item fetch.Item) error {
+		a.beat()
 		if pending[item.Path] {
 			p.Paths, p.Fingerprints = append(p.Paths, item.Path), append(p.Fingerprints, item.Fingerprint)
 			p.Sizes, p.Times = append(p.Sizes, item.Size), append(p.Times, item.ModifiedAt)
@@ -218,7 +141,7 @@ func (a *attempt) refresh(ctx context.Context, t *target) error {
 		return err
 	}
 	changed := int64(0)
-	err = a.s.fenced(ctx, "refresh the plan", a.req, func(ctx context.Context, tx *postgres.Tx) error {
+	err = a.fenced(ctx, "refresh the plan", func(ctx context.Context, tx *postgres.Tx) error {
 		changed, err = a.s.q.Refresh(ctx, tx, p)
 		if err != nil {
 			return fmt.Errorf("refresh plan of index run %d: %w", t.run.ID, err)

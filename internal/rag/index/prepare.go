@@ -19,10 +19,15 @@ import (
 func (p *pipeline) prepare(ctx context.Context, in <-chan task, out chan<- *product) error {
 	for t := range in {
 		made := &product{task: t, began: p.a.s.o.Now()}
-		if t.action != actionRemove {
+		switch {
+		case t.action == actionRemove:
+		case t.deadly():
+			made.failed = diedOn(t.tries)
+		default:
 			if err := p.bytes.Acquire(ctx, t.weight()); err != nil {
 				return context.Cause(ctx)
 			}
+			made.weighs = t.weight()
 			if err := p.read(ctx, made); err != nil {
 				return err
 			}
@@ -41,6 +46,7 @@ func (p *pipeline) read(ctx context.Context, made *product) error {
 		return err
 	}
 	err := p.cut(ctx, made)
+	p.a.beat()
 	if err == nil || ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -114,20 +120,22 @@ func (p *pipeline) content(ctx context.Context, made *product) ([]byte, error) {
 	return data, errors.Join(err, r.Close())
 }
 
+// longestError bounds, in characters, what is kept of why a file failed.
+const longestError = 500
+
 // fileError says why one file was not indexed, in a sentence that fits into its row.
 func fileError(err error) *FileError {
-	const longest = 500
 	if f, ok := errors.AsType[*FileError](err); ok {
-		return &FileError{Code: f.Code, Message: clip(f.Message, longest)}
+		return &FileError{Code: f.Code, Message: clip(f.Message, longestError)}
 	}
 	e, ok := errors.AsType[*errs.Error](err)
 	switch {
 	case ok && e.Code == errs.NotFound:
 		return &FileError{FileChanged, "The file was gone when its turn came. The next index run will say what became of it."}
 	case ok && e.Code == errs.TooLarge:
-		return &FileError{FileTooLarge, clip(e.Message, longest)}
+		return &FileError{FileTooLarge, clip(e.Message, longestError)}
 	case ok && e.Code != errs.Internal:
-		return &FileError{FileUnreadable, clip(e.Message, longest)}
+		return &FileError{FileUnreadable, clip(e.Message, longestError)}
 	}
-	return &FileError{FileUnreadable, clip(fmt.Sprintf("The file could not be read: %v.", err), longest)}
+	return &FileError{FileUnreadable, clip(fmt.Sprintf("The file could not be read: %v.", err), longestError)}
 }

@@ -40,7 +40,7 @@ SELECT id FROM node_run WHERE id = @id AND attempt = @attempt AND status = 'runn
 
 -- name: BeginRun :one
 UPDATE rag_index_run
-SET status = @status, started_at = coalesce(started_at, now()), rag_embedder_id = @rag_embedder_id
+SET status = @status, started_at = coalesce(started_at, now()), rag_embedder_id = @rag_embedder_id, error = NULL
 WHERE id = @id RETURNING *;
 
 -- name: SetStatus :one
@@ -49,7 +49,7 @@ UPDATE rag_index_run SET status = @status, error = @error WHERE id = @id RETURNI
 -- name: SetPlan :one
 UPDATE rag_index_run
 SET status = @status, planned_at = now(), found = @found, added = @added, changed = @changed, removed = @removed, kept = @kept,
-    skipped = @skipped, remote_revision = @remote_revision, rag_embedder_id = @rag_embedder_id
+    failed = @failed, skipped = @skipped, remote_revision = @remote_revision, rag_embedder_id = @rag_embedder_id
 WHERE id = @id RETURNING *;
 
 -- name: DropJournal :exec
@@ -74,13 +74,47 @@ FROM (SELECT unnest(@paths::text[]) AS path, unnest(@fingerprints::text[]) AS fi
 WHERE f.rag_index_run_id = @rag_index_run_id AND f.path = n.path AND f.status = 'pending' AND f.fingerprint <> n.fingerprint;
 
 -- name: NextPending :many
--- The open rows of the journal, with what is indexed of their files.
-SELECT j.path, j.action, j.fingerprint, j.size, j.modified_at,
+-- The open rows of the journal, with what is indexed of their files. With @suspects only files that somebody had in hand.
+SELECT j.path, j.action, j.fingerprint, j.size, j.modified_at, j.tries,
        coalesce(f.content_hash, ''::bytea)::bytea AS content_hash, coalesce(f.signature, '')::text AS signature
 FROM rag_index_file j
 LEFT JOIN rag_file f ON f.rag_source_id = @rag_source_id AND f.path = j.path AND f.to_revision IS NULL AND f.from_revision <= @visible::bigint
 WHERE j.rag_index_run_id = @rag_index_run_id AND j.status = 'pending' AND j.path > @after
+  AND (NOT @suspects::boolean OR (j.tries > 0 AND j.action <> 'remove'))
 ORDER BY j.path LIMIT @max_rows;
+
+-- name: SetTries :exec
+-- Notes how often files were taken in hand; the numbers are absolute, for it may be done twice.
+UPDATE rag_index_file f SET tries = n.tries
+FROM (SELECT unnest(@paths::text[]) AS path, unnest(@tries::integer[]) AS tries) n
+WHERE f.rag_index_run_id = @rag_index_run_id AND f.path = n.path AND f.status = 'pending';
+
+-- name: CountDeadly :one
+-- The files of a run that were found to take their workers down.
+SELECT count(*) FROM rag_index_file
+WHERE rag_index_run_id = @rag_index_run_id AND status = 'failed' AND error_code = @error_code::text AND tries > 0;
+
+-- name: DeadlyFiles :many
+-- The files of a source that took their workers down when they were read last, as they were then.
+SELECT DISTINCT ON (f.path) f.path, f.fingerprint, f.rag_index_run_id
+FROM rag_index_file f JOIN rag_index_run r ON r.id = f.rag_index_run_id
+WHERE r.rag_source_id = @rag_source_id AND f.status = 'failed' AND f.error_code = @error_code::text
+  AND NOT EXISTS (SELECT FROM rag_index_file later JOIN rag_index_run lr ON lr.id = later.rag_index_run_id
+                  WHERE lr.rag_source_id = r.rag_source_id AND lr.id > r.id AND later.path = f.path
+                    AND (later.status = 'done' OR later.error_code <> @error_code::text))
+ORDER BY f.path, f.rag_index_run_id DESC LIMIT @max_rows;
+
+-- name: HasPending :one
+SELECT EXISTS (SELECT FROM rag_index_file WHERE rag_index_run_id = @rag_index_run_id AND status = 'pending');
+
+-- name: GotFurther :one
+-- Whether the open attempt of a node run has planned, finished a file or ended a run.
+SELECT EXISTS (
+    SELECT FROM node_run n JOIN node_attempt a ON a.node_run_id = n.id AND a.number = n.attempt
+    JOIN rag_index_run r ON r.node_run_id = n.id
+    WHERE n.id = @node_run_id
+      AND (r.planned_at >= a.claimed_at OR r.finished_at >= a.claimed_at
+           OR EXISTS (SELECT FROM rag_index_file f WHERE f.rag_index_run_id = r.id AND f.finished_at >= a.claimed_at)));
 
 -- name: LockPending :many
 -- Which of the files of a batch are still open: a batch whose commit was in doubt comes twice.
@@ -102,7 +136,7 @@ RETURNING id, path;
 
 -- name: CloseJournal :exec
 UPDATE rag_index_file f
-SET status = CASE WHEN n.error_code = '' THEN 'done' ELSE 'failed' END, tries = f.tries + 1,
+SET status = CASE WHEN n.error_code = '' THEN 'done' ELSE 'failed' END, tries = greatest(f.tries, 1),
     error_code = nullif(n.error_code, ''), error = nullif(n.error, ''), chunks = n.chunks, tokens = n.tokens, millis = n.millis, finished_at = now()
 FROM (SELECT unnest(@paths::text[]) AS path, unnest(@error_codes::text[]) AS error_code, unnest(@errors::text[]) AS error,
              unnest(@counts::integer[]) AS chunks, unnest(@tokens::bigint[]) AS tokens, unnest(@millis::integer[]) AS millis) n
@@ -153,14 +187,17 @@ UPDATE rag_source SET error = @error, updated_at = now() WHERE id = @id;
 UPDATE rag_index_run SET applied_at = coalesce(applied_at, now()) WHERE id = @id RETURNING *;
 
 -- name: RequestPause :one
-UPDATE rag_index_run SET pause_requested_at = coalesce(pause_requested_at, now()) WHERE id = @id RETURNING *;
+-- With @idle nobody works it: it is paused at once.
+UPDATE rag_index_run
+SET pause_requested_at = coalesce(pause_requested_at, now()), status = CASE WHEN @idle::boolean AND status <> 'planned' THEN 'paused' ELSE status END
+WHERE id = @id RETURNING *;
 
 -- name: ClearPause :one
 UPDATE rag_index_run SET pause_requested_at = NULL, status = CASE WHEN status = 'paused' THEN 'queued' ELSE status END
 WHERE id = @id RETURNING *;
 
--- name: PauseRequested :one
-SELECT pause_requested_at IS NOT NULL FROM rag_index_run WHERE id = @id;
+-- name: PausesRequested :many
+SELECT id FROM rag_index_run WHERE id = ANY (@ids::bigint[]) AND pause_requested_at IS NOT NULL;
 
 -- name: DropUnseen :execrows
 -- What revisions after the visible one left behind; a batch of it. What the open run writes stays unless it is @begins, which
@@ -223,6 +260,11 @@ SELECT * FROM rag_embedder WHERE key = @key;
 SELECT sqlc.embed(r), s.name AS source_name, coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions
 FROM rag_index_run r JOIN rag_source s ON s.id = r.rag_source_id LEFT JOIN rag_embedder e ON e.id = r.rag_embedder_id
 WHERE r.id = @id;
+
+-- name: Views :many
+SELECT sqlc.embed(r), s.name AS source_name, coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions
+FROM rag_index_run r JOIN rag_source s ON s.id = r.rag_source_id LEFT JOIN rag_embedder e ON e.id = r.rag_embedder_id
+WHERE r.id = ANY (@ids::bigint[]);
 
 -- name: ListViews :many
 SELECT sqlc.embed(r), s.name AS source_name, coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions

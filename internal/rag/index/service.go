@@ -94,8 +94,9 @@ type Options struct {
 	Log     *event.Log
 	Engine  Engine
 	Sources Sources
-	// Setup reads the settings; tell is for what the attempt waits for.
-	Setup func(ctx context.Context, tell func(string)) (Setup, error)
+	// Setup reads the settings. tell is told, as long as the attempt works, of each pause that
+	// the embedder makes; it does not wait long.
+	Setup func(ctx context.Context, tell func(Wait)) (Setup, error)
 	// Prices reads those of models, within q; nil: costs are not known.
 	Prices func(ctx context.Context, q postgres.Querier) (Prices, error)
 	// Words gives the parts of identifiers of a text, for the full text search.
@@ -104,8 +105,10 @@ type Options struct {
 	Patience time.Duration
 	// DatabasePatience is how long an attempt waits for the database. 0: 10 min.
 	DatabasePatience time.Duration
-	Now              func() time.Time
-	Logger           *slog.Logger
+	// Stall is after how long an attempt is given up in which nothing happens. 0: 30 min.
+	Stall  time.Duration
+	Now    func() time.Time
+	Logger *slog.Logger
 	// Tested is told what was done; nil outside of tests.
 	Tested Probe
 }
@@ -120,6 +123,7 @@ type Probe interface {
 // Defaults and limits.
 const (
 	defaultPatience = 10 * time.Minute
+	defaultStall    = 30 * time.Minute
 	defaultParallel = 2
 	defaultBatch    = 96
 	defaultEmbeds   = 2
@@ -142,6 +146,9 @@ func New(o Options) *Service {
 	}
 	if o.DatabasePatience == 0 {
 		o.DatabasePatience = defaultPatience
+	}
+	if o.Stall == 0 {
+		o.Stall = defaultStall
 	}
 	if o.Words == nil {
 		o.Words = func(string) string { return "" }

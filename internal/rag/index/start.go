@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/llmctl/studio/internal/errs"
@@ -38,10 +39,12 @@ type Config struct {
 	OnlyFailedOf *int64  `json:"only_failed_of,omitempty"`
 }
 
-// What a node run of Kind may take, and how often it is tried when a source or a provider
-// cannot be reached. A wait for a person does not count.
+// Timeout is what an attempt may take that indexes, if its node does not say.
+const Timeout = 24 * time.Hour
+
+// How often a node run of Kind is tried when a source or a provider cannot be reached. A
+// wait for a person does not count.
 const (
-	timeoutSeconds = 24 * 60 * 60
 	tries          = 3
 	backoffSeconds = 15
 )
@@ -95,7 +98,7 @@ func (s *Service) StartTx(ctx context.Context, tx *postgres.Tx, req StartRequest
 	}
 	n, err := s.o.Engine.StartNode(ctx, tx, run.NodeRequest{
 		Kind: Kind, Title: clip("Index "+src.Name, maxTitle), Config: config, Queue: QueueOf(src.Kind), ExecutionMode: ModeOf(req.Mode),
-		TimeoutSeconds: timeoutSeconds, MaxAttempts: tries, BackoffSeconds: backoffSeconds,
+		TimeoutSeconds: Timeout.Seconds(), MaxAttempts: tries, BackoffSeconds: backoffSeconds,
 		UserID: req.Origin.UserID, RequestID: req.Origin.RequestID, CorrelationID: req.Origin.CorrelationID,
 	})
 	if err != nil {

@@ -31,7 +31,7 @@ func (a *attempt) swap(ctx context.Context) error {
 }
 
 func (a *attempt) swapTarget(ctx context.Context, t *target) error {
-	return a.s.fenced(ctx, "end an index run", a.req, func(ctx context.Context, tx *postgres.Tx) error {
+	return a.fenced(ctx, "end an index run", func(ctx context.Context, tx *postgres.Tx) error {
 		// The commit may have come through although its answer was lost.
 		row, err := a.s.q.LockRun(ctx, tx, t.run.ID)
 		if err != nil {
@@ -40,6 +40,12 @@ func (a *attempt) swapTarget(ctx context.Context, t *target) error {
 		if row.FinishedAt != nil {
 			t.run = row
 			return nil
+		}
+		if open, err := a.s.q.HasPending(ctx, tx, row.ID); err != nil || open {
+			if err == nil {
+				err = &Failure{Code: CodeInfra, Retryable: true, Message: "Files of the plan are still open; the index is not shown before they are done."}
+			}
+			return err
 		}
 		binaries, err := a.show(ctx, tx, t, &row)
 		if err != nil {

@@ -135,8 +135,9 @@ func (a *attempt) tidy(ctx context.Context, t *target) error {
 		},
 	} {
 		n, err := batches(ctx, sweepBatch, func(ctx context.Context) (int64, error) {
+			a.beat()
 			var n int64
-			err := a.s.fenced(ctx, "clean up", a.req, func(ctx context.Context, tx *postgres.Tx) (err error) {
+			err := a.fenced(ctx, "clean up", func(ctx context.Context, tx *postgres.Tx) (err error) {
 				n, err = step(ctx, tx)
 				return err
 			})

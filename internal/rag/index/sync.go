@@ -5,19 +5,24 @@ import (
 	"fmt"
 
 	"github.com/llmctl/studio/internal/postgres"
+	"github.com/llmctl/studio/internal/rag/fetch"
 	"github.com/llmctl/studio/internal/rag/index/dbsqlc"
 )
 
 // sync brings the sources here.
 func (a *attempt) sync(ctx context.Context) error {
-	return a.each(ctx, CodeUnreachable, func(ctx context.Context, t *target) error {
+	return a.eachUntilPaused(ctx, CodeUnreachable, func(ctx context.Context, t *target) error {
 		if err := a.begin(ctx, t); err != nil {
 			return err
 		}
 		if err := a.s.at("sync"); err != nil {
 			return err
 		}
-		fetcher, err := a.s.o.Sources.Fetcher(ctx, a.s.o.DB, t.source.ID)
+		var fetcher fetch.Fetcher
+		err := a.s.persist(ctx, "open the source", func(ctx context.Context) (err error) {
+			fetcher, err = a.s.o.Sources.Fetcher(ctx, a.s.o.DB, t.source.ID)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -42,7 +47,7 @@ func (a *attempt) begin(ctx context.Context, t *target) error {
 		}
 		embedder = t.run.RagEmbedderID
 	}
-	return a.s.fenced(ctx, "begin an index run", a.req, func(ctx context.Context, tx *postgres.Tx) error {
+	return a.fenced(ctx, "begin an index run", func(ctx context.Context, tx *postgres.Tx) error {
 		row, err := a.s.q.BeginRun(ctx, tx, dbsqlc.BeginRunParams{ID: t.run.ID, Status: Syncing, RagEmbedderID: embedder})
 		if err != nil {
 			return fmt.Errorf("begin index run %d: %w", t.run.ID, err)

@@ -35,8 +35,9 @@ type RunTotals struct {
 
 // RunProblem is an error as people see it.
 type RunProblem struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Code    string     `json:"code"`
+	Message string     `json:"message"`
+	Until   *time.Time `json:"until,omitempty" doc:"Of waiting_for_provider: when it goes on"`
 }
 
 // RunEmbedder names what made the vectors.
@@ -74,11 +75,17 @@ func problemOf(raw json.RawMessage) *RunProblem {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
-	var p RunProblem
-	if json.Unmarshal(raw, &p) != nil || p.Code == "" {
+	var stored struct {
+		RunProblem
+		Details struct {
+			Until *time.Time `json:"until"`
+		} `json:"details"`
+	}
+	if json.Unmarshal(raw, &stored) != nil || stored.Code == "" {
 		return nil
 	}
-	return &p
+	stored.Until = stored.Details.Until
+	return &stored.RunProblem
 }
 
 // viewOf shows a run. A model of "" is none.
@@ -114,6 +121,19 @@ func (s *Service) View(ctx context.Context, q postgres.Querier, id int64) (RunDe
 	}
 	v := viewOf(&row.RagIndexRun, row.SourceName, row.Model, row.Dimensions)
 	return v, s.price(ctx, q, &v)
+}
+
+// Views shows runs, by id; those that are not there are left out.
+func (s *Service) Views(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]RunDetail, error) {
+	rows, err := s.q.Views(ctx, q, ids)
+	if err != nil {
+		return nil, fmt.Errorf("load index runs: %w", err)
+	}
+	out := make(map[int64]RunDetail, len(rows))
+	for i := range rows {
+		out[rows[i].RagIndexRun.ID] = viewOf(&rows[i].RagIndexRun, rows[i].SourceName, rows[i].Model, rows[i].Dimensions)
+	}
+	return out, nil
 }
 
 // Filter selects runs.

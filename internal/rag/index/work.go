@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/rag/fetch"
@@ -84,6 +85,9 @@ type attempt struct {
 	report  *reports
 	setup   Setup
 	targets []*target
+	pulse   pulse
+	fence   sync.Mutex            // one transaction at a time
+	notes   atomic.Pointer[notes] // of the source whose files are worked
 
 	embedderID *int64 // nil: there are no vectors
 	tokens     int64
@@ -91,36 +95,74 @@ type attempt struct {
 
 // reports makes a Reporter one that may be called from anywhere.
 type reports struct {
-	mu sync.Mutex
-	to Reporter
+	mu   sync.Mutex
+	to   Reporter
+	beat func()
+	shut bool
+}
+
+// shutUp ends what is told.
+func (r *reports) shutUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shut = true
 }
 
 func (r *reports) enter(p Phase) error {
+	r.beat()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.shut {
+		return errStalled
+	}
 	return r.to.Enter(p)
 }
 
 // logf writes a line. A reporter that does not work ends the attempt by its context.
 func (r *reports) logf(format string, a ...any) {
+	r.beat()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.to.Log(fmt.Sprintf(format, a...))
+	if !r.shut {
+		_ = r.to.Log(fmt.Sprintf(format, a...))
+	}
 }
 
 // Work works an attempt to its end. What an attempt before it has done stays done.
 func (s *Service) Work(ctx context.Context, req Request, to Reporter) Result {
-	a := &attempt{s: s, req: req, report: &reports{to: to}}
-	defer a.close()
+	a := &attempt{s: s, req: req}
+	a.report = &reports{to: to, beat: a.beat}
+	ctx, stop := a.alive(ctx)
+	done := make(chan Result, 1)
+	go func() {
+		res := a.work(ctx)
+		a.close()
+		stop()
+		done <- res
+	}()
+	select {
+	case res := <-done:
+		return res
+	case <-ctx.Done():
+		return a.ended(ctx, done)
+	}
+}
+
+// work works the phases.
+func (a *attempt) work(ctx context.Context) Result {
 	for p, f := range []func(context.Context) error{
 		PhaseOpen: a.open, PhaseSync: a.sync, PhasePlan: a.plan, PhaseApply: a.apply, PhaseFiles: a.files, PhaseSwap: a.swap,
 	} {
+		a.pulse.phase.Store(int64(p))
 		err := a.report.enter(Phase(p))
 		if err == nil {
 			err = f(ctx)
 		}
 		if err != nil {
 			return a.broken(ctx, err)
+		}
+		if !slices.ContainsFunc(a.targets, (*target).open) {
+			break // all wait or have failed, and the stage is the one in which they did
 		}
 	}
 	return a.result()
@@ -138,7 +180,10 @@ func (a *attempt) close() {
 
 // broken is the result of an attempt that cannot go on.
 func (a *attempt) broken(ctx context.Context, err error) Result {
-	if ctx.Err() != nil || errors.Is(err, errFenced) || errors.Is(err, errCrashed) {
+	if errors.Is(context.Cause(ctx), errStalled) && !isSilent(err) {
+		return Result{Outcome: Broken, Failure: a.stalled(), Tokens: a.tokens}
+	}
+	if ctx.Err() != nil || isSilent(err) {
 		return Result{Outcome: Stopped, Tokens: a.tokens}
 	}
 	return Result{Outcome: Broken, Failure: failureOf(err, CodeInfra), Tokens: a.tokens}
@@ -198,7 +243,7 @@ func (a *attempt) each(ctx context.Context, code string, f func(ctx context.Cont
 		if err == nil {
 			continue
 		}
-		if ctx.Err() != nil || errors.Is(err, errFenced) || errors.Is(err, errCrashed) {
+		if ctx.Err() != nil || isSilent(err) {
 			return err
 		}
 		if err := a.failTarget(ctx, t, failureOf(err, code)); err != nil {

@@ -23,8 +23,7 @@ const (
 	maxLoggedFiles  = 50 // that failed
 )
 
-// writer stores what became of files: one at a time, so that a stop order, which waits
-// for the fence, gets its turn between two transactions.
+// writer stores what became of files.
 type writer struct {
 	p      *pipeline
 	row    Run // as stored last
@@ -55,9 +54,11 @@ func (w *writer) run(ctx context.Context, in <-chan *product) error {
 		if err := w.store(ctx, batch); err != nil {
 			return err
 		}
+		w.p.hand.remove(batch)
 		for _, made := range batch {
-			if made.action != actionRemove {
-				w.p.bytes.Release(made.weight())
+			w.p.bytes.Release(made.weighs)
+			if made.stored != nil {
+				close(made.stored)
 			}
 		}
 	}
@@ -78,7 +79,7 @@ func (w *writer) store(ctx context.Context, batch []*product) error {
 		one := []*product{made}
 		err := w.storeOnce(ctx, one)
 		if why := refused(err); why != nil {
-			made.failed = &FileError{FileNotStorable, clip("The database cannot store what is in the file: "+why.Message+".", 500)}
+			made.failed = &FileError{FileNotStorable, clip("The database cannot store what is in the file: "+why.Message+".", longestError)}
 			err = w.storeOnce(ctx, one)
 		}
 		if err != nil {
@@ -101,7 +102,7 @@ func (w *writer) storeOnce(ctx context.Context, batch []*product) error {
 	var row Run
 	now := w.p.a.s.o.Now()
 	tell := now.Sub(w.told) >= tellEvery
-	err := w.p.a.s.fenced(ctx, "store files", w.p.a.req, func(ctx context.Context, tx *postgres.Tx) error {
+	err := w.p.a.fenced(ctx, "store files", func(ctx context.Context, tx *postgres.Tx) error {
 		open, err := w.open(ctx, tx, batch)
 		if err != nil {
 			return err
@@ -116,6 +117,7 @@ func (w *writer) storeOnce(ctx context.Context, batch []*product) error {
 		return err
 	}
 	w.row = row
+	w.p.a.beat()
 	if tell {
 		w.told = now
 	}

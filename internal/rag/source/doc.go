@@ -2,7 +2,8 @@
 // it, and when. It gives the fetcher that reads a source.
 //
 // It must not know how files are indexed and searched. Of index runs it reads how
-// they stand, and of the visible index what its row says; both are written elsewhere.
+// they stand, as index shows it, and of the visible index what its row says; both are
+// written elsewhere.
 //
 // Invariants. A secret is encrypted at rest, bound to its row, never shown, and belongs to
 // the place that it was entered for: when a source moves to another server, it is

@@ -35,11 +35,6 @@ WHERE s.id = $1;
 -- name: GetRow :one
 SELECT * FROM rag_source WHERE id = $1;
 
--- name: IndexRuns :many
-SELECT sqlc.embed(r), coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions
-FROM rag_index_run r LEFT JOIN rag_embedder e ON e.id = r.rag_embedder_id
-WHERE r.id = ANY (@ids::bigint[]);
-
 -- name: MissingSources :many
 SELECT w.id::bigint FROM unnest(@ids::bigint[]) AS w (id)
 WHERE NOT EXISTS (SELECT FROM rag_source s WHERE s.id = w.id AND s.deleted_at IS NULL)

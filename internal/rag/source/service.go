@@ -12,6 +12,7 @@ import (
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/rag/fetch/git"
 	"github.com/llmctl/studio/internal/rag/fetch/local"
+	"github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/rag/source/dbsqlc"
 )
 
@@ -44,11 +45,18 @@ type Options struct {
 	Seal        Sealer
 	Fingerprint func(string) string
 	Schedules   Schedules
+	Runs        Runs
 	Limits      Limits
 	Roots       local.Roots
 	DataDir     string
 	Resolver    git.Resolver // which addresses repositories may be at
 	HTTP        *http.Client // how Drive is asked; it refuses what Resolver refuses
+}
+
+// Runs shows index runs.
+type Runs interface {
+	// Views gives those that are there, by id.
+	Views(ctx context.Context, q postgres.Querier, ids []int64) (map[int64]index.RunDetail, error)
 }
 
 // Service keeps sources.

@@ -23,6 +23,7 @@ import (
 	"github.com/llmctl/studio/internal/rag/fetch"
 	"github.com/llmctl/studio/internal/rag/fetch/git"
 	"github.com/llmctl/studio/internal/rag/fetch/local"
+	"github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/rag/source"
 	"github.com/llmctl/studio/internal/schedule"
 	"github.com/llmctl/studio/internal/secret"
@@ -60,7 +61,7 @@ func (b *bundle) service(t *testing.T, box source.Sealer) *source.Service {
 	allow, err := egress.New([]string{"127.0.0.0/8"})
 	require.NoError(t, err)
 	return source.New(source.Options{
-		DB: b.db, Log: b.log, Seal: box, Fingerprint: secret.Fingerprint, Schedules: schedules{b.schedules}, Roots: roots, DataDir: b.data,
+		DB: b.db, Log: b.log, Seal: box, Fingerprint: secret.Fingerprint, Schedules: schedules{b.schedules}, Runs: index.New(index.Options{}), Roots: roots, DataDir: b.data,
 		Resolver: allow, HTTP: nil,
 		Limits: func(context.Context, postgres.Querier) (int64, int64, error) { return b.limits[0], b.limits[1], nil },
 	})

@@ -10,37 +10,37 @@ import (
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/postgres"
 	"github.com/llmctl/studio/internal/rag"
-	"github.com/llmctl/studio/internal/rag/fetch"
+	"github.com/llmctl/studio/internal/rag/index"
 	"github.com/llmctl/studio/internal/rag/source/dbsqlc"
 )
 
 // View is a source as the API and events show it.
 type View struct {
-	ID           int64          `json:"id"`
-	Name         string         `json:"name"`
-	Kind         string         `json:"kind" enum:"local,git,google_drive"`
-	Path         *string        `json:"path,omitempty"`
-	URL          *string        `json:"url,omitempty"`
-	Branch       *string        `json:"branch,omitempty" doc:"Empty: the server's default"`
-	Subfolder    *string        `json:"subfolder,omitempty"`
-	Submodules   *bool          `json:"submodules,omitempty"`
-	FolderID     *string        `json:"folder_id,omitempty"`
-	Endpoint     *string        `json:"endpoint,omitempty" doc:"Empty: Google's"`
-	Include      []string       `json:"include" doc:"Patterns; none: everything"`
-	Exclude      []string       `json:"exclude"`
-	MaxFileBytes *int64         `json:"max_file_bytes" doc:"null: that of the settings"`
-	Credential   *Credential    `json:"credential"`
-	Schedule     *IndexSchedule `json:"schedule"`
-	Status       string         `json:"status" enum:"not_indexed,queued,indexing,waiting,indexed,error"`
-	Index        *VisibleIndex  `json:"index" doc:"What searches see; null: nothing yet"`
-	Error        *IndexError    `json:"error" doc:"Of the last index run; the index before it still serves"`
-	ActiveRun    *RunSummary    `json:"active_run"`
-	LastRun      *RunSummary    `json:"last_run" doc:"That ended"`
-	Revision     int64          `json:"revision"`
-	CreatedAt    time.Time      `json:"created_at"`
-	UpdatedAt    time.Time      `json:"updated_at"`
-	Deleted      bool           `json:"deleted,omitempty" doc:"It can be restored until undo_until"`
-	UndoUntil    *time.Time     `json:"undo_until,omitempty"`
+	ID           int64            `json:"id"`
+	Name         string           `json:"name"`
+	Kind         string           `json:"kind" enum:"local,git,google_drive"`
+	Path         *string          `json:"path,omitempty"`
+	URL          *string          `json:"url,omitempty"`
+	Branch       *string          `json:"branch,omitempty" doc:"Empty: the server's default"`
+	Subfolder    *string          `json:"subfolder,omitempty"`
+	Submodules   *bool            `json:"submodules,omitempty"`
+	FolderID     *string          `json:"folder_id,omitempty"`
+	Endpoint     *string          `json:"endpoint,omitempty" doc:"Empty: Google's"`
+	Include      []string         `json:"include" doc:"Patterns; none: everything"`
+	Exclude      []string         `json:"exclude"`
+	MaxFileBytes *int64           `json:"max_file_bytes" doc:"null: that of the settings"`
+	Credential   *Credential      `json:"credential"`
+	Schedule     *IndexSchedule   `json:"schedule"`
+	Status       string           `json:"status" enum:"not_indexed,queued,indexing,waiting,indexed,error"`
+	Index        *VisibleIndex    `json:"index" doc:"What searches see; null: nothing yet"`
+	Error        *IndexError      `json:"error" doc:"Of the last index run; the index before it still serves"`
+	ActiveRun    *index.RunDetail `json:"active_run"`
+	LastRun      *index.RunDetail `json:"last_run" doc:"That ended"`
+	Revision     int64            `json:"revision"`
+	CreatedAt    time.Time        `json:"created_at"`
+	UpdatedAt    time.Time        `json:"updated_at"`
+	Deleted      bool             `json:"deleted,omitempty" doc:"It can be restored until undo_until"`
+	UndoUntil    *time.Time       `json:"undo_until,omitempty"`
 }
 
 // Credential is what may be shown of a secret.
@@ -50,21 +50,15 @@ type Credential struct {
 	SetAt       time.Time `json:"set_at"`
 }
 
-// IndexEmbedder names what made vectors.
-type IndexEmbedder struct {
-	Model      string `json:"model"`
-	Dimensions int32  `json:"dimensions"`
-}
-
 // VisibleIndex is the visible index.
 type VisibleIndex struct {
-	Revision       int64          `json:"revision"`
-	Files          int32          `json:"files"`
-	Chunks         int32          `json:"chunks"`
-	Bytes          int64          `json:"bytes"`
-	IndexedAt      *time.Time     `json:"indexed_at"`
-	RemoteRevision string         `json:"remote_revision" doc:"A commit"`
-	Embedder       *IndexEmbedder `json:"embedder" doc:"null: it has no vectors"`
+	Revision       int64              `json:"revision"`
+	Files          int32              `json:"files"`
+	Chunks         int32              `json:"chunks"`
+	Bytes          int64              `json:"bytes"`
+	IndexedAt      *time.Time         `json:"indexed_at"`
+	RemoteRevision string             `json:"remote_revision" doc:"A commit"`
+	Embedder       *index.RunEmbedder `json:"embedder" doc:"null: it has no vectors"`
 }
 
 // IndexError is how an index run failed.
@@ -74,82 +68,17 @@ type IndexError struct {
 	At      *time.Time `json:"at,omitempty"`
 }
 
-// RunSummary is an index run of a source.
-type RunSummary struct {
-	ID             int64          `json:"id"`
-	SourceID       int64          `json:"source_id"`
-	SourceName     string         `json:"source_name"`
-	NodeID         int64          `json:"node_id"`
-	Mode           string         `json:"mode" enum:"fresh,delta"`
-	ExecutionMode  string         `json:"execution_mode" enum:"indexing,delta_indexing"`
-	Status         string         `json:"status" enum:"queued,syncing,planning,planned,indexing,paused,succeeded,failed,cancelled"`
-	PlanFirst      bool           `json:"plan_first"`
-	OnlyFailedOf   *int64         `json:"only_failed_of"`
-	Counts         RunCounts      `json:"counts"`
-	RemoteRevision string         `json:"remote_revision"`
-	Embedder       *IndexEmbedder `json:"embedder"`
-	PauseRequested bool           `json:"pause_requested"`
-	Error          *IndexError    `json:"error"`
-	CreatedAt      time.Time      `json:"created_at"`
-	StartedAt      *time.Time     `json:"started_at"`
-	PlannedAt      *time.Time     `json:"planned_at"`
-	AppliedAt      *time.Time     `json:"applied_at"`
-	FinishedAt     *time.Time     `json:"finished_at"`
-}
-
-// RunCounts say how far an index run is.
-type RunCounts struct {
-	Found      int32 `json:"found"`
-	Excluded   int   `json:"excluded"`
-	TooLarge   int   `json:"too_large"`
-	Binary     int   `json:"binary"`
-	Unreadable int   `json:"unreadable"`
-	Added      int32 `json:"added"`
-	Changed    int32 `json:"changed"`
-	Removed    int32 `json:"removed"`
-	Kept       int32 `json:"kept"`
-	Done       int32 `json:"done"`
-	Failed     int32 `json:"failed"`
-	Chunks     int32 `json:"chunks"`
-	Embedded   int32 `json:"embedded"`
-	Cached     int32 `json:"cached"`
-	Bytes      int64 `json:"bytes"`
-	Tokens     int64 `json:"tokens"`
-}
-
-func embedder(model string, dimensions int32) *IndexEmbedder {
+func embedder(model string, dimensions int32) *index.RunEmbedder {
 	if model == "" {
 		return nil
 	}
-	return &IndexEmbedder{Model: model, Dimensions: dimensions}
+	return &index.RunEmbedder{Model: model, Dimensions: dimensions}
 }
 
 func errorOf(raw json.RawMessage) *IndexError {
 	var e *IndexError
 	_ = json.Unmarshal(raw, &e) // it is one of ours, or null
 	return e
-}
-
-func viewRun(row *dbsqlc.IndexRunsRow, name string) *RunSummary {
-	r := &row.RagIndexRun
-	v := &RunSummary{
-		ID: r.ID, SourceID: r.RagSourceID, SourceName: name, NodeID: r.NodeRunID, Mode: r.Mode, ExecutionMode: "delta_indexing", Status: r.Status,
-		PlanFirst: r.PlanFirst, OnlyFailedOf: r.OnlyFailedOf, RemoteRevision: r.RemoteRevision, Embedder: embedder(row.Model, row.Dimensions),
-		PauseRequested: r.PauseRequestedAt != nil, Error: errorOf(r.Error), CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, PlannedAt: r.PlannedAt,
-		AppliedAt: r.AppliedAt, FinishedAt: r.FinishedAt,
-		Counts: RunCounts{
-			Found: r.Found, Added: r.Added, Changed: r.Changed, Removed: r.Removed, Kept: r.Kept, Done: r.Done, Failed: r.Failed, Chunks: r.Chunks,
-			Embedded: r.Embedded, Cached: r.Cached, Bytes: r.Bytes, Tokens: r.Tokens,
-		},
-	}
-	if r.Mode == rag.Fresh {
-		v.ExecutionMode = "indexing"
-	}
-	var skipped fetch.Skipped
-	if json.Unmarshal(r.Skipped, &skipped) == nil {
-		v.Counts.Excluded, v.Counts.TooLarge, v.Counts.Binary, v.Counts.Unreadable = skipped.Excluded, skipped.TooLarge, skipped.Binary, skipped.Unreadable
-	}
-	return v
 }
 
 func viewRow(i *dbsqlc.ListSourcesRow) View {
@@ -227,13 +156,9 @@ func (s *Service) views(ctx context.Context, q postgres.Querier, rows []dbsqlc.L
 	if err != nil {
 		return nil, err
 	}
-	runs, err := s.q.IndexRuns(ctx, q, runIDs)
+	runs, err := s.o.Runs.Views(ctx, q, runIDs)
 	if err != nil {
-		return nil, fmt.Errorf("load index runs: %w", err)
-	}
-	byID := map[int64]*dbsqlc.IndexRunsRow{}
-	for i := range runs {
-		byID[runs[i].RagIndexRun.ID] = &runs[i]
+		return nil, err
 	}
 	out := make([]View, len(rows))
 	for i := range rows {
@@ -241,11 +166,11 @@ func (s *Service) views(ctx context.Context, q postgres.Querier, rows []dbsqlc.L
 		if sch, ok := schedules[v.ID]; ok {
 			v.Schedule = &sch
 		}
-		if r, ok := byID[rows[i].ActiveID]; ok {
-			v.ActiveRun = viewRun(r, v.Name)
+		if r, ok := runs[rows[i].ActiveID]; ok {
+			v.ActiveRun = &r
 		}
-		if r, ok := byID[rows[i].LastID]; ok {
-			v.LastRun = viewRun(r, v.Name)
+		if r, ok := runs[rows[i].LastID]; ok {
+			v.LastRun = &r
 		}
 		out[i] = v
 	}

@@ -44,6 +44,7 @@ type File struct {
 	Text           string // of a document: what it is exported as
 	Modified       time.Time
 	Created        time.Time
+	Closed         bool // a folder that the account sees and may not list
 }
 
 // Server is a Drive.
@@ -55,6 +56,7 @@ type Server struct {
 	mu       sync.Mutex
 	files    map[string]File
 	page     int
+	partly   bool
 	revoked  bool
 	failures []Failure
 	calls    []string
@@ -220,11 +222,21 @@ func view(f File) map[string]any {
 		"id": f.ID, "name": f.Name, "mimeType": f.Type, "parents": []string{f.Parent},
 		"modifiedTime": f.Modified.Format("2006-01-02T15:04:05.000Z"), "createdTime": f.Created.Format("2006-01-02T15:04:05.000Z"),
 	}
+	if f.Type == Folder {
+		v["capabilities"] = map[string]any{"canListChildren": !f.Closed}
+	}
 	if !strings.HasPrefix(f.Type, "application/vnd.google-apps.") {
 		sum := md5.Sum([]byte(f.Text))
 		v["md5Checksum"], v["size"] = hex.EncodeToString(sum[:]), strconv.Itoa(len(f.Text))
 	}
 	return v
+}
+
+// Partly lets listings say that not all was searched.
+func (s *Server) Partly(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partly = on
 }
 
 var parentTerm = regexp.MustCompile(`'([^']+)' in parents`)
@@ -243,14 +255,14 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	var ids []string
 	for id, f := range s.files {
-		if slices.Contains(parents, f.Parent) {
+		if slices.Contains(parents, f.Parent) && !s.files[f.Parent].Closed {
 			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
 	start, _ := strconv.Atoi(q.Get("pageToken"))
 	end := min(start+s.page, len(ids))
-	out := map[string]any{}
+	out := map[string]any{"incompleteSearch": s.partly}
 	files := []map[string]any{}
 	for _, id := range ids[start:end] {
 		files = append(files, view(s.files[id]))

@@ -135,6 +135,25 @@ func TestFoldersAreReadPageByPageAndDocumentsExported(t *testing.T) {
 	require.True(t, items[0].ModifiedAt.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))
 }
 
+func TestWhatIsListedInPartIsTold(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.Put(
+		drivetest.File{ID: "a", Name: "a.md", Type: "text/markdown", Parent: "root", Text: "A"},
+		drivetest.File{ID: "sub", Name: "Closed", Type: drivetest.Folder, Parent: "root", Closed: true},
+		drivetest.File{ID: "b", Name: "b.txt", Type: "text/plain", Parent: "sub", Text: "B"},
+	)
+	items, skipped := walk(t, r.sync(r.options()))
+	require.Len(t, items, 1)
+	require.Equal(t, []fetch.Unlisted{{Path: "Closed/", Reason: "the service account may not list it"}}, skipped.Unlisted)
+	require.Equal(t, 1, skipped.Unreadable)
+
+	r.Partly(true)
+	_, skipped = walk(t, r.sync(r.options()))
+	require.Contains(t, skipped.Unlisted, fetch.Unlisted{Path: fetch.Everything, Reason: "Google has not searched all of it"})
+	require.True(t, skipped.Unlisted[0].Folder())
+}
+
 func TestFingerprintsFollowContentAndOfDocumentsTheTime(t *testing.T) {
 	t.Parallel()
 	r := setup(t)

@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -13,6 +14,7 @@ import (
 	drivev3 "google.golang.org/api/drive/v3"
 
 	"github.com/llmctl/studio/internal/errs"
+	"github.com/llmctl/studio/internal/rag/fetch"
 )
 
 // Limits of a listing. They hold while it is read: what answers may be anybody.
@@ -27,7 +29,7 @@ const (
 	maxDepth   = 50
 	pageSize   = 1000
 	maxParents = 20 // folders that are asked for at once
-	fields     = "nextPageToken, files(id, name, mimeType, md5Checksum, modifiedTime, createdTime, size, parents)"
+	fields     = "nextPageToken, incompleteSearch, files(id, name, mimeType, md5Checksum, modifiedTime, createdTime, size, parents, capabilities/canListChildren)"
 )
 
 // export is what one of Google's documents is read as.
@@ -75,6 +77,7 @@ type listing struct {
 	excluded int // folders and shortcuts
 	other    int // documents that nothing reads
 	deep     []string
+	unlisted []fetch.Unlisted
 }
 
 func (l *listing) all(ctx context.Context) error {
@@ -107,11 +110,13 @@ func (l *listing) folders(ctx context.Context, parents []folder) ([]folder, erro
 	for _, p := range parents {
 		found[p.id] = nil
 	}
+	incomplete := false
 	for token := ""; ; {
 		page, err := l.page(ctx, query, token)
 		if err != nil {
 			return nil, err
 		}
+		incomplete = incomplete || page.IncompleteSearch
 		if err := l.take(page.Files, found); err != nil {
 			return nil, err
 		}
@@ -125,6 +130,9 @@ func (l *listing) folders(ctx context.Context, parents []folder) ([]folder, erro
 	}
 	var next []folder
 	for _, p := range parents {
+		if incomplete {
+			l.unlisted = append(l.unlisted, fetch.Unlisted{Path: cmp.Or(p.path, fetch.Everything), Reason: "Google has not searched all of it"})
+		}
 		inside, err := l.enter(p, found[p.id])
 		if err != nil {
 			return nil, err
@@ -160,6 +168,7 @@ func answerError(what string) error {
 type entry struct {
 	id, name, mime, md5, modified, created string
 	size                                   int64
+	closed                                 bool // a folder that may not be listed
 }
 
 // take keeps what a page has of the folders that were asked for.
@@ -171,7 +180,7 @@ func (l *listing) take(files []*drivev3.File, found map[string][]entry) error {
 		if !folderID.MatchString(f.Id) || max(len(f.MimeType), len(f.Md5Checksum), len(f.ModifiedTime), len(f.CreatedTime)) > maxMark {
 			return answerError("has an entry whose id, type, checksum or time is none")
 		}
-		e := entry{f.Id, cleanName(f.Name), f.MimeType, f.Md5Checksum, f.ModifiedTime, f.CreatedTime, f.Size}
+		e := entry{f.Id, cleanName(f.Name), f.MimeType, f.Md5Checksum, f.ModifiedTime, f.CreatedTime, f.Size, f.Capabilities != nil && !f.Capabilities.CanListChildren}
 		for _, p := range f.Parents {
 			list, asked := found[p]
 			if !asked || slices.ContainsFunc(list[max(0, len(list)-1):], func(o entry) bool { return o.id == e.id }) {
@@ -219,6 +228,8 @@ func (l *listing) enter(parent folder, found []entry) (next []folder, err error)
 		switch {
 		case !l.f.o.Filter.Folder(full) || l.seen[f.id]:
 			l.excluded++
+		case f.closed:
+			l.unlisted = append(l.unlisted, fetch.Unlisted{Path: full + "/", Reason: "the service account may not list it"})
 		case parent.depth == maxDepth:
 			l.deep = append(l.deep, full)
 		case len(l.seen) > maxFolders:

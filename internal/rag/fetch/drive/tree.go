@@ -36,6 +36,9 @@ func (t *tree) Walk(ctx context.Context, f func(fetch.Item) error) (fetch.Skippe
 	for _, path := range t.l.deep {
 		skipped.CannotRead(path, "it lies too deep")
 	}
+	for _, u := range t.l.unlisted {
+		skipped.CannotList(u.Path, u.Reason)
+	}
 	for i := range t.l.files {
 		if err := ctx.Err(); err != nil {
 			return skipped, err

@@ -153,8 +153,8 @@ func (w *walk) folder(ctx context.Context, dir *os.Root, prefix string, depth in
 	return nil
 }
 
-// enter walks a folder in a folder. One that cannot be read is counted, and the walk
-// goes on.
+// enter walks a folder in a folder. One that cannot be listed is told, and the walk goes
+// on.
 func (w *walk) enter(ctx context.Context, dir *os.Root, name, path string, depth int) error {
 	if !w.t.filter.Folder(path) {
 		w.skipped.Excluded++
@@ -165,14 +165,17 @@ func (w *walk) enter(ctx context.Context, dir *os.Root, name, path string, depth
 		return nil
 	}
 	sub, err := dir.OpenRoot(name)
-	if err != nil {
-		w.skipped.CannotRead(path, plain(err))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // removed since it was listed
+	case err != nil:
+		w.skipped.CannotList(path+"/", plain(err))
 		return nil
 	}
 	defer func() { _ = sub.Close() }()
 	err = w.folder(ctx, sub, path+"/", depth+1)
 	if e, ok := errors.AsType[*unlistable](err); ok {
-		w.skipped.CannotRead(e.path, plain(e.cause))
+		w.skipped.CannotList(e.path, plain(e.cause))
 		return nil
 	}
 	return err
@@ -197,8 +200,11 @@ func (w *walk) file(dir *os.Root, e fs.DirEntry, path string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && e.Type().IsRegular():
 		return nil // removed since it was listed
-	case err != nil:
+	case err != nil && (errors.Is(err, fs.ErrNotExist) || escapes(err)):
 		w.skipped.CannotRead(path, linkReason(err))
+		return nil
+	case err != nil:
+		w.skipped.CannotList(path, linkReason(err))
 		return nil
 	case !info.Mode().IsRegular():
 		w.skipped.CannotRead(path, "it is a link to a "+kindOf(info.Mode())+", which is not followed")
@@ -217,11 +223,13 @@ func linkReason(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "it is a link to nothing"
 	}
-	if text := plain(err); text != "path escapes from parent" {
-		return text
+	if !escapes(err) {
+		return plain(err)
 	}
 	return "it is a link that leads out of the source"
 }
+
+func escapes(err error) bool { return plain(err) == "path escapes from parent" }
 
 func kindOf(m fs.FileMode) string {
 	switch {

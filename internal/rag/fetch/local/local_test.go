@@ -236,6 +236,19 @@ func TestFolderThatMayNotBeReadIsCountedAndTheWalkGoesOn(t *testing.T) {
 	items, skipped := walk(t, b.tree(t, "", fetch.Selection{}))
 	require.Equal(t, []string{"open/x"}, paths(items))
 	require.Equal(t, 1, skipped.Unreadable)
+	require.Equal(t, []fetch.Unlisted{{Path: "closed/", Reason: "permission denied"}}, skipped.Unlisted)
+}
+
+func TestWhatIsNoFileIsToldApartFromWhatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.write(t, "a.md", "x")
+	require.NoError(t, os.Symlink("nothing", filepath.Join(b.root, "broken.md")))
+	require.NoError(t, os.Symlink("loop.md", filepath.Join(b.root, "loop.md")))
+	items, skipped := walk(t, b.tree(t, "", fetch.Selection{}))
+	require.Equal(t, []string{"a.md"}, paths(items))
+	require.Equal(t, 2, skipped.Unreadable)
+	require.Equal(t, []fetch.Unlisted{{Path: "loop.md", Reason: "too many levels of symbolic links"}}, skipped.Unlisted)
 }
 
 func TestCheckCountsAndSaysWhenNothingIsMeant(t *testing.T) {

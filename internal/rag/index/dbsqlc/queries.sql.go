@@ -92,7 +92,7 @@ func (q *Queries) Apply(ctx context.Context, db DBTX, id int64) (RagIndexRun, er
 
 const beginRun = `-- name: BeginRun :one
 UPDATE rag_index_run
-SET status = $1, started_at = coalesce(started_at, now()), rag_embedder_id = $2
+SET status = $1, started_at = coalesce(started_at, now()), rag_embedder_id = $2, error = NULL
 WHERE id = $3 RETURNING id, rag_source_id, node_run_id, mode, status, index_revision, plan_first, only_failed_of, applied_at, pause_requested_at, rag_embedder_id, remote_revision, skipped, found, added, changed, removed, kept, done, failed, chunks, embedded, cached, bytes, tokens, error, created_at, started_at, planned_at, finished_at
 `
 
@@ -185,7 +185,7 @@ func (q *Queries) ClearPause(ctx context.Context, db DBTX, id int64) (RagIndexRu
 
 const closeJournal = `-- name: CloseJournal :exec
 UPDATE rag_index_file f
-SET status = CASE WHEN n.error_code = '' THEN 'done' ELSE 'failed' END, tries = f.tries + 1,
+SET status = CASE WHEN n.error_code = '' THEN 'done' ELSE 'failed' END, tries = greatest(f.tries, 1),
     error_code = nullif(n.error_code, ''), error = nullif(n.error, ''), chunks = n.chunks, tokens = n.tokens, millis = n.millis, finished_at = now()
 FROM (SELECT unnest($2::text[]) AS path, unnest($3::text[]) AS error_code, unnest($4::text[]) AS error,
              unnest($5::integer[]) AS chunks, unnest($6::bigint[]) AS tokens, unnest($7::integer[]) AS millis) n
@@ -280,6 +280,67 @@ func (q *Queries) Count(ctx context.Context, db DBTX, arg CountParams) (RagIndex
 		&i.FinishedAt,
 	)
 	return i, err
+}
+
+const countDeadly = `-- name: CountDeadly :one
+SELECT count(*) FROM rag_index_file
+WHERE rag_index_run_id = $1 AND status = 'failed' AND error_code = $2::text AND tries > 0
+`
+
+type CountDeadlyParams struct {
+	RagIndexRunID int64
+	ErrorCode     string
+}
+
+// The files of a run that were found to take their workers down.
+func (q *Queries) CountDeadly(ctx context.Context, db DBTX, arg CountDeadlyParams) (int64, error) {
+	row := db.QueryRow(ctx, countDeadly, arg.RagIndexRunID, arg.ErrorCode)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const deadlyFiles = `-- name: DeadlyFiles :many
+SELECT DISTINCT ON (f.path) f.path, f.fingerprint, f.rag_index_run_id
+FROM rag_index_file f JOIN rag_index_run r ON r.id = f.rag_index_run_id
+WHERE r.rag_source_id = $1 AND f.status = 'failed' AND f.error_code = $2::text
+  AND NOT EXISTS (SELECT FROM rag_index_file later JOIN rag_index_run lr ON lr.id = later.rag_index_run_id
+                  WHERE lr.rag_source_id = r.rag_source_id AND lr.id > r.id AND later.path = f.path
+                    AND (later.status = 'done' OR later.error_code <> $2::text))
+ORDER BY f.path, f.rag_index_run_id DESC LIMIT $3
+`
+
+type DeadlyFilesParams struct {
+	RagSourceID int64
+	ErrorCode   string
+	MaxRows     int32
+}
+
+type DeadlyFilesRow struct {
+	Path          string
+	Fingerprint   string
+	RagIndexRunID int64
+}
+
+// The files of a source that took their workers down when they were read last, as they were then.
+func (q *Queries) DeadlyFiles(ctx context.Context, db DBTX, arg DeadlyFilesParams) ([]DeadlyFilesRow, error) {
+	rows, err := db.Query(ctx, deadlyFiles, arg.RagSourceID, arg.ErrorCode, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DeadlyFilesRow
+	for rows.Next() {
+		var i DeadlyFilesRow
+		if err := rows.Scan(&i.Path, &i.Fingerprint, &i.RagIndexRunID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const dropJournal = `-- name: DropJournal :exec
@@ -583,6 +644,34 @@ func (q *Queries) GetRun(ctx context.Context, db DBTX, id int64) (RagIndexRun, e
 		&i.FinishedAt,
 	)
 	return i, err
+}
+
+const gotFurther = `-- name: GotFurther :one
+SELECT EXISTS (
+    SELECT FROM node_run n JOIN node_attempt a ON a.node_run_id = n.id AND a.number = n.attempt
+    JOIN rag_index_run r ON r.node_run_id = n.id
+    WHERE n.id = $1
+      AND (r.planned_at >= a.claimed_at OR r.finished_at >= a.claimed_at
+           OR EXISTS (SELECT FROM rag_index_file f WHERE f.rag_index_run_id = r.id AND f.finished_at >= a.claimed_at)))
+`
+
+// Whether the open attempt of a node run has planned, finished a file or ended a run.
+func (q *Queries) GotFurther(ctx context.Context, db DBTX, nodeRunID int64) (bool, error) {
+	row := db.QueryRow(ctx, gotFurther, nodeRunID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const hasPending = `-- name: HasPending :one
+SELECT EXISTS (SELECT FROM rag_index_file WHERE rag_index_run_id = $1 AND status = 'pending')
+`
+
+func (q *Queries) HasPending(ctx context.Context, db DBTX, ragIndexRunID int64) (bool, error) {
+	row := db.QueryRow(ctx, hasPending, ragIndexRunID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const holdAttempt = `-- name: HoldAttempt :one
@@ -1175,12 +1264,13 @@ func (q *Queries) LockSource(ctx context.Context, db DBTX, id int64) (LockSource
 }
 
 const nextPending = `-- name: NextPending :many
-SELECT j.path, j.action, j.fingerprint, j.size, j.modified_at,
+SELECT j.path, j.action, j.fingerprint, j.size, j.modified_at, j.tries,
        coalesce(f.content_hash, ''::bytea)::bytea AS content_hash, coalesce(f.signature, '')::text AS signature
 FROM rag_index_file j
 LEFT JOIN rag_file f ON f.rag_source_id = $1 AND f.path = j.path AND f.to_revision IS NULL AND f.from_revision <= $2::bigint
 WHERE j.rag_index_run_id = $3 AND j.status = 'pending' AND j.path > $4
-ORDER BY j.path LIMIT $5
+  AND (NOT $5::boolean OR (j.tries > 0 AND j.action <> 'remove'))
+ORDER BY j.path LIMIT $6
 `
 
 type NextPendingParams struct {
@@ -1188,6 +1278,7 @@ type NextPendingParams struct {
 	Visible       int64
 	RagIndexRunID int64
 	After         string
+	Suspects      bool
 	MaxRows       int32
 }
 
@@ -1197,17 +1288,19 @@ type NextPendingRow struct {
 	Fingerprint string
 	Size        int64
 	ModifiedAt  *time.Time
+	Tries       int32
 	ContentHash []byte
 	Signature   string
 }
 
-// The open rows of the journal, with what is indexed of their files.
+// The open rows of the journal, with what is indexed of their files. With @suspects only files that somebody had in hand.
 func (q *Queries) NextPending(ctx context.Context, db DBTX, arg NextPendingParams) ([]NextPendingRow, error) {
 	rows, err := db.Query(ctx, nextPending,
 		arg.RagSourceID,
 		arg.Visible,
 		arg.RagIndexRunID,
 		arg.After,
+		arg.Suspects,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -1223,6 +1316,7 @@ func (q *Queries) NextPending(ctx context.Context, db DBTX, arg NextPendingParam
 			&i.Fingerprint,
 			&i.Size,
 			&i.ModifiedAt,
+			&i.Tries,
 			&i.ContentHash,
 			&i.Signature,
 		); err != nil {
@@ -1291,15 +1385,28 @@ func (q *Queries) Orphans(ctx context.Context, db DBTX, maxRows int32) ([]int64,
 	return items, nil
 }
 
-const pauseRequested = `-- name: PauseRequested :one
-SELECT pause_requested_at IS NOT NULL FROM rag_index_run WHERE id = $1
+const pausesRequested = `-- name: PausesRequested :many
+SELECT id FROM rag_index_run WHERE id = ANY ($1::bigint[]) AND pause_requested_at IS NOT NULL
 `
 
-func (q *Queries) PauseRequested(ctx context.Context, db DBTX, id int64) (interface{}, error) {
-	row := db.QueryRow(ctx, pauseRequested, id)
-	var column_1 interface{}
-	err := row.Scan(&column_1)
-	return column_1, err
+func (q *Queries) PausesRequested(ctx context.Context, db DBTX, ids []int64) ([]int64, error) {
+	rows, err := db.Query(ctx, pausesRequested, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const pendingPaths = `-- name: PendingPaths :many
@@ -1362,11 +1469,19 @@ func (q *Queries) Refresh(ctx context.Context, db DBTX, arg RefreshParams) (int6
 }
 
 const requestPause = `-- name: RequestPause :one
-UPDATE rag_index_run SET pause_requested_at = coalesce(pause_requested_at, now()) WHERE id = $1 RETURNING id, rag_source_id, node_run_id, mode, status, index_revision, plan_first, only_failed_of, applied_at, pause_requested_at, rag_embedder_id, remote_revision, skipped, found, added, changed, removed, kept, done, failed, chunks, embedded, cached, bytes, tokens, error, created_at, started_at, planned_at, finished_at
+UPDATE rag_index_run
+SET pause_requested_at = coalesce(pause_requested_at, now()), status = CASE WHEN $1::boolean AND status <> 'planned' THEN 'paused' ELSE status END
+WHERE id = $2 RETURNING id, rag_source_id, node_run_id, mode, status, index_revision, plan_first, only_failed_of, applied_at, pause_requested_at, rag_embedder_id, remote_revision, skipped, found, added, changed, removed, kept, done, failed, chunks, embedded, cached, bytes, tokens, error, created_at, started_at, planned_at, finished_at
 `
 
-func (q *Queries) RequestPause(ctx context.Context, db DBTX, id int64) (RagIndexRun, error) {
-	row := db.QueryRow(ctx, requestPause, id)
+type RequestPauseParams struct {
+	Idle bool
+	ID   int64
+}
+
+// With @idle nobody works it: it is paused at once.
+func (q *Queries) RequestPause(ctx context.Context, db DBTX, arg RequestPauseParams) (RagIndexRun, error) {
+	row := db.QueryRow(ctx, requestPause, arg.Idle, arg.ID)
 	var i RagIndexRun
 	err := row.Scan(
 		&i.ID,
@@ -1486,8 +1601,8 @@ func (q *Queries) RunsOfNode(ctx context.Context, db DBTX, nodeRunID int64) ([]R
 const setPlan = `-- name: SetPlan :one
 UPDATE rag_index_run
 SET status = $1, planned_at = now(), found = $2, added = $3, changed = $4, removed = $5, kept = $6,
-    skipped = $7, remote_revision = $8, rag_embedder_id = $9
-WHERE id = $10 RETURNING id, rag_source_id, node_run_id, mode, status, index_revision, plan_first, only_failed_of, applied_at, pause_requested_at, rag_embedder_id, remote_revision, skipped, found, added, changed, removed, kept, done, failed, chunks, embedded, cached, bytes, tokens, error, created_at, started_at, planned_at, finished_at
+    failed = $7, skipped = $8, remote_revision = $9, rag_embedder_id = $10
+WHERE id = $11 RETURNING id, rag_source_id, node_run_id, mode, status, index_revision, plan_first, only_failed_of, applied_at, pause_requested_at, rag_embedder_id, remote_revision, skipped, found, added, changed, removed, kept, done, failed, chunks, embedded, cached, bytes, tokens, error, created_at, started_at, planned_at, finished_at
 `
 
 type SetPlanParams struct {
@@ -1497,6 +1612,7 @@ type SetPlanParams struct {
 	Changed        int32
 	Removed        int32
 	Kept           int32
+	Failed         int32
 	Skipped        json.RawMessage
 	RemoteRevision string
 	RagEmbedderID  *int64
@@ -1511,6 +1627,7 @@ func (q *Queries) SetPlan(ctx context.Context, db DBTX, arg SetPlanParams) (RagI
 		arg.Changed,
 		arg.Removed,
 		arg.Kept,
+		arg.Failed,
 		arg.Skipped,
 		arg.RemoteRevision,
 		arg.RagEmbedderID,
@@ -1612,6 +1729,24 @@ func (q *Queries) SetStatus(ctx context.Context, db DBTX, arg SetStatusParams) (
 		&i.FinishedAt,
 	)
 	return i, err
+}
+
+const setTries = `-- name: SetTries :exec
+UPDATE rag_index_file f SET tries = n.tries
+FROM (SELECT unnest($2::text[]) AS path, unnest($3::integer[]) AS tries) n
+WHERE f.rag_index_run_id = $1 AND f.path = n.path AND f.status = 'pending'
+`
+
+type SetTriesParams struct {
+	RagIndexRunID int64
+	Paths         []string
+	Tries         []int32
+}
+
+// Notes how often files were taken in hand; the numbers are absolute, for it may be done twice.
+func (q *Queries) SetTries(ctx context.Context, db DBTX, arg SetTriesParams) error {
+	_, err := db.Exec(ctx, setTries, arg.RagIndexRunID, arg.Paths, arg.Tries)
+	return err
 }
 
 const sourceExists = `-- name: SourceExists :one
@@ -1771,6 +1906,73 @@ func (q *Queries) View(ctx context.Context, db DBTX, id int64) (ViewRow, error) 
 		&i.Dimensions,
 	)
 	return i, err
+}
+
+const views = `-- name: Views :many
+SELECT r.id, r.rag_source_id, r.node_run_id, r.mode, r.status, r.index_revision, r.plan_first, r.only_failed_of, r.applied_at, r.pause_requested_at, r.rag_embedder_id, r.remote_revision, r.skipped, r.found, r.added, r.changed, r.removed, r.kept, r.done, r.failed, r.chunks, r.embedded, r.cached, r.bytes, r.tokens, r.error, r.created_at, r.started_at, r.planned_at, r.finished_at, s.name AS source_name, coalesce(e.model, '')::text AS model, coalesce(e.dimensions, 0)::integer AS dimensions
+FROM rag_index_run r JOIN rag_source s ON s.id = r.rag_source_id LEFT JOIN rag_embedder e ON e.id = r.rag_embedder_id
+WHERE r.id = ANY ($1::bigint[])
+`
+
+type ViewsRow struct {
+	RagIndexRun RagIndexRun
+	SourceName  string
+	Model       string
+	Dimensions  int32
+}
+
+func (q *Queries) Views(ctx context.Context, db DBTX, ids []int64) ([]ViewsRow, error) {
+	rows, err := db.Query(ctx, views, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ViewsRow
+	for rows.Next() {
+		var i ViewsRow
+		if err := rows.Scan(
+			&i.RagIndexRun.ID,
+			&i.RagIndexRun.RagSourceID,
+			&i.RagIndexRun.NodeRunID,
+			&i.RagIndexRun.Mode,
+			&i.RagIndexRun.Status,
+			&i.RagIndexRun.IndexRevision,
+			&i.RagIndexRun.PlanFirst,
+			&i.RagIndexRun.OnlyFailedOf,
+			&i.RagIndexRun.AppliedAt,
+			&i.RagIndexRun.PauseRequestedAt,
+			&i.RagIndexRun.RagEmbedderID,
+			&i.RagIndexRun.RemoteRevision,
+			&i.RagIndexRun.Skipped,
+			&i.RagIndexRun.Found,
+			&i.RagIndexRun.Added,
+			&i.RagIndexRun.Changed,
+			&i.RagIndexRun.Removed,
+			&i.RagIndexRun.Kept,
+			&i.RagIndexRun.Done,
+			&i.RagIndexRun.Failed,
+			&i.RagIndexRun.Chunks,
+			&i.RagIndexRun.Embedded,
+			&i.RagIndexRun.Cached,
+			&i.RagIndexRun.Bytes,
+			&i.RagIndexRun.Tokens,
+			&i.RagIndexRun.Error,
+			&i.RagIndexRun.CreatedAt,
+			&i.RagIndexRun.StartedAt,
+			&i.RagIndexRun.PlannedAt,
+			&i.RagIndexRun.FinishedAt,
+			&i.SourceName,
+			&i.Model,
+			&i.Dimensions,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const visibleFiles = `-- name: VisibleFiles :many

@@ -9,39 +9,6 @@ import (
 	"time"
 )
 
-type RagIndexRun struct {
-	ID               int64
-	RagSourceID      int64
-	NodeRunID        int64
-	Mode             string
-	Status           string
-	IndexRevision    int64
-	PlanFirst        bool
-	OnlyFailedOf     *int64
-	AppliedAt        *time.Time
-	PauseRequestedAt *time.Time
-	RagEmbedderID    *int64
-	RemoteRevision   string
-	Skipped          json.RawMessage
-	Found            int32
-	Added            int32
-	Changed          int32
-	Removed          int32
-	Kept             int32
-	Done             int32
-	Failed           int32
-	Chunks           int32
-	Embedded         int32
-	Cached           int32
-	Bytes            int64
-	Tokens           int64
-	Error            json.RawMessage
-	CreatedAt        time.Time
-	StartedAt        *time.Time
-	PlannedAt        *time.Time
-	FinishedAt       *time.Time
-}
-
 type RagSource struct {
 	ID                    int64
 	ProjectID             int64

@@ -3709,11 +3709,6 @@ export interface components {
             size: number;
             title: string;
         };
-        IndexEmbedder: {
-            /** Format: int32 */
-            dimensions: number;
-            model: string;
-        };
         IndexError: {
             /** Format: date-time */
             at?: string;
@@ -5507,40 +5502,6 @@ export interface components {
             /** @description Folders that local sources may lie in; none: an administrator sets LLMCTL_STUDIO_RAG_LOCAL_ROOTS */
             roots: components["schemas"]["Root"][];
         };
-        RunCounts: {
-            /** Format: int32 */
-            added: number;
-            /** Format: int64 */
-            binary: number;
-            /** Format: int64 */
-            bytes: number;
-            /** Format: int32 */
-            cached: number;
-            /** Format: int32 */
-            changed: number;
-            /** Format: int32 */
-            chunks: number;
-            /** Format: int32 */
-            done: number;
-            /** Format: int32 */
-            embedded: number;
-            /** Format: int64 */
-            excluded: number;
-            /** Format: int32 */
-            failed: number;
-            /** Format: int32 */
-            found: number;
-            /** Format: int32 */
-            kept: number;
-            /** Format: int32 */
-            removed: number;
-            /** Format: int64 */
-            tokens: number;
-            /** Format: int64 */
-            too_large: number;
-            /** Format: int64 */
-            unreadable: number;
-        };
         RunDetail: {
             /** Format: date-time */
             applied_at: string | null;
@@ -5594,39 +5555,11 @@ export interface components {
         RunProblem: {
             code: string;
             message: string;
-        };
-        RunSummary: {
-            /** Format: date-time */
-            applied_at: string | null;
-            counts: components["schemas"]["RunCounts"];
-            /** Format: date-time */
-            created_at: string;
-            embedder: components["schemas"]["IndexEmbedder"];
-            error: components["schemas"]["IndexError"];
-            /** @enum {string} */
-            execution_mode: "indexing" | "delta_indexing";
-            /** Format: date-time */
-            finished_at: string | null;
-            /** Format: int64 */
-            id: number;
-            /** @enum {string} */
-            mode: "fresh" | "delta";
-            /** Format: int64 */
-            node_id: number;
-            /** Format: int64 */
-            only_failed_of: number | null;
-            pause_requested: boolean;
-            plan_first: boolean;
-            /** Format: date-time */
-            planned_at: string | null;
-            remote_revision: string;
-            /** Format: int64 */
-            source_id: number;
-            source_name: string;
-            /** Format: date-time */
-            started_at: string | null;
-            /** @enum {string} */
-            status: "queued" | "syncing" | "planning" | "planned" | "indexing" | "paused" | "succeeded" | "failed" | "cancelled";
+            /**
+             * Format: date-time
+             * @description Of waiting_for_provider: when it goes on
+             */
+            until?: string;
         };
         Runtime: {
             api_failure_category: string | null;
@@ -5966,7 +5899,7 @@ export interface components {
             revision?: string;
         };
         SourceView: {
-            active_run: components["schemas"]["RunSummary"];
+            active_run: components["schemas"]["RunDetail"];
             /** @description Empty: the server's default */
             branch?: string;
             /** Format: date-time */
@@ -5989,7 +5922,7 @@ export interface components {
             /** @enum {string} */
             kind: "local" | "git" | "google_drive";
             /** @description That ended */
-            last_run: components["schemas"]["RunSummary"];
+            last_run: components["schemas"]["RunDetail"];
             /**
              * Format: int64
              * @description null: that of the settings
@@ -6778,7 +6711,7 @@ export interface components {
             updated_at: string;
         };
         UpdatedSourceOutputBody: {
-            active_run: components["schemas"]["RunSummary"];
+            active_run: components["schemas"]["RunDetail"];
             /** @description Empty: the server's default */
             branch?: string;
             /** Format: date-time */
@@ -6801,7 +6734,7 @@ export interface components {
             /** @enum {string} */
             kind: "local" | "git" | "google_drive";
             /** @description That ended */
-            last_run: components["schemas"]["RunSummary"];
+            last_run: components["schemas"]["RunDetail"];
             /**
              * Format: int64
              * @description null: that of the settings
@@ -7197,7 +7130,7 @@ export interface components {
             /** Format: int32 */
             chunks: number;
             /** @description null: it has no vectors */
-            embedder: components["schemas"]["IndexEmbedder"];
+            embedder: components["schemas"]["RunEmbedder"];
             /** Format: int32 */
             files: number;
             /** Format: date-time */

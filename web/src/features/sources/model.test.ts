@@ -39,6 +39,16 @@ describe("what a source looks like", () => {
     expect(lookOfRun(running({ status: "paused", pause_requested: true })).label).toBe("Paused");
   });
 
+  it("says that a run waits for its provider, and until when", () => {
+    const message = "Waiting for the embedding provider (rate_limit) until 10:31:05 UTC.";
+    const error = { code: "waiting_for_provider", message, until: "2026-01-02T10:31:05Z" };
+    const run = running({ error, counts: counts({ added: 10, done: 3 }) });
+    expect(lookOfRun(run)).toEqual({ status: "waiting", label: "Waiting for the provider" });
+    expect(headlineOfRun(run)).toBe(`${message} 3 of 10 files done.`);
+    expect(lookOfRun({ ...run, error: null }).label).toBe("Indexing");
+    expect(lookOfRun({ ...run, status: "failed" }).label).toBe("Failed");
+  });
+
   it("says in one line what happens, why, and what searches see meanwhile", () => {
     const error = { code: "x", message: "The token was refused.", at: "" };
     expect(headline(source({ index: null }))).toMatch(/not indexed yet/);

@@ -49,9 +49,10 @@ const runLooks: Record<IndexRun["status"], Look> = {
   cancelled: { status: "cancelled", label: "Cancelled" },
 };
 
-export function lookOfRun(run: Pick<IndexRun, "status" | "counts" | "pause_requested">): Look {
+export function lookOfRun(run: Pick<IndexRun, "status" | "counts" | "pause_requested" | "error">): Look {
   if (run.status === "succeeded" && run.counts.failed > 0) return { status: "degraded", label: "In part" };
   if (run.pause_requested && isMoving(run)) return { status: "pausing", label: "Pausing" };
+  if (waitsForProvider(run)) return { status: "waiting", label: "Waiting for the provider" };
   return runLooks[run.status];
 }
 
@@ -62,6 +63,9 @@ export const isFinal = ({ status }: Staged): boolean =>
 /** A worker holds it, or will. */
 export const isMoving = ({ status }: Staged): boolean =>
   status === "syncing" || status === "planning" || status === "indexing";
+/** The embedding provider wants a pause, or does not answer; it goes on by itself. */
+export const waitsForProvider = (run: Pick<IndexRun, "status" | "error">): boolean =>
+  !isFinal(run) && run.error?.code === "waiting_for_provider";
 /** What it will do is known. */
 export const isPlanned = (run: Pick<IndexRun, "planned_at">): boolean => run.planned_at !== null;
 
@@ -89,6 +93,8 @@ export const modeLabels: Record<IndexRun["mode"], string> = { fresh: "Fresh", de
 export function headlineOfRun(run: IndexRun): string {
   const c = run.counts;
   const todo = todoOf(c);
+  if (waitsForProvider(run))
+    return `${run.error?.message ?? ""} ${count(c.done + c.failed)} of ${files(todo)} done.`;
   switch (run.status) {
     case "queued":
       return run.applied_at

@@ -45,6 +45,12 @@ function fanInValue(value: Json | undefined): "all" | "any" | "some" {
   return typeof value === "number" ? "some" : "all";
 }
 
+/** What holds when no time limit is set, where that is not the one of all nodes. */
+function timeHelp(node: GraphNode): string | undefined {
+  if (node.kind !== "rag" || (node.config.mode ?? "query") === "query") return undefined;
+  return "Without one: 24 hours; the attempt ends earlier when nothing happens for 30 minutes.";
+}
+
 /** Waiting for parents, retries and the time limit: the same for every kind. */
 export function HowItRuns({ node, findings }: FormProps) {
   const set = useSet(node);
@@ -101,6 +107,7 @@ export function HowItRuns({ node, findings }: FormProps) {
       </div>
       <NumberInput
         label="Time limit of an attempt, s"
+        description={timeHelp(node)}
         placeholder="Default"
         error={errorOf(findings, "timeout_seconds")}
         min={1}
