@@ -138,7 +138,8 @@ type OrNull<T, K extends keyof T> = Omit<T, K> & { [P in K]: T[P] | null };
 
 type SourceView = Schemas["SourceView"];
 /** Null: it has no vectors, or has not failed. */
-export type IndexRun = OrNull<SourceView["active_run"], "embedder" | "error">;
+export type IndexRun = OrNull<SourceView["active_run"], "embedder" | "error"> &
+  Pick<Schemas["RunDetail"], "unread">;
 export type IndexMode = IndexRun["mode"];
 export type IndexCounts = IndexRun["counts"];
 export type IndexFile = OrNull<Schemas["JournalLine"], "error">;
@@ -167,4 +168,9 @@ export type RetrievalQuery = Schemas["RagQuestion"];
 export type RetrievalMode = NonNullable<RetrievalQuery["mode"]>;
 type RagAnswer = Schemas["RagQueryOutputBody"];
 export type Passage = RagAnswer["results"][number];
+export type Retrieval = Omit<Schemas["Retrieval"], "stats"> & {
+  stats: OrNull<Schemas["Retrieval"]["stats"], "embedder">;
+};
+export type FoundPassage = Retrieval["results"][number];
+export type RetrievalOrigin = Retrieval["origin"];
 export type Retrieved = Omit<RagAnswer, "stats"> & { stats: OrNull<RagAnswer["stats"], "embedder"> };

@@ -79,6 +79,10 @@ const leftOutNames = [
 export const leftOutWords = (c: IndexCounts): string[] =>
   leftOutNames.filter(([name]) => c[name] > 0).map(([name, words]) => `${count(c[name])} ${words}`);
 
+/** Of what stands in the folder and is no file that can be read. */
+export const unreadWords = (n: number): string =>
+  n === 1 ? "1 entry could not be read" : `${count(n)} entries could not be read`;
+
 export const files = (n: number): string => `${count(n)} ${n === 1 ? "file" : "files"}`;
 
 export const chunks = (n: number): string => `${count(n)} ${n === 1 ? "chunk" : "chunks"}`;

@@ -19,6 +19,7 @@ export const Route = createFileRoute("/_app/playground")({
 });
 
 function Playground() {
+  const { user } = Route.useRouteContext();
   const search = Route.useSearch();
   const asked = useMemo(() => askedOf({ ...search }), [search]);
   const navigate = useNavigate({ from: Route.fullPath });
@@ -28,7 +29,7 @@ function Playground() {
   const same = (next: typeof asked) => JSON.stringify(askedOf({ ...next })) === JSON.stringify(asked);
   return (
     <PageFrame title="Playground" crumbs={[{ label: "Sources", to: "/sources" }, { label: "Playground" }]}>
-      <RetrievalTabs />
+      <RetrievalTabs manages={user.role === "admin"} />
       <HealthBanner />
       <Question
         key={JSON.stringify(asked)}
