@@ -10,6 +10,7 @@ import { Results } from "../../features/playground/components/results";
 import { HealthBanner } from "../../features/sources/components/health-banner";
 import { RetrievalTabs } from "../../features/sources/components/source-tabs";
 import { Empty, ErrorNotice, Lines } from "../../ui/feedback";
+import { KeysHelp } from "../../ui/keys-help";
 import { PageFrame } from "../../ui/page";
 
 export const Route = createFileRoute("/_app/playground")({
@@ -17,6 +18,13 @@ export const Route = createFileRoute("/_app/playground")({
   validateSearch: (search) => search as object as Asked,
   component: Playground,
 });
+
+const keys = [
+  ["/", "Write a question"],
+  ["Enter", "Ask; Shift Enter is a new line"],
+  ["J and K", "The next passage, the one before"],
+  ["Esc", "Leave the question"],
+] as const;
 
 function Playground() {
   const { user } = Route.useRouteContext();
@@ -31,6 +39,7 @@ function Playground() {
     <PageFrame title="Playground" crumbs={[{ label: "Sources", to: "/sources" }, { label: "Playground" }]}>
       <RetrievalTabs manages={user.role === "admin"} />
       <HealthBanner />
+      <KeysHelp keys={keys} />
       <Question
         key={JSON.stringify(asked)}
         asked={asked}
@@ -48,7 +57,7 @@ function Playground() {
         <Empty icon={IconZoomQuestion} title="See what a question finds">
           The same search that threads and flowcharts use, with its ranks laid open: what words found, what
           meaning found, and how the two were joined. / goes to the question, j and k walk through the
-          results.
+          results, ? shows all keys.
         </Empty>
       )}
     </PageFrame>

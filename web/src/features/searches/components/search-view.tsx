@@ -90,7 +90,8 @@ function Found({ passage: p, rank, name }: { passage: FoundPassage; rank: number
         )}
         <span className={classes.score}>{p.score.toFixed(4)}</span>
       </header>
-      <pre>{p.snippet}</pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and keys must reach its end */}
+      <pre tabIndex={0}>{p.snippet}</pre>
     </li>
   );
 }

@@ -49,7 +49,8 @@ function Item({ chunk, wanted }: { chunk: Chunk; wanted: boolean }) {
           <Id copy={chunk.key}>{chunk.key.slice(0, 8)}</Id>
         </span>
       </header>
-      <pre>{chunk.text}</pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and keys must reach its end */}
+      <pre tabIndex={0}>{chunk.text}</pre>
     </article>
   );
 }
