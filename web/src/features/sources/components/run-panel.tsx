@@ -1,7 +1,7 @@
 import { IconAlertCircle, IconRefresh } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useRef } from "react";
+import { useMemo, useRef } from "react";
 import type { IndexRun, Source } from "../../../api/aliases";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
@@ -78,7 +78,7 @@ function Trouble({ run }: { run: IndexRun }) {
 function Grid({ run, onOpen }: { run: IndexRun; onOpen: (path: string) => void }) {
   const cache = useQueryClient();
   const journal = useQuery(journalQuery(cache, run.id, isMoving(run)));
-  const files = filesOf(journal.data);
+  const files = useMemo(() => filesOf(journal.data), [journal.data]);
   if (journal.isError && files.length === 0)
     return <ErrorNotice error={journal.error} onRetry={() => void journal.refetch()} />;
   if (journal.isPending) return <Lines n={2} height={60} />;
