@@ -105,7 +105,10 @@ async function asks() {
 /** What was asked is on record, with what was found. */
 async function records() {
   await page.goto(`${web}/sources/searches`);
-  await page.getByRole("row", { name: /striped zebra crossing/ }).getByRole("link").click();
+  await page
+    .getByRole("row", { name: /striped zebra crossing/ })
+    .getByRole("link")
+    .click();
   await page.getByText("What was found").waitFor();
   await page.getByText(account.email).waitFor();
   await page.getByRole("link", { name: "zebra.md" }).click();
@@ -116,14 +119,24 @@ async function records() {
 
 /** A number in an answer opens its passage by keyboard, and leads to the chunk. */
 async function follows(source) {
-  const provider = await call("POST", "/providers", { name: "P", kind: "openai", base_url: process.env.MODEL });
-  const model = await call("POST", "/models", { name: "M", provider_id: provider.id, model: "scripted-model" });
+  const provider = await call("POST", "/providers", {
+    name: "P",
+    kind: "openai",
+    base_url: process.env.MODEL,
+  });
+  const model = await call("POST", "/models", {
+    name: "M",
+    provider_id: provider.id,
+    model: "scripted-model",
+  });
   const thread = await call("POST", "/threads", { model_id: model.id, source_ids: [source] });
   await page.goto(`${web}/threads/${thread.id}`);
   await page.getByLabel("Message", { exact: true }).fill("striped zebra crossing");
   await page.getByLabel("Message", { exact: true }).press("Enter");
   await page.locator("article[data-role=assistant][data-status=complete]").waitFor();
-  const mark = page.locator("article[data-role=assistant] p").getByRole("button", { name: "Passage 1: zebra.md" });
+  const mark = page
+    .locator("article[data-role=assistant] p")
+    .getByRole("button", { name: "Passage 1: zebra.md" });
   await mark.press("Enter");
   const card = page.getByRole("dialog", { name: "Passage 1: zebra.md" });
   await card.getByText("A zebra crossing is striped").waitFor();
