@@ -154,7 +154,7 @@ func (t threadPassages) Retrieve(ctx context.Context, turn *chat.Turn, sourceIDs
 	for i := range a.Results {
 		r := &a.Results[i]
 		out[i] = chat.MessageCitation{
-			Number: i + 1, SourceID: r.SourceID, Path: r.Path, Position: retrieve.Place(r.Position), Text: r.Text, Score: r.Score,
+			Number: i + 1, SourceID: r.SourceID, Path: r.Path, Position: retrieve.Place(r.Position), Chunk: r.Key, Text: r.Text, Score: r.Score,
 		}
 	}
 	return out, nil

@@ -70,6 +70,7 @@ type MessageCitation struct {
 	SourceID int64   `json:"source_id"`
 	Path     string  `json:"path"`
 	Position string  `json:"position,omitempty"`
+	Chunk    string  `json:"chunk,omitempty" doc:"The chunk's key in the index"`
 	Text     string  `json:"text"`
 	Score    float64 `json:"score"`
 }

@@ -48,8 +48,26 @@ type ragQueryOutput struct {
 
 type retrievalsInput struct {
 	PageInput
-	Origin   string `query:"origin" enum:"api,thread,node,mcp"`
-	SourceID int64  `query:"source_id" minimum:"1"`
+	Origin   string    `query:"origin" enum:"api,thread,node,mcp"`
+	SourceID int64     `query:"source_id" minimum:"1"`
+	UserID   int64     `query:"user_id" minimum:"1"`
+	Since    time.Time `query:"since" doc:"Asked at this time or later"`
+	Until    time.Time `query:"until" doc:"Asked before this time"`
+}
+
+func (in *retrievalsInput) filter() (retrieve.Filter, error) {
+	f := retrieve.Filter{Origin: in.Origin, SourceID: in.SourceID, UserID: in.UserID}
+	if !in.Since.IsZero() {
+		f.Since = &in.Since
+	}
+	if !in.Until.IsZero() {
+		f.Until = &in.Until
+	}
+	if f.Since != nil && f.Until != nil && !f.Since.Before(*f.Until) {
+		return f, errs.E(errs.Invalid, "rag.empty_period", "No search is in this period.",
+			errs.Detail{Location: "query.until", Message: "is not after since"})
+	}
+	return f, nil
 }
 
 func (s *server) registerRetrieval() {
@@ -86,11 +104,22 @@ func (s *server) registerRetrieval() {
 		if err != nil {
 			return nil, err
 		}
-		rows, err := s.deps.Retrieval.Retrievals(ctx, retrieve.Filter{Origin: in.Origin, SourceID: in.SourceID}, before, in.Limit+1)
+		filter, err := in.filter()
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.deps.Retrieval.Retrievals(ctx, filter, before, in.Limit+1)
 		if err != nil {
 			return nil, err
 		}
 		return paged(rows, in.Limit, func(r retrieve.Retrieval) int64 { return r.ID }, func(r retrieve.Retrieval) retrieve.Retrieval { return r }), nil
+	})
+	handle(s, route{
+		method: http.MethodGet, path: "/rag/retrievals/{id}", id: "get-retrieval", tag: "rag", permission: auth.Manage,
+		summary: "One question that was asked of sources",
+	}, func(ctx context.Context, in *IDInput) (*struct{ Body retrieve.Retrieval }, error) {
+		r, err := s.deps.Retrieval.Retrieval(ctx, in.ID)
+		return &struct{ Body retrieve.Retrieval }{r}, err
 	})
 }
 

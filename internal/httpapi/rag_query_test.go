@@ -35,6 +35,14 @@ func TestSourcesAreAsked(t *testing.T) {
 	b.do(t, http.MethodGet, "/api/rag/retrievals", nil, viewer).problem(t, http.StatusForbidden, "forbidden", "auth.forbidden")
 	list := b.do(t, http.MethodGet, "/api/rag/retrievals?origin=api", nil, b.as(auth.Admin))
 	require.Equal(t, "When are certificates rotated?", list.at(t, "items", 0, "question"))
+	one := b.do(t, http.MethodGet, "/api/rag/retrievals/"+list.id(t, "items", 0, "id"), nil, b.as(auth.Admin))
+	require.Equal(t, "a.md", one.at(t, "results", 0, "path"))
+	require.Equal(t, false, one.at(t, "results", 0, "cited"))
+	b.do(t, http.MethodGet, "/api/rag/retrievals/999", nil, b.as(auth.Admin)).problem(t, http.StatusNotFound, "not_found", "rag.retrieval_not_found")
+	b.do(t, http.MethodGet, "/api/rag/retrievals/1", nil, viewer).problem(t, http.StatusForbidden, "forbidden", "auth.forbidden")
+	require.Empty(t, b.do(t, http.MethodGet, "/api/rag/retrievals?since=2100-01-01T00:00:00Z", nil, b.as(auth.Admin)).at(t, "items"))
+	b.do(t, http.MethodGet, "/api/rag/retrievals?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", nil, b.as(auth.Admin)).
+		problem(t, http.StatusUnprocessableEntity, "invalid", "rag.empty_period")
 	require.Equal(t, "Docs", b.do(t, http.MethodGet, "/api/rag/collections", nil, viewer).at(t, "items", 0, "name"))
 
 	for body, location := range map[string]string{

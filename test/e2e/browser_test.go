@@ -39,6 +39,12 @@ func TestRealtimeInABrowser(t *testing.T) {
 // writes "restart", restart is called and "restarted" answered.
 func inBrowser(t *testing.T, restart func(), script string, args ...string) string {
 	t.Helper()
+	return inBrowserWith(t, restart, nil, script, args...)
+}
+
+// inBrowserWith is inBrowser with further environment.
+func inBrowserWith(t *testing.T, restart func(), env []string, script string, args ...string) string {
+	t.Helper()
 	web, err := filepath.Abs("../../web")
 	require.NoError(t, err)
 	if _, err := os.Stat(filepath.Join(web, "node_modules", "playwright-core")); err != nil {
@@ -48,6 +54,7 @@ func inBrowser(t *testing.T, restart func(), script string, args ...string) stri
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{"e2e/" + script}, append(args, shots)...)...)
 	cmd.Dir = web
 	cmd.Env = append(os.Environ(), "SHOTS="+shots, "STUDIO_EMAIL=admin@example.org", "STUDIO_PASSWORD=a long password")
+	cmd.Env = append(cmd.Env, env...)
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
 	in, err := cmd.StdinPipe()

@@ -1,6 +1,8 @@
 // Sources in a real browser against a running Studio that may read a folder of documents: add the folder, index it, see
-// the funnel end, plan and apply what changed, look at the chunks, ask in the playground.
+// the funnel end, plan and apply what changed, look at the chunks, ask in the playground, find that in the record of
+// searches, and follow an answer's reference to its chunk.
 // Usage: node sources.mjs <setup address> <allowed folder> [folder for screenshots]
+// MODEL is the address of a chat-completions server whose answers refer to [1]; without it no thread is asked.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -100,6 +102,53 @@ async function asks() {
   ok("a passage leads to its chunk");
 }
 
+/** What was asked is on record, with what was found. */
+async function records() {
+  await page.goto(`${web}/sources/searches`);
+  await page
+    .getByRole("row", { name: /striped zebra crossing/ })
+    .getByRole("link")
+    .click();
+  await page.getByText("What was found").waitFor();
+  await page.getByText(account.email).waitFor();
+  await page.getByRole("link", { name: "zebra.md" }).click();
+  await page.waitForURL(/\/files\?.*key=/);
+  await page.locator("article[data-wanted]").getByText("A zebra crossing is striped").waitFor();
+  ok("the search is on record, and leads to the chunk that it found");
+}
+
+/** A number in an answer opens its passage by keyboard, and leads to the chunk. */
+async function follows(source) {
+  const provider = await call("POST", "/providers", {
+    name: "P",
+    kind: "openai",
+    base_url: process.env.MODEL,
+  });
+  const model = await call("POST", "/models", {
+    name: "M",
+    provider_id: provider.id,
+    model: "scripted-model",
+  });
+  const thread = await call("POST", "/threads", { model_id: model.id, source_ids: [source] });
+  await page.goto(`${web}/threads/${thread.id}`);
+  await page.getByLabel("Message", { exact: true }).fill("striped zebra crossing");
+  await page.getByLabel("Message", { exact: true }).press("Enter");
+  await page.locator("article[data-role=assistant][data-status=complete]").waitFor();
+  const mark = page
+    .locator("article[data-role=assistant] p")
+    .getByRole("button", { name: "Passage 1: zebra.md" });
+  await mark.press("Enter");
+  const card = page.getByRole("dialog", { name: "Passage 1: zebra.md" });
+  await card.getByText("A zebra crossing is striped").waitFor();
+  await page.keyboard.press("Escape");
+  await card.waitFor({ state: "detached" });
+  must(await mark.evaluate((m) => m === document.activeElement), "Escape closes it and gives the focus back");
+  await mark.press("Enter");
+  await card.getByRole("link", { name: "Open in the index" }).press("Enter");
+  await page.locator("article[data-wanted]").getByText("A zebra crossing is striped").waitFor();
+  ok("and the reference leads to its chunk");
+}
+
 /** Undo brings a deleted source back. */
 async function undoes(id) {
   await page.goto(`${web}/sources`);
@@ -119,7 +168,11 @@ try {
   await indexes(id);
   await plans();
   await browses();
-  if (!process.env.WITHOUT_QUERY) await asks();
+  if (!process.env.WITHOUT_QUERY) {
+    await asks();
+    await records();
+  }
+  if (process.env.MODEL) await follows(id);
   await undoes(id);
   if (wrong.length > 0) throw new Error(`errors on the page: ${wrong.join("; ")}`);
   process.stdout.write("ok\n");

@@ -47,6 +47,8 @@ import { Route as AppSourcesSourceIdIndexRouteImport } from './routes/_app/sourc
 import { Route as AppSourcesSourceIdFilesRouteImport } from './routes/_app/sources/$sourceId/files'
 import { Route as AppSourcesSourceIdHistoryRouteImport } from './routes/_app/sources/$sourceId/history'
 import { Route as AppSourcesSourceIdSettingsRouteImport } from './routes/_app/sources/$sourceId/settings'
+import { Route as AppSourcesSearchesIndexRouteImport } from './routes/_app/sources/searches/index'
+import { Route as AppSourcesSearchesSearchIdRouteImport } from './routes/_app/sources/searches/$searchId'
 
 const AppRoute = AppRouteImport.update({
   id: '/_app',
@@ -240,6 +242,17 @@ const AppSourcesSourceIdSettingsRoute =
     path: '/sources/$sourceId/settings',
     getParentRoute: () => AppRoute,
   } as any)
+const AppSourcesSearchesIndexRoute = AppSourcesSearchesIndexRouteImport.update({
+  id: '/sources/searches/',
+  path: '/sources/searches/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppSourcesSearchesSearchIdRoute =
+  AppSourcesSearchesSearchIdRouteImport.update({
+    id: '/sources/searches/$searchId',
+    path: '/sources/searches/$searchId',
+    getParentRoute: () => AppRoute,
+  } as any)
 
 export interface FileRoutesByFullPath {
   '/': typeof AppIndexRoute
@@ -278,7 +291,9 @@ export interface FileRoutesByFullPath {
   '/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
   '/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
   '/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
+  '/sources/searches/$searchId': typeof AppSourcesSearchesSearchIdRoute
   '/sources/$sourceId/': typeof AppSourcesSourceIdIndexRoute
+  '/sources/searches/': typeof AppSourcesSearchesIndexRoute
 }
 export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
@@ -316,7 +331,9 @@ export interface FileRoutesByTo {
   '/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
   '/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
   '/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
+  '/sources/searches/$searchId': typeof AppSourcesSearchesSearchIdRoute
   '/sources/$sourceId': typeof AppSourcesSourceIdIndexRoute
+  '/sources/searches': typeof AppSourcesSearchesIndexRoute
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport
@@ -357,7 +374,9 @@ export interface FileRoutesById {
   '/_app/sources/$sourceId/files': typeof AppSourcesSourceIdFilesRoute
   '/_app/sources/$sourceId/history': typeof AppSourcesSourceIdHistoryRoute
   '/_app/sources/$sourceId/settings': typeof AppSourcesSourceIdSettingsRoute
+  '/_app/sources/searches/$searchId': typeof AppSourcesSearchesSearchIdRoute
   '/_app/sources/$sourceId/': typeof AppSourcesSourceIdIndexRoute
+  '/_app/sources/searches/': typeof AppSourcesSearchesIndexRoute
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath
@@ -398,7 +417,9 @@ export interface FileRouteTypes {
     | '/sources/$sourceId/files'
     | '/sources/$sourceId/history'
     | '/sources/$sourceId/settings'
+    | '/sources/searches/$searchId'
     | '/sources/$sourceId/'
+    | '/sources/searches/'
   fileRoutesByTo: FileRoutesByTo
   to:
     | '/setup'
@@ -436,7 +457,9 @@ export interface FileRouteTypes {
     | '/sources/$sourceId/files'
     | '/sources/$sourceId/history'
     | '/sources/$sourceId/settings'
+    | '/sources/searches/$searchId'
     | '/sources/$sourceId'
+    | '/sources/searches'
   id:
     | '__root__'
     | '/_app'
@@ -476,7 +499,9 @@ export interface FileRouteTypes {
     | '/_app/sources/$sourceId/files'
     | '/_app/sources/$sourceId/history'
     | '/_app/sources/$sourceId/settings'
+    | '/_app/sources/searches/$searchId'
     | '/_app/sources/$sourceId/'
+    | '/_app/sources/searches/'
   fileRoutesById: FileRoutesById
 }
 export interface RootRouteChildren {
@@ -753,6 +778,20 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppSourcesSourceIdSettingsRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/sources/searches/': {
+      id: '/_app/sources/searches/'
+      path: '/sources/searches'
+      fullPath: '/sources/searches/'
+      preLoaderRoute: typeof AppSourcesSearchesIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/sources/searches/$searchId': {
+      id: '/_app/sources/searches/$searchId'
+      path: '/sources/searches/$searchId'
+      fullPath: '/sources/searches/$searchId'
+      preLoaderRoute: typeof AppSourcesSearchesSearchIdRouteImport
+      parentRoute: typeof AppRoute
+    }
   }
 }
 
@@ -803,7 +842,9 @@ interface AppRouteChildren {
   AppSourcesSourceIdFilesRoute: typeof AppSourcesSourceIdFilesRoute
   AppSourcesSourceIdHistoryRoute: typeof AppSourcesSourceIdHistoryRoute
   AppSourcesSourceIdSettingsRoute: typeof AppSourcesSourceIdSettingsRoute
+  AppSourcesSearchesSearchIdRoute: typeof AppSourcesSearchesSearchIdRoute
   AppSourcesSourceIdIndexRoute: typeof AppSourcesSourceIdIndexRoute
+  AppSourcesSearchesIndexRoute: typeof AppSourcesSearchesIndexRoute
 }
 
 const AppRouteChildren: AppRouteChildren = {
@@ -839,7 +880,9 @@ const AppRouteChildren: AppRouteChildren = {
   AppSourcesSourceIdFilesRoute: AppSourcesSourceIdFilesRoute,
   AppSourcesSourceIdHistoryRoute: AppSourcesSourceIdHistoryRoute,
   AppSourcesSourceIdSettingsRoute: AppSourcesSourceIdSettingsRoute,
+  AppSourcesSearchesSearchIdRoute: AppSourcesSearchesSearchIdRoute,
   AppSourcesSourceIdIndexRoute: AppSourcesSourceIdIndexRoute,
+  AppSourcesSearchesIndexRoute: AppSourcesSearchesIndexRoute,
 }
 
 const AppRouteWithChildren = AppRoute._addFileChildren(AppRouteChildren)

@@ -129,11 +129,24 @@ func (s *Service) Views(ctx context.Context, q postgres.Querier, ids []int64) (m
 	if err != nil {
 		return nil, fmt.Errorf("load index runs: %w", err)
 	}
+	list, err := s.details(ctx, q, len(rows), func(i int) RunDetail {
+		return viewOf(&rows[i].RagIndexRun, rows[i].SourceName, rows[i].Model, rows[i].Dimensions)
+	})
 	out := make(map[int64]RunDetail, len(rows))
-	for i := range rows {
-		out[rows[i].RagIndexRun.ID] = viewOf(&rows[i].RagIndexRun, rows[i].SourceName, rows[i].Model, rows[i].Dimensions)
+	for _, v := range list {
+		out[v.ID] = v
 	}
-	return out, nil
+	return out, err
+}
+
+// details shows n rows, with what they cost.
+func (s *Service) details(ctx context.Context, q postgres.Querier, n int, view func(i int) RunDetail) ([]RunDetail, error) {
+	out, all := make([]RunDetail, n), make([]*RunDetail, n)
+	for i := range out {
+		out[i] = view(i)
+		all[i] = &out[i]
+	}
+	return out, s.price(ctx, q, all...)
 }
 
 // Filter selects runs.
@@ -154,12 +167,9 @@ func (s *Service) List(ctx context.Context, q postgres.Querier, f Filter) ([]Run
 	if err != nil {
 		return nil, fmt.Errorf("list index runs: %w", err)
 	}
-	out, all := make([]RunDetail, len(rows)), make([]*RunDetail, len(rows))
-	for i := range rows {
-		out[i] = viewOf(&rows[i].RagIndexRun, rows[i].SourceName, rows[i].Model, rows[i].Dimensions)
-		all[i] = &out[i]
-	}
-	return out, s.price(ctx, q, all...)
+	return s.details(ctx, q, len(rows), func(i int) RunDetail {
+		return viewOf(&rows[i].RagIndexRun, rows[i].SourceName, rows[i].Model, rows[i].Dimensions)
+	})
 }
 
 // payload is what rag:source:updated says of an index run.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/llmctl/studio/internal/errs"
 	"github.com/llmctl/studio/internal/rag/retrieve/dbsqlc"
 	"github.com/llmctl/studio/internal/rag/search"
 )
@@ -21,6 +22,7 @@ type Found struct {
 	Position search.Position `json:"position"`
 	Score    float64         `json:"score"`
 	Snippet  string          `json:"snippet"`
+	Cited    bool            `json:"cited" doc:"The answer in words names it; of threads the answer itself says so"`
 }
 
 // Retrieval is a question that was put.
@@ -28,6 +30,7 @@ type Retrieval struct {
 	ID        int64      `json:"id"`
 	Origin    string     `json:"origin" enum:"api,thread,node,mcp"`
 	OriginID  *int64     `json:"origin_id" doc:"The turn or node run that asked"`
+	ThreadID  *int64     `json:"thread_id" doc:"The thread of the turn, while there is one"`
 	User      *string    `json:"user" doc:"Who asked, by e-mail"`
 	Question  string     `json:"question"`
 	SourceIDs []int64    `json:"source_ids"`
@@ -44,6 +47,9 @@ func (s *Service) note(ctx context.Context, by Origin, q *Question, asked []dbsq
 	for i := range a.Results {
 		r := &a.Results[i]
 		found[i] = Found{SourceID: r.SourceID, Path: r.Path, Chunk: r.Key, Position: r.Position, Score: r.Score, Snippet: clip(r.Text, maxKeptText)}
+	}
+	for _, c := range a.Citations {
+		found[c.ResultIndex].Cited = true
 	}
 	results, err := json.Marshal(found)
 	if err != nil {
@@ -68,19 +74,37 @@ func (s *Service) note(ctx context.Context, by Origin, q *Question, asked []dbsq
 
 // Filter says which retrievals are listed; zero values mean all.
 type Filter struct {
+	ID       int64
 	Origin   string
 	SourceID int64
+	UserID   int64
+	Since    *time.Time // and later
+	Until    *time.Time // before it
+}
+
+// Retrieval is one question. Errors: not_found.
+func (s *Service) Retrieval(ctx context.Context, id int64) (Retrieval, error) {
+	found, err := s.Retrievals(ctx, Filter{ID: id}, 0, 1)
+	if err != nil {
+		return Retrieval{}, err
+	}
+	if len(found) == 0 {
+		return Retrieval{}, errs.E(errs.NotFound, "rag.retrieval_not_found", fmt.Sprintf("There is no search %d, or it was kept as long as the settings say.", id))
+	}
+	return found[0], nil
 }
 
 // Retrievals lists what was asked, newest first, below the id before (0: from the top).
 func (s *Service) Retrievals(ctx context.Context, f Filter, before int64, limit int32) ([]Retrieval, error) {
-	rows, err := s.q.ListRetrievals(ctx, s.o.DB, dbsqlc.ListRetrievalsParams{BeforeID: before, Origin: f.Origin, SourceID: f.SourceID, MaxRows: limit})
+	rows, err := s.q.ListRetrievals(ctx, s.o.DB, dbsqlc.ListRetrievalsParams{
+		BeforeID: before, ID: f.ID, Origin: f.Origin, SourceID: f.SourceID, UserID: f.UserID, Since: f.Since, Until: f.Until, MaxRows: limit,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list retrievals: %w", err)
 	}
 	out := make([]Retrieval, len(rows))
 	for i, r := range rows {
-		out[i] = Retrieval{ID: r.ID, Origin: r.Origin, OriginID: r.OriginID, User: r.UserEmail, Question: r.Question, SourceIDs: r.SourceIds, RequestID: r.RequestID, At: r.At}
+		out[i] = Retrieval{ID: r.ID, Origin: r.Origin, OriginID: r.OriginID, ThreadID: r.ThreadID, User: r.UserEmail, Question: r.Question, SourceIDs: r.SourceIds, RequestID: r.RequestID, At: r.At}
 		if err := json.Unmarshal(r.Results, &out[i].Results); err != nil {
 			return nil, fmt.Errorf("read the results of retrieval %d: %w", r.ID, err)
 		}

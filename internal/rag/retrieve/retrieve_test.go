@@ -216,6 +216,27 @@ func TestWhatWasAskedIsKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, list)
 
+	var user int64
+	require.NoError(t, b.db.QueryRow(t.Context(), `INSERT INTO app_user (email, password_hash, role) VALUES ('ada@example.com', '', 'admin') RETURNING id`).Scan(&user))
+	b.answer = "Since [1]."
+	_, err = b.Ask(t.Context(), retrieve.Origin{Kind: "api", UserID: &user}, retrieve.Question{Question: "who", Synthesize: true})
+	require.NoError(t, err)
+	list, err = b.Retrievals(t.Context(), retrieve.Filter{UserID: user}, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.True(t, list[0].Results[0].Cited, "the answer names it")
+	one, err := b.Retrieval(t.Context(), list[0].ID)
+	require.NoError(t, err)
+	require.Equal(t, list[0], one)
+	_, err = b.Retrieval(t.Context(), list[0].ID+1)
+	require.True(t, errs.HasReason(err, "rag.retrieval_not_found"))
+	long, soon := b.now.Add(-240*time.Hour), time.Now().Add(time.Hour)
+	for n, f := range map[int]retrieve.Filter{3: {Since: &long, Until: &soon}, 0: {Since: &soon}} {
+		list, err = b.Retrievals(t.Context(), f, 0, 10)
+		require.NoError(t, err)
+		require.Len(t, list, n)
+	}
+
 	_, err = b.db.Exec(t.Context(), `UPDATE rag_retrieval SET at = now() - interval '8 days' WHERE question = 'why'`)
 	require.NoError(t, err)
 	n, err := b.Clean(t.Context())

@@ -137,10 +137,8 @@ export type ToolCall = Schemas["ToolCallView"];
 type OrNull<T, K extends keyof T> = Omit<T, K> & { [P in K]: T[P] | null };
 
 type SourceView = Schemas["SourceView"];
-/** Null: it has no vectors, or has not failed. What it cost is told where a run is shown by itself. */
-export type IndexRun = OrNull<SourceView["active_run"], "embedder" | "error"> & {
-  usage?: Schemas["RunUsage"];
-};
+/** Null: it has no vectors, or has not failed. */
+export type IndexRun = OrNull<Schemas["RunDetail"], "embedder" | "error">;
 export type IndexMode = IndexRun["mode"];
 export type IndexCounts = IndexRun["counts"];
 export type IndexFile = OrNull<Schemas["JournalLine"], "error">;
@@ -169,4 +167,9 @@ export type RetrievalQuery = Schemas["RagQuestion"];
 export type RetrievalMode = NonNullable<RetrievalQuery["mode"]>;
 type RagAnswer = Schemas["RagQueryOutputBody"];
 export type Passage = RagAnswer["results"][number];
+export type Retrieval = Omit<Schemas["Retrieval"], "stats"> & {
+  stats: OrNull<Schemas["Retrieval"]["stats"], "embedder">;
+};
+export type FoundPassage = Retrieval["results"][number];
+export type RetrievalOrigin = Retrieval["origin"];
 export type Retrieved = Omit<RagAnswer, "stats"> & { stats: OrNull<RagAnswer["stats"], "embedder"> };

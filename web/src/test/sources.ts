@@ -43,6 +43,7 @@ export const indexRun = (change: Partial<IndexRun> = {}): IndexRun => ({
   planned_at: at(2_000),
   applied_at: null,
   finished_at: at(60_000),
+  usage: { tokens: 0, cost_micros: null, currency: "" },
   ...change,
 });
 

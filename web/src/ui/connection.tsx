@@ -1,10 +1,10 @@
-import { Tooltip } from "@mantine/core";
 import type { ReactNode } from "react";
 import type { Details } from "../realtime/messages";
 import { type ConnectionState, usePolling } from "../realtime/provider";
 import classes from "./connection.module.css";
 import { relative } from "./format";
 import { useNow } from "./time";
+import { Tooltip } from "./tooltip";
 
 const transports: Record<string, string> = { websocket: "WebSocket", polling: "HTTP long polling" };
 
@@ -69,11 +69,7 @@ export function ConnectionDot() {
   const connection = usePolling();
   const { state, label, reason } = connection;
   return (
-    <Tooltip
-      label={<Card connection={connection} />}
-      position="bottom-end"
-      events={{ hover: true, focus: true, touch: true }}
-    >
+    <Tooltip label={<Card connection={connection} />} position="bottom-end">
       <button type="button" className={classes.connection} aria-label={`Connection: ${label}. ${reason}`}>
         <span className={classes.dot} data-state={state} />
         <span className={classes.label}>{label}</span>

@@ -1,8 +1,9 @@
-import { ActionIcon, Button, Skeleton, Stack, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Skeleton, Stack, Text } from "@mantine/core";
 import { IconAlertCircle, IconCheck, IconCopy, IconRefresh, type TablerIcon } from "@tabler/icons-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiError } from "../api/client";
 import classes from "./feedback.module.css";
+import { Tooltip } from "./tooltip";
 
 export const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : "Something failed that does not say why.";

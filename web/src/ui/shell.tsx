@@ -1,4 +1,4 @@
-import { ActionIcon, Tooltip, UnstyledButton } from "@mantine/core";
+import { ActionIcon, UnstyledButton } from "@mantine/core";
 import { useDisclosure, useHotkeys, useLocalStorage, useMediaQuery } from "@mantine/hooks";
 import { IconChevronsLeft, IconChevronsRight, IconMenu2, IconSearch } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
@@ -8,6 +8,7 @@ import { ConnectionDot } from "./connection";
 import { Logo } from "./logo";
 import { type Entry, navigation } from "./navigation";
 import classes from "./shell.module.css";
+import { Tooltip } from "./tooltip";
 
 // Not needed before they are opened.
 const CommandPalette = lazy(async () => ({ default: (await import("./command-palette")).CommandPalette }));

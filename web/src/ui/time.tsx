@@ -1,6 +1,6 @@
-import { Tooltip } from "@mantine/core";
 import { useSyncExternalStore } from "react";
 import { duration, relative } from "./format";
+import { Tooltip } from "./tooltip";
 
 // One clock for the whole page, running only while something shows it.
 const listeners = new Set<() => void>();

@@ -16,6 +16,7 @@ SELECT f.rag_source_id, f.kind, f.language, count(*)::integer AS files
 FROM rag_file f JOIN rag_source s ON s.id = f.rag_source_id
 WHERE f.rag_source_id = ANY ($1::bigint[]) AND f.from_revision <= s.index_revision
   AND (f.to_revision IS NULL OR f.to_revision > s.index_revision)
+  AND f.kind <> 'binary'
 GROUP BY f.rag_source_id, f.kind, f.language
 ORDER BY f.rag_source_id, count(*) DESC, f.kind, f.language
 `
@@ -27,7 +28,7 @@ type CountFilesRow struct {
 	Files       int32
 }
 
-// How many files of a kind and language the visible indexes have.
+// How many files of a kind and language the visible indexes have. What is no text is remembered, not indexed.
 func (q *Queries) CountFiles(ctx context.Context, db DBTX, ids []int64) ([]CountFilesRow, error) {
 	rows, err := db.Query(ctx, countFiles, ids)
 	if err != nil {
@@ -231,19 +232,27 @@ func (q *Queries) ListCollections(ctx context.Context, db DBTX, arg ListCollecti
 }
 
 const listRetrievals = `-- name: ListRetrievals :many
-SELECT r.id, r.origin, r.origin_id, r.question, r.source_ids, r.results, r.stats, r.request_id, r.at, u.email AS user_email
-FROM rag_retrieval r LEFT JOIN app_user u ON u.id = r.app_user_id
+SELECT r.id, r.origin, r.origin_id, r.question, r.source_ids, r.results, r.stats, r.request_id, r.at, u.email AS user_email, t.thread_id
+FROM rag_retrieval r LEFT JOIN app_user u ON u.id = r.app_user_id LEFT JOIN turn t ON r.origin = 'thread' AND t.id = r.origin_id
 WHERE ($1::bigint = 0 OR r.id < $1)
-  AND ($2::text = '' OR r.origin = $2)
-  AND ($3::bigint = 0 OR $3 = ANY (r.source_ids))
+  AND ($2::bigint = 0 OR r.id = $2)
+  AND ($3::text = '' OR r.origin = $3)
+  AND ($4::bigint = 0 OR $4 = ANY (r.source_ids))
+  AND ($5::bigint = 0 OR r.app_user_id = $5)
+  AND ($6::timestamptz IS NULL OR r.at >= $6)
+  AND ($7::timestamptz IS NULL OR r.at < $7)
 ORDER BY r.id DESC
-LIMIT $4
+LIMIT $8
 `
 
 type ListRetrievalsParams struct {
 	BeforeID int64
+	ID       int64
 	Origin   string
 	SourceID int64
+	UserID   int64
+	Since    *time.Time
+	Until    *time.Time
 	MaxRows  int32
 }
 
@@ -258,13 +267,19 @@ type ListRetrievalsRow struct {
 	RequestID string
 	At        time.Time
 	UserEmail *string
+	ThreadID  *int64
 }
 
+// The thread is that of the turn which asked; a turn that was removed leaves the question without one.
 func (q *Queries) ListRetrievals(ctx context.Context, db DBTX, arg ListRetrievalsParams) ([]ListRetrievalsRow, error) {
 	rows, err := db.Query(ctx, listRetrievals,
 		arg.BeforeID,
+		arg.ID,
 		arg.Origin,
 		arg.SourceID,
+		arg.UserID,
+		arg.Since,
+		arg.Until,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -285,6 +300,7 @@ func (q *Queries) ListRetrievals(ctx context.Context, db DBTX, arg ListRetrieval
 			&i.RequestID,
 			&i.At,
 			&i.UserEmail,
+			&i.ThreadID,
 		); err != nil {
 			return nil, err
 		}

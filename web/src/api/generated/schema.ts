@@ -1553,6 +1553,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rag/retrievals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One question that was asked of sources */
+        get: operations["get-retrieval"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rag/sources": {
         parameters: {
             query?: never;
@@ -3550,6 +3567,8 @@ export interface components {
         Found: {
             /** @description The chunk's key */
             chunk: string;
+            /** @description The answer in words names it; of threads the answer itself says so */
+            cited: boolean;
             path: string;
             position: components["schemas"]["Position"];
             /** Format: double */
@@ -4104,6 +4123,8 @@ export interface components {
             user: components["schemas"]["UserView"];
         };
         MessageCitation: {
+            /** @description The chunk's key in the index */
+            chunk?: string;
             /**
              * Format: int64
              * @description As the answer refers to it: [1]
@@ -5361,6 +5382,11 @@ export interface components {
             results: components["schemas"]["Found"][];
             source_ids: number[];
             stats: components["schemas"]["QueryStats"];
+            /**
+             * Format: int64
+             * @description The thread of the turn, while there is one
+             */
+            thread_id: number | null;
             /** @description Who asked, by e-mail */
             user: string | null;
         };
@@ -13666,7 +13692,12 @@ export interface operations {
                 /** @description How many items at most */
                 limit?: number;
                 origin?: "api" | "thread" | "node" | "mcp";
+                /** @description Asked at this time or later */
+                since?: string;
                 source_id?: number;
+                /** @description Asked before this time */
+                until?: string;
+                user_id?: number;
             };
             header?: never;
             path?: never;
@@ -13681,6 +13712,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageRetrieval"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-retrieval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retrieval"];
                 };
             };
             /** @description Unauthorized */

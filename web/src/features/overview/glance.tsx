@@ -1,4 +1,3 @@
-import { Tooltip } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import type { FlowchartRun, Worker } from "../../api/aliases";
@@ -6,6 +5,7 @@ import { duration } from "../../ui/format";
 import { Section } from "../../ui/page";
 import { lookOf } from "../../ui/status";
 import { useNow } from "../../ui/time";
+import { Tooltip } from "../../ui/tooltip";
 import { isFinalRun } from "../runs/final";
 import classes from "./overview.module.css";
 

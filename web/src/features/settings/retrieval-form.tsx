@@ -5,7 +5,7 @@ import { ErrorNotice, Lines } from "../../ui/feedback";
 import { notify } from "../../ui/notices";
 import { Section } from "../../ui/page";
 import own from "./node-executor.module.css";
-import { allAtFields, changeOf, faulty, formOf, groups } from "./retrieval";
+import { allAtFields, changeOf, effectsOf, faulty, formOf, groups } from "./retrieval";
 import {
   type LoadedRetrieval,
   retrievalKey,
@@ -14,6 +14,7 @@ import {
   testEmbedding,
 } from "./retrieval-api";
 import { ModelLines, NumberLines, type PartProps } from "./retrieval-fields";
+import { Effects, StaleSources } from "./retrieval-stale";
 import classes from "./settings.module.css";
 
 /** Asks the stored embedding model; what is not saved yet is not asked. */
@@ -120,6 +121,7 @@ function Form({ saved, manages }: { saved: LoadedRetrieval; manages: boolean }) 
   return (
     <form onSubmit={submit}>
       <Section title="Models">
+        <StaleSources />
         <div className={classes.form}>
           <ModelLines {...part} />
           {manages && <EmbeddingTestLine dirty={dirty > 0} />}
@@ -132,6 +134,7 @@ function Form({ saved, manages }: { saved: LoadedRetrieval; manages: boolean }) 
           </div>
         </Section>
       ))}
+      <Effects items={faulty(form) ? [] : effectsOf(change)} />
       <SaveBar save={save} dirty={dirty} form={form} manages={manages} />
     </form>
   );

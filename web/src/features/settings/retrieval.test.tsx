@@ -2,7 +2,7 @@ import { fireEvent, screen } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
 import type { Model, RetrievalSettings } from "../../api/aliases";
 import { serve, show } from "../../test/render";
-import { changeOf, faultOf, formOf, groups, modelChoices, optionsOf } from "./retrieval";
+import { changeOf, effectsOf, faultOf, formOf, groups, modelChoices, optionsOf, staleOf } from "./retrieval";
 import { RetrievalSettingsPage } from "./retrieval-form";
 
 const stored: RetrievalSettings = {
@@ -84,6 +84,8 @@ describe("the settings of retrieval", () => {
     fireEvent.click(save());
     expect((await screen.findByText(/accepted are 1 to 50/)).parentElement?.textContent).toMatch(/^Passages/);
     screen.getByText("Nothing was saved: see the fields marked above.");
+    type("Size of a passage", "300");
+    screen.getByText(/cuts and embeds all of its files again/);
     type("Passages", "");
     screen.getByText("Give a number.");
     expect(save().disabled).toBe(true);
@@ -131,6 +133,26 @@ describe("the form of retrieval", () => {
     expect(changeOf(form, stored)).toEqual({});
     const odd = { ...stored, max_file_bytes: 1_234_567 };
     expect(changeOf(formOf(odd), odd)).toEqual({});
+  });
+
+  it("says what a change does to what is indexed", () => {
+    expect(effectsOf({ top_k: 8, embed_parallel: 2 })).toEqual([]);
+    expect(effectsOf({ embedding_model_id: 2, chunk_max_tokens: 500 }).map((e) => e.slice(0, 22))).toEqual([
+      "Every index has to be ",
+      "The next run of each s",
+    ]);
+    expect(effectsOf({ embedding_model_id: null })[0]).toMatch(/^Searches go by words alone/);
+  });
+
+  it("knows which sources have vectors of another model", () => {
+    const of = (source_id: number, model: string | null, status: "ready" | "not_indexed" = "ready") => ({
+      source_id,
+      name: "s",
+      status,
+      embedder: model === null ? null : { model, dimensions: 2 },
+    });
+    const all = [of(1, "new"), of(2, "old"), of(3, null), of(4, null, "not_indexed")];
+    expect(staleOf(all, "new").map((c) => c.source_id)).toEqual([2, 3]);
   });
 
   it("knows numbers that are none", () => {

@@ -1,6 +1,6 @@
 // The settings of retrieval as their form holds them. Pure.
 
-import type { Model, RetrievalChange, RetrievalSettings } from "../../api/aliases";
+import type { Collection, Model, RetrievalChange, RetrievalSettings } from "../../api/aliases";
 import { ApiError } from "../../api/client";
 
 type Name = keyof RetrievalSettings;
@@ -181,3 +181,28 @@ export function optionsOf(choice: ModelChoice, models: Model[], value: number | 
     options.push({ value: String(value), label: `Number ${value}, which is not there` });
   return options;
 }
+
+/** What a change does to what is indexed already, in the order of its weight. */
+export function effectsOf(change: RetrievalChange): string[] {
+  const has = (...names: (keyof RetrievalChange)[]) => names.some((name) => name in change);
+  const out: string[] = [];
+  if (change.embedding_model_id === null)
+    out.push(
+      "Searches go by words alone from now on. The vectors that there are stay until the next index run.",
+    );
+  else if (has("embedding_model_id", "embedding_dimensions"))
+    out.push(
+      "Every index has to be made anew: until its next run, which embeds all of its text, a source is searched by words alone.",
+    );
+  if (has("chunk_target_tokens", "chunk_max_tokens"))
+    out.push("The next run of each source cuts and embeds all of its files again.");
+  if (has("max_file_bytes", "pdf_max_file_bytes"))
+    out.push("The next run of each source adds or removes the files that the limit decides on.");
+  return out;
+}
+
+/** The collections whose vectors are of another model than the one that is set. */
+export const staleOf = (
+  collections: readonly Pick<Collection, "source_id" | "name" | "status" | "embedder">[],
+  model: string,
+) => collections.filter((c) => c.status === "ready" && c.embedder?.model !== model);

@@ -11,14 +11,17 @@ export interface Share {
 
 const shown = 6;
 
-/** The languages of a collection, or its kinds of files where nothing has a language; the smallest together. */
+// Kinds whose files are counted by their language.
+const withLanguage = new Set(["code", "config"]);
+
+/** The languages of a collection, and the kinds of its files that have none; the smallest together. */
 export function sharesOf(c: Collection): Share[] {
-  const byLanguage = c.languages
-    .filter((l) => l.language !== "")
-    .map((l) => ({ name: l.language, files: l.files }));
-  const all = byLanguage.length > 0 ? byLanguage : c.kinds.map((k) => ({ name: k.kind, files: k.files }));
+  if (c.files === 0) return [];
+  const all = [
+    ...c.languages.filter((l) => l.language !== "").map((l) => ({ name: l.language, files: l.files })),
+    ...c.kinds.filter((k) => !withLanguage.has(k.kind)).map((k) => ({ name: k.kind, files: k.files })),
+  ];
   const total = Math.max(
-    1,
     c.files,
     all.reduce((sum, s) => sum + s.files, 0),
   );

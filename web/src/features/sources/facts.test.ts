@@ -58,7 +58,11 @@ describe("choices", () => {
 });
 
 describe("collections", () => {
-  const collection = (languages: Collection["languages"], files: number): Collection => ({
+  const collection = (
+    languages: Collection["languages"],
+    files: number,
+    kinds = [{ kind: "markdown", files }],
+  ): Collection => ({
     source_id: 1,
     name: "c",
     kind: "git",
@@ -69,7 +73,7 @@ describe("collections", () => {
     indexed_at: null,
     embedder: null,
     languages,
-    kinds: [{ kind: "markdown", files }],
+    kinds,
   });
 
   it("are made of languages, or of kinds where nothing has one", () => {
@@ -83,13 +87,19 @@ describe("collections", () => {
           { language: "python", files: 3 },
         ],
         8,
+        [
+          { kind: "code", files: 5 },
+          { kind: "markdown", files: 2 },
+        ],
       ),
     );
     expect(some.map((s) => [s.name, s.share])).toEqual([
       ["python", 0.375],
+      ["markdown", 0.25],
       ["go", 0.125],
-      ["other", 0.5],
+      ["other", 0.25],
     ]);
+    expect(sharesOf(collection([], 0))).toEqual([]);
   });
 });
 

@@ -83,6 +83,10 @@ const leftOutNames = [
 export const leftOutWords = (c: IndexCounts): string[] =>
   leftOutNames.filter(([name]) => c[name] > 0).map(([name, words]) => `${count(c[name])} ${words}`);
 
+/** Of what stands in the folder and is no file that can be read. */
+export const unreadWords = (n: number): string =>
+  n === 1 ? "1 entry could not be read" : `${count(n)} entries could not be read`;
+
 export const files = (n: number): string => `${count(n)} ${n === 1 ? "file" : "files"}`;
 
 export const chunks = (n: number): string => `${count(n)} ${n === 1 ? "chunk" : "chunks"}`;
@@ -231,7 +235,7 @@ export function funnelOf(run: IndexRun): Step[] {
 }
 
 function costNote(usage: IndexRun["usage"]): string {
-  return usage?.cost_micros == null ? "" : `, ${(usage.cost_micros / 1e6).toPrecision(2)} ${usage.currency}`;
+  return usage.cost_micros == null ? "" : `, ${(usage.cost_micros / 1e6).toPrecision(2)} ${usage.currency}`;
 }
 
 function embeddedNote(run: IndexRun): string {

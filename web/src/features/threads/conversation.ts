@@ -8,6 +8,7 @@ import {
   type LiveTurn,
   type Message,
   type Thread,
+  type ToolCall,
   type Turn,
 } from "../../api/aliases";
 import { isFinalTurn } from "./model";
@@ -174,3 +175,12 @@ export const openTurns = (turns: readonly Turn[]): Turn[] => turns.filter((t) =>
 /** The turn of each message that an answer can be in. */
 export const turnsByAnswer = (turns: readonly Turn[]): Map<number, Turn> =>
   new Map(turns.map((t) => [t.assistant_message_id, t]));
+
+/** What was decided of calls that still stand as waiting in their message: by anybody, and here just now. */
+export function decisionsOf(
+  calls: readonly Pick<ToolCall, "id" | "status" | "decided_at">[],
+  own: ReadonlyMap<number, boolean>,
+): ReadonlyMap<number, boolean> {
+  const known = calls.filter((c) => c.decided_at !== null).map((c) => [c.id, c.status !== "denied"] as const);
+  return new Map([...known, ...own]);
+}

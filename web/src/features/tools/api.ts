@@ -17,6 +17,22 @@ export const approvalsQuery = infiniteQueryOptions({
   getNextPageParam: (page) => page.next_cursor ?? undefined,
 });
 
+/** What became of the calls of a turn: of those that somebody decided, its message says nothing while another waits. */
+export const turnCallsQuery = (turn: number) =>
+  queryOptions({
+    // Read again with the calls that wait, whoever decides on one.
+    queryKey: [...toolKeys.approvals, "turn", turn],
+    queryFn: async ({ signal }) =>
+      (
+        await result(
+          api.GET("/tool-calls", {
+            params: { query: { owner_kind: "turn", owner_id: turn, limit: 200 } },
+            signal,
+          }),
+        )
+      ).items,
+  });
+
 export const callsQuery = (server: number) =>
   infiniteQueryOptions({
     queryKey: [...toolKeys.lists, server],

@@ -42,7 +42,9 @@ function Result({ call }: { call: ToolCardCall }) {
   if (isOpenCall(call.status)) return null;
   return (
     <section>
-      <h4>{call.status === "succeeded" ? "Result" : "What the model was told"}</h4>
+      <div className={classes.label}>
+        {call.status === "succeeded" ? "Result" : "What the model was told"}
+      </div>
       <JsonView value={prettyJson(call.result ?? call.error ?? "")} empty="It gave nothing." />
       {call.href && (
         <a href={call.href} download>
@@ -98,7 +100,7 @@ export function ToolCard({ call, decide, children }: Props) {
       {shown && (
         <div className={classes.body}>
           <section>
-            <h4>Arguments</h4>
+            <div className={classes.label}>Arguments</div>
             <JsonView value={prettyJson(call.arguments)} empty="None." />
           </section>
           <Result call={call} />

@@ -10,6 +10,7 @@ import { Results } from "../../features/playground/components/results";
 import { HealthBanner } from "../../features/sources/components/health-banner";
 import { RetrievalTabs } from "../../features/sources/components/source-tabs";
 import { Empty, ErrorNotice, Lines } from "../../ui/feedback";
+import { KeysHelp } from "../../ui/keys-help";
 import { PageFrame } from "../../ui/page";
 
 export const Route = createFileRoute("/_app/playground")({
@@ -18,7 +19,15 @@ export const Route = createFileRoute("/_app/playground")({
   component: Playground,
 });
 
+const keys = [
+  ["/", "Write a question"],
+  ["Enter", "Ask; Shift Enter is a new line"],
+  ["J and K", "The next passage, the one before"],
+  ["Esc", "Leave the question"],
+] as const;
+
 function Playground() {
+  const { user } = Route.useRouteContext();
   const search = Route.useSearch();
   const asked = useMemo(() => askedOf({ ...search }), [search]);
   const navigate = useNavigate({ from: Route.fullPath });
@@ -28,8 +37,9 @@ function Playground() {
   const same = (next: typeof asked) => JSON.stringify(askedOf({ ...next })) === JSON.stringify(asked);
   return (
     <PageFrame title="Playground" crumbs={[{ label: "Sources", to: "/sources" }, { label: "Playground" }]}>
-      <RetrievalTabs />
+      <RetrievalTabs manages={user.role === "admin"} />
       <HealthBanner />
+      <KeysHelp keys={keys} />
       <Question
         key={JSON.stringify(asked)}
         asked={asked}
@@ -47,7 +57,7 @@ function Playground() {
         <Empty icon={IconZoomQuestion} title="See what a question finds">
           The same search that threads and flowcharts use, with its ranks laid open: what words found, what
           meaning found, and how the two were joined. / goes to the question, j and k walk through the
-          results.
+          results, ? shows all keys.
         </Empty>
       )}
     </PageFrame>

@@ -2,6 +2,7 @@ import type { Nodes, Parents, RootContent, Table } from "mdast";
 import { type CSSProperties, Fragment, lazy, memo, type ReactNode, Suspense } from "react";
 import { CodeBlock } from "./code-block";
 import classes from "./markdown.module.css";
+import { MarkContext, MarkedText } from "./marks";
 
 // Some 80 kB that most conversations do without.
 const Tex = lazy(async () => ({ default: (await import("./tex")).Tex }));
@@ -25,7 +26,8 @@ function Anchor({ url, title, children }: { url: string; title?: string | null; 
   if (href === null) return <span title={url}>{children}</span>;
   return (
     <a href={href} title={title ?? href} target="_blank" rel="noreferrer noopener">
-      {children}
+      {/* A reference is a button, which a link cannot hold. */}
+      <MarkContext value={null}>{children}</MarkContext>
     </a>
   );
 }
@@ -138,7 +140,7 @@ function render(node: Nodes, depth: number, open: boolean): ReactNode {
 function phrase(node: Nodes, depth: number): ReactNode {
   switch (node.type) {
     case "text":
-      return node.value;
+      return <MarkedText value={node.value} />;
     case "html": // shown, never meant
       return node.value;
     case "emphasis":

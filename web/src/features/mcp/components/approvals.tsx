@@ -14,7 +14,18 @@ import classes from "./mcp.module.css";
 
 function Owner({ call }: { call: ToolCall }) {
   if (call.owner_kind === "turn")
-    return <span>In a thread: {call.owner_title || `turn ${call.owner_id}`}</span>;
+    return (
+      <span>
+        In a thread:{" "}
+        {call.thread_id === null ? (
+          call.owner_title || `turn ${call.owner_id}`
+        ) : (
+          <Link to="/threads/$threadId" params={{ threadId: String(call.thread_id) }}>
+            {call.owner_title || `thread ${call.thread_id}`}
+          </Link>
+        )}
+      </span>
+    );
   const title = call.owner_title || call.flowchart_node_id || `node run ${call.owner_id}`;
   if (call.flowchart_run_id === null)
     return (

@@ -1,6 +1,8 @@
 import { IconAlertTriangle } from "@tabler/icons-react";
+import { useMemo } from "react";
 import type { Retrieved } from "../../../api/aliases";
 import { Markdown } from "../../../ui/markdown/markdown";
+import { MarkContext, type MarkOf } from "../../../ui/markdown/marks";
 import { positionWords } from "../../sources/model";
 import { nameOf } from "../model";
 import classes from "../playground.module.css";
@@ -15,6 +17,27 @@ interface Props {
 /** The answer that a model wrote from the passages, with the passages that it names. */
 export function Answer({ retrieved, at, onHover, onSelect }: Props) {
   const { answer, citations = [], synthesis_error: fault, results } = retrieved;
+  const markOf = useMemo(
+    (): MarkOf => (n) => {
+      const p = results[n - 1];
+      if (!p) return null;
+      return (
+        <button
+          type="button"
+          className={classes.mark}
+          aria-label={`Passage ${n}: ${nameOf(p.path)}`}
+          onMouseEnter={() => onHover(p.chunk_id)}
+          onMouseLeave={() => onHover(null)}
+          onFocus={() => onHover(p.chunk_id)}
+          onBlur={() => onHover(null)}
+          onClick={() => onSelect(p.chunk_id)}
+        >
+          {n}
+        </button>
+      );
+    },
+    [results, onHover, onSelect],
+  );
   if (fault)
     return (
       <div className={classes.noAnswer} role="alert">
@@ -24,7 +47,9 @@ export function Answer({ retrieved, at, onHover, onSelect }: Props) {
   if (!answer) return null;
   return (
     <section className={classes.answer} aria-label="Answer">
-      <Markdown text={answer} />
+      <MarkContext value={markOf}>
+        <Markdown text={answer} />
+      </MarkContext>
       {citations.length > 0 && (
         <ul aria-label="Sources of the answer">
           {citations.map((c) => {

@@ -1,6 +1,6 @@
 import { useHotkeys } from "@mantine/hooks";
 import { IconAbc, IconAlertTriangle, IconSearchOff } from "@tabler/icons-react";
-import { useMemo, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 import type { Passage, Retrieved } from "../../../api/aliases";
 import { Empty } from "../../../ui/feedback";
 import { count, duration } from "../../../ui/format";
@@ -78,6 +78,10 @@ export function Results({ retrieved }: { retrieved: Retrieved }) {
   const columns = useMemo(() => columnsOf(retrieved), [retrieved]);
   const [selected, setSelected] = useState<Passage | undefined>(retrieved.results[0]);
   const [hovered, setHovered] = useState<number | null>(null);
+  const select = useCallback(
+    (chunk: number) => setSelected(retrieved.results.find((p) => p.chunk_id === chunk)),
+    [retrieved],
+  );
   const move = (by: number) => {
     const list = retrieved.results;
     const now = list.findIndex((p) => p.chunk_id === selected?.chunk_id);
@@ -94,12 +98,7 @@ export function Results({ retrieved }: { retrieved: Retrieved }) {
       <Stats retrieved={retrieved} />
       <Corrections corrections={retrieved.stats.corrections} />
       <Warnings warnings={retrieved.stats.warnings} />
-      <Answer
-        retrieved={retrieved}
-        at={at}
-        onHover={setHovered}
-        onSelect={(chunk) => setSelected(retrieved.results.find((p) => p.chunk_id === chunk))}
-      />
+      <Answer retrieved={retrieved} at={at} onHover={setHovered} onSelect={select} />
       {retrieved.results.length === 0 ? (
         <Empty icon={IconSearchOff} title="Nothing was found">
           Nothing in these sources is like that. Try other words, more sources, or fewer filters.

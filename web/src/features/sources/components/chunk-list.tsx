@@ -9,17 +9,21 @@ import table from "../../../ui/table.module.css";
 import { chunksQuery } from "../api";
 import { positionWords } from "../model";
 import classes from "../sources.module.css";
+import { asksFor, findWanted, type Wanted } from "../wanted";
 
 function Item({ chunk, wanted }: { chunk: Chunk; wanted: boolean }) {
   const ref = useRef<HTMLElement>(null);
   useEffect(() => {
-    if (wanted) ref.current?.scrollIntoView({ block: "center" });
+    if (!wanted) return;
+    ref.current?.scrollIntoView({ block: "center" });
+    ref.current?.focus({ preventScroll: true });
   }, [wanted]);
   const at = positionWords(chunk.position);
   return (
     <article
       ref={ref}
       className={classes.chunk}
+      tabIndex={-1}
       data-wanted={wanted || undefined}
       aria-label={`Chunk ${chunk.ordinal + 1}`}
     >
@@ -45,18 +49,20 @@ function Item({ chunk, wanted }: { chunk: Chunk; wanted: boolean }) {
           <Id copy={chunk.key}>{chunk.key.slice(0, 8)}</Id>
         </span>
       </header>
-      <pre>{chunk.text}</pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and keys must reach its end */}
+      <pre tabIndex={0}>{chunk.text}</pre>
     </article>
   );
 }
 
 /** The chunks of a file in their order, each with where it stands. */
-export function ChunkList({ file, wanted }: { file: number; wanted: number | undefined }) {
+export function ChunkList({ file, wanted }: { file: number; wanted: Wanted }) {
   const list = useInfiniteQuery(chunksQuery(file));
   const items = list.data?.pages.flatMap((page) => page.items) ?? [];
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = list;
   // A chunk that was linked to may lie on a later page.
-  const missing = wanted !== undefined && list.isSuccess && !items.some((c) => c.id === wanted);
+  const target = findWanted(items, wanted, !hasNextPage);
+  const missing = asksFor(wanted) && list.isSuccess && target === undefined;
   useEffect(() => {
     if (missing && hasNextPage && !isFetchingNextPage) void fetchNextPage();
   }, [missing, hasNextPage, isFetchingNextPage, fetchNextPage]);
@@ -70,7 +76,7 @@ export function ChunkList({ file, wanted }: { file: number; wanted: number | und
         </p>
       )}
       {items.map((c) => (
-        <Item key={c.id} chunk={c} wanted={c.id === wanted} />
+        <Item key={c.id} chunk={c} wanted={c.id === target?.id} />
       ))}
       {list.isSuccess && items.length === 0 && <p className={classes.quiet}>This file gave no text.</p>}
       {hasNextPage && (

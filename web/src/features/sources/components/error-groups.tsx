@@ -33,6 +33,7 @@ export function ErrorGroups({ source, run, actions, onShow }: Props) {
           {retry && (
             <Button
               leftSection={<IconRepeat size={15} />}
+              title="Only these files are read again; the rest of the index stays as it is."
               loading={actions.index.isPending}
               onClick={() =>
                 actions.index.mutate({ source: source.id, mode: "delta", only_failed_of: run.id })

@@ -1,5 +1,5 @@
 import { useElementSize } from "@mantine/hooks";
-import { type KeyboardEvent, type MouseEvent, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, type MouseEvent, memo, useMemo, useRef, useState } from "react";
 import type { IndexFile } from "../../../api/aliases";
 import { bytes } from "../../../ui/format";
 import { cellAt, cellStates, gridOf, moveIn, stateOf, tallyOf } from "../grid";
@@ -11,7 +11,7 @@ interface Props {
   onOpen: (file: IndexFile) => void;
 }
 
-const overscan = 6;
+const overscan = 4;
 
 function Legend({ files }: { files: IndexFile[] }) {
   const tally = useMemo(() => tallyOf(files), [files]);
@@ -31,8 +31,50 @@ function Legend({ files }: { files: IndexFile[] }) {
   );
 }
 
+const signs = Object.fromEntries(cellStates.map((s) => [s.key, s.sign]));
+const labels = Object.fromEntries(cellStates.map((s) => [s.key, s.label]));
+
 const words = (f: IndexFile): string =>
-  `${f.path}: ${cellStates.find((s) => s.key === stateOf(f))?.label ?? f.status}, ${bytes(f.size)}${f.error ? `. ${f.error.message}` : ""}`;
+  `${f.path}: ${labels[stateOf(f)] ?? f.status}, ${bytes(f.size)}${f.error ? `. ${f.error.message}` : ""}`;
+
+interface RowProps {
+  files: IndexFile[];
+  row: number;
+  columns: number;
+  pitch: number;
+  /** The file that is pointed at and the one that keys are at, if they are in this row; -1: they are not. */
+  pointed: number;
+  focused: number;
+}
+
+/** A row is made once: scrolling only adds those that come into sight. */
+const Row = memo(function Row({ files, row, columns, pitch, pointed, focused }: RowProps) {
+  const first = row * columns;
+  return (
+    <div className={classes.gridRow} style={{ top: row * pitch }}>
+      {files.slice(first, first + columns).map((file, column) => {
+        const index = first + column;
+        const state = stateOf(file);
+        return (
+          <span
+            key={file.path}
+            id={`cell-${index}`}
+            role="option"
+            tabIndex={-1}
+            aria-selected={index === focused}
+            aria-label={words(file)}
+            className={classes.cell}
+            data-state={state}
+            data-named={index === pointed || undefined}
+            style={{ left: column * pitch }}
+          >
+            {signs[state]}
+          </span>
+        );
+      })}
+    </div>
+  );
+});
 
 /** One cell for each file. Only the rows that are seen are drawn, so tens of thousands stay smooth. */
 export function FileGrid({ files, onOpen }: Props) {
@@ -44,8 +86,11 @@ export function FileGrid({ files, onOpen }: Props) {
   const grid = gridOf(files.length, width);
   const first = Math.max(0, Math.floor(top / grid.pitch) - overscan);
   const last = Math.min(grid.rows, Math.ceil((top + grid.view) / grid.pitch) + overscan);
-  const shown = files.slice(first * grid.columns, last * grid.columns);
-  const named = files[at ?? focused];
+  const rows = Array.from({ length: Math.max(0, last - first) }, (_, i) => first + i);
+  const active = at ?? focused;
+  const named = files[active];
+  const within = (index: number | null, row: number): number =>
+    index !== null && Math.floor(index / grid.columns) === row ? index : -1;
 
   const indexAt = (e: MouseEvent): number | null => {
     const place = e.currentTarget.getBoundingClientRect();
@@ -77,13 +122,13 @@ export function FileGrid({ files, onOpen }: Props) {
           ref={box}
           className={classes.gridView}
           style={{ height: grid.view }}
-          onScroll={(e) => setTop(e.currentTarget.scrollTop)}
+          onScroll={(e) => setTop(e.currentTarget.scrollTop - (e.currentTarget.scrollTop % grid.pitch))}
         >
           <div
             role="listbox"
             tabIndex={0}
             aria-label="Files of this run"
-            aria-activedescendant={named ? `cell-${files.indexOf(named)}` : undefined}
+            aria-activedescendant={named ? `cell-${active}` : undefined}
             className={classes.grid}
             style={{ height: grid.rows * grid.pitch }}
             onMouseMove={(e) => setAt(indexAt(e))}
@@ -94,29 +139,17 @@ export function FileGrid({ files, onOpen }: Props) {
             }}
             onKeyDown={onKeyDown}
           >
-            {shown.map((file, i) => {
-              const index = first * grid.columns + i;
-              const state = stateOf(file);
-              return (
-                <span
-                  key={file.path}
-                  id={`cell-${index}`}
-                  role="option"
-                  tabIndex={-1}
-                  aria-selected={index === focused}
-                  aria-label={words(file)}
-                  className={classes.cell}
-                  data-state={state}
-                  data-named={index === at || undefined}
-                  style={{
-                    left: (index % grid.columns) * grid.pitch,
-                    top: Math.floor(index / grid.columns) * grid.pitch,
-                  }}
-                >
-                  {cellStates.find((s) => s.key === state)?.sign}
-                </span>
-              );
-            })}
+            {rows.map((row) => (
+              <Row
+                key={row}
+                files={files}
+                row={row}
+                columns={grid.columns}
+                pitch={grid.pitch}
+                pointed={within(at, row)}
+                focused={within(focused, row)}
+              />
+            ))}
           </div>
         </div>
       </div>

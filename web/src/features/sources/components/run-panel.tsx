@@ -1,7 +1,7 @@
 import { IconAlertCircle, IconRefresh } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useRef } from "react";
+import { useMemo, useRef } from "react";
 import type { IndexRun, Source } from "../../../api/aliases";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
@@ -9,7 +9,7 @@ import { Section } from "../../../ui/page";
 import { Ago } from "../../../ui/time";
 import { indexRunQuery, type JournalFilter, journalQuery } from "../api";
 import { filesOf, maxJournal } from "../journal";
-import { headlineOfRun, isMoving, isPlanned, leftOutWords, modeLabels, todoOf } from "../model";
+import { headlineOfRun, isMoving, isPlanned, leftOutWords, modeLabels, todoOf, unreadWords } from "../model";
 import classes from "../sources.module.css";
 import type { SourceActions } from "../use-source-actions";
 import { ErrorGroups } from "./error-groups";
@@ -40,6 +40,25 @@ function Facts({ run, own }: { run: IndexRun; own: boolean }) {
   );
 }
 
+/** What is there and cannot be read, of which no file is in the plan. */
+function Unread({ run }: { run: IndexRun }) {
+  const unread = run.unread ?? [];
+  if (unread.length === 0) return null;
+  const more = run.counts.unreadable - unread.length;
+  return (
+    <details className={classes.unread}>
+      <summary>{unreadWords(run.counts.unreadable)}</summary>
+      <ul aria-label="Could not be read">
+        {unread.map((line) => (
+          <li key={line}>{line}</li>
+        ))}
+        {more > 0 && <li>and {count(more)} more</li>}
+      </ul>
+      <p>Give the Studio the right to read them, or exclude them under Settings. The next run looks again.</p>
+    </details>
+  );
+}
+
 function Trouble({ run }: { run: IndexRun }) {
   if (run.status !== "failed" || !run.error) return null;
   return (
@@ -59,7 +78,7 @@ function Trouble({ run }: { run: IndexRun }) {
 function Grid({ run, onOpen }: { run: IndexRun; onOpen: (path: string) => void }) {
   const cache = useQueryClient();
   const journal = useQuery(journalQuery(cache, run.id, isMoving(run)));
-  const files = filesOf(journal.data);
+  const files = useMemo(() => filesOf(journal.data), [journal.data]);
   if (journal.isError && files.length === 0)
     return <ErrorNotice error={journal.error} onRetry={() => void journal.refetch()} />;
   if (journal.isPending) return <Lines n={2} height={60} />;
@@ -116,6 +135,7 @@ export function RunPanel({ source, run, filter, actions, onFilter }: Props) {
       {!own && <p className={classes.runLine}>{headlineOfRun(run)}</p>}
       <Trouble run={run} />
       <Funnel run={run} />
+      <Unread run={run} />
       <ErrorGroups
         source={source}
         run={run}

@@ -2,7 +2,7 @@ import { Link } from "@tanstack/react-router";
 import classes from "../sources.module.css";
 
 /** The pages of retrieval beside each other. */
-export function RetrievalTabs() {
+export function RetrievalTabs({ manages }: { manages: boolean }) {
   return (
     <nav className={classes.tabs} aria-label="Retrieval">
       <Link to="/sources" activeOptions={{ exact: true, includeSearch: false }} activeProps={active}>
@@ -14,6 +14,11 @@ export function RetrievalTabs() {
       <Link to="/playground" activeProps={active}>
         Playground
       </Link>
+      {manages && (
+        <Link to="/sources/searches" activeOptions={{ includeSearch: false }} activeProps={active}>
+          Searches
+        </Link>
+      )}
     </nav>
   );
 }

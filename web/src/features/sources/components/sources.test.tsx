@@ -307,7 +307,7 @@ describe("what is indexed", () => {
       tokens: 7,
     };
     serve({ "GET /rag/files/70/chunks": list([{ ...chunk, position, has_vector: false }]) });
-    await show(<ChunkList file={70} wanted={99} />);
+    await show(<ChunkList file={70} wanted={{ id: 99 }} />);
     expect(await screen.findByText("It is tried again.")).toBeTruthy();
     expect(screen.getByText("lines 3–9")).toBeTruthy();
     expect(screen.getByText("Jobs › Retries")).toBeTruthy();

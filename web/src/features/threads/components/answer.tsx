@@ -17,7 +17,7 @@ import {
   shownParts,
   untilRetry,
 } from "../model";
-import { Citations } from "./citations";
+import { Citations, Cited } from "./citations";
 import classes from "./message.module.css";
 import { Pieces } from "./pieces";
 
@@ -73,9 +73,11 @@ function LiveAnswer({ turn }: { turn: Turn }) {
   return (
     <>
       <Restarted turn={turn} />
-      <Pieces pieces={pieces} open turn={turn} />
+      <Cited items={citations}>
+        <Pieces pieces={pieces} open turn={turn} />
+      </Cited>
       <Progress turn={turn} begun={begun} />
-      <Citations items={citations} />
+      <Citations items={citations} pieces={pieces} />
     </>
   );
 }
@@ -122,10 +124,12 @@ function StoredAnswer({ message, turn }: { message: Message; turn: Turn | null }
   const { pieces, citations } = useMemo(() => shownParts(message.parts), [message.parts]);
   return (
     <>
-      <Pieces pieces={pieces} open={false} turn={turn} />
+      <Cited items={citations}>
+        <Pieces pieces={pieces} open={false} turn={turn} />
+      </Cited>
       {turn?.status === "failed" && <Failed turn={turn} message={message} />}
       <Cut turn={turn} />
-      <Citations items={citations} />
+      <Citations items={citations} pieces={pieces} />
     </>
   );
 }

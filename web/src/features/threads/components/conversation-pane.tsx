@@ -1,15 +1,15 @@
 import { Button } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
 import { IconMessages } from "@tabler/icons-react";
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Message, Turn } from "../../../api/aliases";
 import { Empty, ErrorNotice } from "../../../ui/feedback";
 import { notifyError } from "../../../ui/notices";
-import { approveCall, denyCall } from "../../tools/api";
+import { approveCall, denyCall, turnCallsQuery } from "../../tools/api";
 import { attachmentAddress, discardAttachment, liveTexts, uploadAttachment } from "../api";
 import { type Conversation, ConversationContext } from "../context";
-import { type ConversationData, openTurns, turnsByAnswer } from "../conversation";
+import { type ConversationData, decisionsOf, openTurns, turnsByAnswer } from "../conversation";
 import { useDraft } from "../draft";
 import { takeOver } from "../handoff";
 import { type SendFile, useUploads } from "../uploads";
@@ -37,7 +37,10 @@ function useConversationContext(
   actions: ReturnType<typeof useConversationActions>,
 ): Conversation {
   const [editing, setEditing] = useState<number | null>(null);
-  const [decided, setDecided] = useState<ReadonlyMap<number, boolean>>(new Map());
+  const [own, setDecided] = useState<ReadonlyMap<number, boolean>>(new Map());
+  const waiting = data.turns.find((t) => t.status === "waiting");
+  const calls = useQuery({ ...turnCallsQuery(waiting?.id ?? 0), enabled: waiting !== undefined });
+  const decided = useMemo(() => decisionsOf(calls.data ?? [], own), [calls.data, own]);
   const decision = useMutation({
     mutationFn: ({ recordId, approve }: { recordId: number; approve: boolean }) =>
       approve ? approveCall(recordId, "") : denyCall(recordId, ""),

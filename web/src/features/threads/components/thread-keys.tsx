@@ -1,10 +1,6 @@
-import "@mantine/core/styles/Kbd.css";
-import { Kbd } from "@mantine/core";
-import { Fragment } from "react";
-import { Modal } from "../../../ui/dialogs";
-import classes from "./thread-keys.module.css";
+import { type KeyLines, KeysModal } from "../../../ui/keys-modal";
 
-const keys: [string, string][] = [
+const keys: KeyLines = [
   ["Enter", "Send"],
   ["Shift Enter", "A new line"],
   ["Esc", "Stop the answer, or leave what is being edited"],
@@ -12,6 +8,7 @@ const keys: [string, string][] = [
   ["E", "Edit your last message"],
   ["R", "Regenerate the last answer"],
   ["[ and ]", "The version before, the one after, of the last message that has several"],
+  ["Tab, Enter", "To a number in an answer, and its passage"],
   ["End", "The newest message, while the conversation has the focus"],
   ["N", "New thread"],
   ["S", "Search threads"],
@@ -21,18 +18,5 @@ const keys: [string, string][] = [
 ];
 
 export function ThreadKeys({ onClose }: { onClose: () => void }) {
-  return (
-    <Modal opened onClose={onClose} title="Keys">
-      <dl className={classes.keys}>
-        {keys.map(([key, text]) => (
-          <Fragment key={key}>
-            <dt>
-              <Kbd>{key}</Kbd>
-            </dt>
-            <dd>{text}</dd>
-          </Fragment>
-        ))}
-      </dl>
-    </Modal>
-  );
+  return <KeysModal keys={keys} onClose={onClose} />;
 }

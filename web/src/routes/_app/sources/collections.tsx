@@ -14,11 +14,12 @@ import table from "../../../ui/table.module.css";
 export const Route = createFileRoute("/_app/sources/collections")({ component: Collections });
 
 function Collections() {
+  const { user } = Route.useRouteContext();
   const list = useInfiniteQuery(collectionsQuery);
   const items = list.data?.pages.flatMap((page) => page.items) ?? [];
   return (
     <PageFrame title="Collections" crumbs={[{ label: "Sources", to: "/sources" }, { label: "Collections" }]}>
-      <RetrievalTabs />
+      <RetrievalTabs manages={user.role === "admin"} />
       <HealthBanner />
       {list.isError && <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />}
       {list.isPending && <Lines n={5} />}

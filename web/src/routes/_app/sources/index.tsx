@@ -87,7 +87,7 @@ function Sources() {
         )
       }
     >
-      <RetrievalTabs />
+      <RetrievalTabs manages={user.role === "admin"} />
       <HealthBanner />
       {(!none || filtered) && <Filters filter={filter} />}
       {list.isError && <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />}

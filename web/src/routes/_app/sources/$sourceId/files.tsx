@@ -12,6 +12,9 @@ interface Search extends FileFilter {
   chunk?: number;
   /** A file that was linked to by its path, whatever its number is now. */
   path?: string;
+  /** The chunk in it: its key, and where it stands should it have changed since. */
+  key?: string;
+  at?: string;
 }
 
 const text = (value: unknown): string => (typeof value === "string" ? value.slice(0, 1_000) : "");
@@ -24,6 +27,8 @@ export const Route = createFileRoute("/_app/sources/$sourceId/files")({
     const file = Number(search.file);
     const chunk = Number(search.chunk);
     const path = text(search.path);
+    const key = text(search.key);
+    const at = text(search.at);
     return {
       ...(q && { q }),
       ...(language && { language }),
@@ -31,6 +36,8 @@ export const Route = createFileRoute("/_app/sources/$sourceId/files")({
       ...(Number.isInteger(file) && file > 0 && { file }),
       ...(Number.isInteger(chunk) && chunk > 0 && { chunk }),
       ...(path && { path }),
+      ...(key && { key }),
+      ...(at && { at }),
     };
   },
   beforeLoad: ({ params }) => {
@@ -42,7 +49,7 @@ export const Route = createFileRoute("/_app/sources/$sourceId/files")({
 function FilesPage() {
   const { user } = Route.useRouteContext();
   const id = Number(Route.useParams().sourceId);
-  const { file: chosen, chunk, path, ...filter } = Route.useSearch();
+  const { file: chosen, chunk, path, key, at, ...filter } = Route.useSearch();
   const navigate = useNavigate({ from: Route.fullPath });
   const collections = useInfiniteQuery(collectionsQuery);
   const own = collections.data?.pages.flatMap((page) => page.items).find((c) => c.source_id === id);
@@ -73,7 +80,7 @@ function FilesPage() {
                 : "Choose a file to see the chunks that it was cut into."}
             </p>
           ) : (
-            <ChunkList key={file} file={file} wanted={chunk} />
+            <ChunkList key={file} file={file} wanted={{ id: chunk, key, at }} />
           )}
         </div>
       )}

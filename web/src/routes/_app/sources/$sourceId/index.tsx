@@ -2,6 +2,7 @@ import { createFileRoute, notFound, useNavigate } from "@tanstack/react-router";
 import type { JournalFilter } from "../../../../features/sources/api";
 import { ShownRun } from "../../../../features/sources/components/run-panel";
 import { SourceFrame } from "../../../../features/sources/components/source-frame";
+import { SourceKeys } from "../../../../features/sources/components/source-keys";
 
 interface Search extends JournalFilter {
   /** Another run than the newest. */
@@ -39,19 +40,22 @@ function SourcePage() {
   return (
     <SourceFrame id={id} writes={writes}>
       {(source, does) => (
-        <ShownRun
-          source={source}
-          wanted={run}
-          filter={filter}
-          actions={writes ? does : null}
-          onFilter={(next) =>
-            void navigate({
-              search: { ...(run !== undefined && { run }), ...next },
-              replace: true,
-              resetScroll: false,
-            })
-          }
-        />
+        <>
+          <SourceKeys />
+          <ShownRun
+            source={source}
+            wanted={run}
+            filter={filter}
+            actions={writes ? does : null}
+            onFilter={(next) =>
+              void navigate({
+                search: { ...(run !== undefined && { run }), ...next },
+                replace: true,
+                resetScroll: false,
+              })
+            }
+          />
+        </>
       )}
     </SourceFrame>
   );
