@@ -102,9 +102,6 @@ func (s *Service) CheckStored(ctx context.Context, id int64, c Change) (fetch.Re
 	if err != nil {
 		return fetch.Report{}, err
 	}
-	if r.DeletedAt != nil {
-		return fetch.Report{}, errs.Ef(errs.NotFound, "rag.source_deleted", "The source %q is deleted.", r.Name)
-	}
 	before := fieldsOf(&r)
 	f := before
 	if c.Apply != nil {

@@ -41,6 +41,36 @@ describe("a snapshot that is loaded", () => {
   });
 });
 
+describe("an event that another room brings first", () => {
+  const ended = (sequence: number, id: string): Envelope => ({
+    ...envelope(stream, sequence),
+    event_type: "node:task:completed",
+    entity_kind: "task",
+    entity_id: id,
+    payload: {
+      flowchart_node_id: "ask",
+      kind: "task",
+      title: "Ask",
+      status: "succeeded",
+      attempt: 1,
+      execution_index: 1,
+    },
+  });
+  it("does not hide those before it", async () => {
+    const cache = new QueryClient();
+    patcher = new CachePatcher(cache);
+    const detail = () => cache.getQueryData<RunDetail>(runKeys.detail(5));
+    cache.setQueryData(runKeys.detail(5), snapshot(1, "running"));
+    patcher.apply(event(3, "cancelling")); // the room of all runs; that of the run is not joined yet
+    expect(detail()?.flowchart_run.status).toBe("running");
+    await vi.waitFor(() => expect(cache.getQueryState(runKeys.detail(5))?.isInvalidated).toBe(true));
+    patcher.apply(ended(2, "55"));
+    patcher.apply(event(3, "cancelling"));
+    expect(detail()?.node_runs).toMatchObject([{ id: 55, status: "succeeded" }]);
+    expect(detail()).toMatchObject({ flowchart_run: { status: "cancelling" }, as_of: { sequence: 3 } });
+  });
+});
+
 describe("events of a quick node", () => {
   const quick = (more: Partial<Envelope> = {}): Envelope => ({
     ...envelope("task:9", 2),

@@ -23,6 +23,7 @@ import { scheduleKeys } from "../features/schedules/keys";
 import { sourceKeys } from "../features/sources/keys";
 import { threadKeys } from "../features/threads/api";
 import { toolKeys } from "../features/tools/api";
+import { bySequence } from "./stream";
 import { ThreadPatcher } from "./thread-patches";
 
 const foldMs = 300;
@@ -153,7 +154,7 @@ export class CachePatcher {
 
   // A snapshot that was made before events that are already shown: they come after it.
   private catchUp(runId: number): void {
-    for (const e of this.recent.get(runId) ?? []) this.reduce(runId, e);
+    for (const e of (this.recent.get(runId) ?? []).toSorted(bySequence)) this.reduce(runId, e);
   }
 
   private patchLists(run: FlowchartRun): void {

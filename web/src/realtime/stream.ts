@@ -38,6 +38,19 @@ export function isEnvelope(value: unknown): value is Envelope {
   );
 }
 
+/**
+ * How an event stands to a snapshot: "known" is in it or of another stream, "next" follows it. Before one
+ * that is "ahead" others are missing, since a room with a selection was faster than the stream's own; taking
+ * it would hide them.
+ */
+export function standing(
+  asOf: { stream: string; sequence: number },
+  e: Numbered,
+): "known" | "next" | "ahead" {
+  if (e.sequence_stream !== asOf.stream || e.sequence <= asOf.sequence) return "known";
+  return e.sequence === asOf.sequence + 1 ? "next" : "ahead";
+}
+
 /** The last number of many streams; forgets those that were quiet longest. */
 export class Cursors {
   private readonly last = new Map<string, number>();
@@ -149,4 +162,4 @@ export class StreamBook {
   }
 }
 
-const bySequence = (a: Numbered, b: Numbered): number => a.sequence - b.sequence;
+export const bySequence = (a: Numbered, b: Numbered): number => a.sequence - b.sequence;

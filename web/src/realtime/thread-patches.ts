@@ -5,6 +5,7 @@ import type { Envelope, Page, Thread } from "../api/aliases";
 import { chunkOf, liveTexts, threadKeys } from "../features/threads/api";
 import { type ConversationData, reduceConversation, threadOf } from "../features/threads/conversation";
 import { toolKeys } from "../features/tools/api";
+import { bySequence } from "./stream";
 
 const maxRecent = 300;
 const maxRecentThreads = 20;
@@ -41,7 +42,7 @@ export class ThreadPatcher {
 
   /** A snapshot that was made before events that are already shown: they come after it. */
   catchUp(id: number): void {
-    for (const e of this.recent.get(id) ?? []) this.reduce(id, e);
+    for (const e of (this.recent.get(id) ?? []).toSorted(bySequence)) this.reduce(id, e);
   }
 
   private reduce(id: number, e: Envelope): void {

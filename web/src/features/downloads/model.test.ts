@@ -47,6 +47,7 @@ describe("a download after an event", () => {
     const before = detail({});
     expect(reduceDownload(before, event(5, { download_job: job({ bytes_done: 99 }) }))).toBe(before);
     expect(reduceDownload(before, event(6, { download_job: job({ attempt: 2 }) }))).toBe("refetch");
+    expect(reduceDownload(before, event(7, { download_job: job({ bytes_done: 99 }) }))).toBe("refetch");
     expect(reduceDownload(before, event(6, { download_job: job({ status: "succeeded" }) }))).toBe("refetch");
   });
 });

@@ -10,6 +10,7 @@ import {
   isObject,
   type PlannedFile,
 } from "../../api/aliases";
+import { standing } from "../../realtime/stream";
 import { bytes, count, duration } from "../../ui/format";
 
 const final: ReadonlySet<DownloadStatus> = new Set<DownloadStatus>(["succeeded", "failed", "cancelled"]);
@@ -32,7 +33,9 @@ const filesOf = (e: Envelope): Partial<DownloadFile>[] =>
 
 /** The detail after an event of its stream; "refetch" where the event does not say enough. */
 export function reduceDownload(detail: DownloadDetail, e: Envelope): DownloadDetail | "refetch" {
-  if (e.sequence_stream !== detail.as_of.stream || e.sequence <= detail.as_of.sequence) return detail;
+  const at = standing(detail.as_of, e);
+  if (at === "known") return detail;
+  if (at === "ahead") return "refetch";
   const job = downloadOf(e);
   const as_of = { stream: e.sequence_stream, sequence: e.sequence };
   if (!job) return { ...detail, as_of };

@@ -13,6 +13,7 @@ import {
   type RunDetail,
   type RunStatus,
 } from "../../api/aliases";
+import { standing } from "../../realtime/stream";
 import { isFinalRun } from "./final";
 
 const finalNode: ReadonlySet<NodeStatus> = new Set<NodeStatus>([
@@ -120,7 +121,9 @@ const blankNode = (id: number): NodeRun => ({
 
 /** The run after an event of its stream; "refetch" where the event does not say enough. */
 export function reduceRun(detail: RunDetail, e: Envelope): RunDetail | "refetch" {
-  if (e.sequence_stream !== detail.as_of.stream || e.sequence <= detail.as_of.sequence) return detail;
+  const at = standing(detail.as_of, e);
+  if (at === "known") return detail;
+  if (at === "ahead") return "refetch";
   const as_of = { stream: e.sequence_stream, sequence: e.sequence };
   const run = runOf(e);
   if (run) {

@@ -55,6 +55,12 @@ describe("events of a thread", () => {
     expect(refetch).toBe(false);
   });
 
+  it("are loaded where some are missing before one", () => {
+    const known = data({});
+    const news = event(7, "thread:thread:updated", { change: "updated", thread: thread({ title: "New" }) });
+    expect(reduceConversation(known, news)).toEqual({ next: known, refetch: true });
+  });
+
   it("append a question with the place of its answer, and fill that in", () => {
     const question = message({ id: 13, depth: 3, parent_id: 12 });
     const answer = message({

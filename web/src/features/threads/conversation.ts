@@ -11,6 +11,7 @@ import {
   type ToolCall,
   type Turn,
 } from "../../api/aliases";
+import { standing } from "../../realtime/stream";
 import { isFinalTurn } from "./model";
 
 export interface ConversationData {
@@ -126,8 +127,8 @@ const turning = new Set(["branch", "cleared", "restored"]);
 
 /** The conversation after an event of its thread. */
 export function reduceConversation(known: ConversationData, e: Envelope): Step {
-  if (e.sequence_stream !== known.as_of.stream || e.sequence <= known.as_of.sequence)
-    return { next: known, refetch: false };
+  const at = standing(known.as_of, e);
+  if (at !== "next") return { next: known, refetch: at === "ahead" };
   const as_of = { stream: e.sequence_stream, sequence: e.sequence };
   const thread = threadOf(e) ?? known.thread;
   const base = { ...known, thread, as_of };
