@@ -95,7 +95,7 @@ func (s Spec) explain(ctx context.Context, asked string, err error) *Error {
 		e.Kind, e.Message = KindCancelled, fmt.Sprintf("Asking %s for %s was cancelled.", s.Key, asked)
 	case errors.Is(err, errRedirect):
 		e.Kind, e.Sent, e.Message = KindProtocol, false, s.Key+" redirects to another origin, which is not followed. Enter that address instead."
-	case strings.Contains(err.Error(), "unsupported content type"):
+	case strings.Contains(err.Error(), errContentType.Error()):
 		e.Kind, e.Message = KindProtocol, fmt.Sprintf("%s does not answer %s as an MCP server does: it sent something else than JSON or events. Is the path right, often /mcp or /sse?", s.Key, asked)
 	case isOp && op.Op == "dial":
 		e.Kind, e.Sent, e.Message = KindUnreachable, false, fmt.Sprintf("%s cannot be reached at %s: %s.", s.Key, hostOf(s.URL), plain(op))

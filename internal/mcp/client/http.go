@@ -2,11 +2,13 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/llmctl/studio/internal/egress"
@@ -47,16 +49,17 @@ type outfit struct {
 	base   http.RoundTripper
 	spec   Spec
 	origin string
+	fault  atomic.Pointer[error] // the last answer that no MCP server gives
 }
 
-func (s Spec) client(base *http.Client) (*http.Client, error) {
+func (s Spec) client(base *http.Client) (*http.Client, *outfit, error) {
 	u, err := url.Parse(s.URL)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c := *base
-	c.Transport = &outfit{base: base.Transport, spec: s, origin: originOf(u)}
-	return &c, nil
+	c, o := *base, &outfit{base: base.Transport, spec: s, origin: originOf(u)}
+	c.Transport = o
+	return &c, o, nil
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -87,8 +90,12 @@ func (o *outfit) RoundTrip(req *http.Request) (*http.Response, error) {
 // something in the protocol.
 func (o *outfit) judge(req *http.Request, res *http.Response) (*http.Response, error) {
 	// What may be sent at any time after the head is bounded by the SDK, event by event.
-	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind != "text/event-stream" {
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if kind != "text/event-stream" {
 		res.Body = &bounded{ReadCloser: res.Body, left: maxBody}
+	}
+	if req.Method == http.MethodPost && res.StatusCode == http.StatusOK && kind != "text/event-stream" && kind != "application/json" {
+		o.note(fmt.Errorf("%w %q", errContentType, kind))
 	}
 	quiet := res.StatusCode < 400 || res.StatusCode == http.StatusBadRequest ||
 		(res.StatusCode == http.StatusNotFound && req.Header.Get("Mcp-Session-Id") != "") ||
@@ -99,8 +106,16 @@ func (o *outfit) judge(req *http.Request, res *http.Response) (*http.Response, e
 	}
 	defer func() { _ = res.Body.Close() }()
 	raw, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	return nil, &statusError{status: res.StatusCode, said: bodyMessage(raw)}
+	said := &statusError{status: res.StatusCode, said: bodyMessage(raw)}
+	o.note(said)
+	return nil, said
 }
+
+// note keeps an error, since the SDK may tell that the connection broke before it tells why.
+func (o *outfit) note(err error) { o.fault.Store(&err) }
+
+// errContentType has the words of the SDK, which gives it no name.
+var errContentType = errors.New("unsupported content type")
 
 var errTooLarge = errors.New("the server sent an answer larger than the limit")
 

@@ -37,6 +37,7 @@ type Session struct {
 type link struct {
 	cs      *mcp.ClientSession
 	program *program // nil: none
+	answers *outfit  // nil: it does not speak HTTP
 	info    Info
 	cancel  context.CancelFunc
 }
@@ -258,6 +259,11 @@ func (s *Session) explainDial(ctx, life context.Context, l *link, err error) *Er
 		over = ctx
 	}
 	failed := s.spec.explain(over, "initialize", err)
+	if failed.Kind == KindClosed && l.answers != nil {
+		if why := l.answers.fault.Load(); why != nil {
+			failed = s.spec.explain(over, "initialize", *why)
+		}
+	}
 	failed.Sent = false
 	if l.program != nil && failed.Kind != KindNotAllowed && failed.Kind != KindUnreachable {
 		if end := l.program.ended(); end != "" {
@@ -289,10 +295,11 @@ func (s *Session) transport(l *link) (mcp.Transport, error) {
 		l.program = &program{spec: s.spec, p: s.p.o.Programs}
 		return l.program, nil
 	}
-	c, err := s.spec.client(s.p.o.HTTP)
+	c, answers, err := s.spec.client(s.p.o.HTTP)
 	if err != nil {
 		return nil, err
 	}
+	l.answers = answers
 	if s.spec.Transport == SSE {
 		return &mcp.SSEClientTransport{Endpoint: s.spec.URL, HTTPClient: c, MaxEventSize: maxEvent}, nil
 	}
