@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/llmctl/studio/internal/document"
 	"github.com/llmctl/studio/internal/event"
 	"github.com/llmctl/studio/internal/llm"
 	"github.com/llmctl/studio/internal/llm/registry"
@@ -48,7 +49,7 @@ func newIndexing(b *testing.B) *indexing {
 	db, err := postgres.Open(b.Context(), postgres.Options{URI: pgtest.URI(b)})
 	require.NoError(b, err)
 	b.Cleanup(db.Close)
-	x := &indexing{db: db, worker: uuid.New(), fetchers: map[int64]fetch.Fetcher{}, setup: index.Setup{Parallel: 4, Embeds: 4, Batch: 100, Cutter: index.Documents{}}}
+	x := &indexing{db: db, worker: uuid.New(), fetchers: map[int64]fetch.Fetcher{}, setup: index.Setup{Parallel: 4, Embeds: 4, Batch: 100, Cutter: index.Documents{Parser: document.InProcess{}}}}
 	quiet, log := slog.New(slog.DiscardHandler), event.NewLog(nil, time.Now)
 	x.engine = run.NewEngine(run.Options{
 		DB: db, Log: log, Jobs: noJobs{}, ExecutorFor: func(string) string { return "inline" }, Now: time.Now, Logger: quiet,
