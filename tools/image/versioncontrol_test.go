@@ -157,9 +157,6 @@ func TestGitOfTheImageFetchesOverHTTPSWithoutAShell(t *testing.T) {
 // The product's own use of git, over ssh, http and files: its tests are run in the image.
 func TestGitSourcesAreReadWithWhatIsInTheImage(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("builds a test of llmctl")
-	}
 	root := unpack(t, packed(t)["llmctl-celery-worker"])
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-o", filepath.Join(root, "git.test"), "./internal/rag/fetch/git")
 	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")

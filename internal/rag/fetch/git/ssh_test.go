@@ -111,9 +111,8 @@ func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 
 func TestKeyOpensARepositoryOverSSHAndAnotherHostKeyIsRefused(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("ssh"); err != nil {
-		t.Skip("ssh is not installed")
-	}
+	_, err := exec.LookPath("ssh")
+	require.NoError(t, err, "tools/deps.sh installs it")
 	r := setup(t)
 	r.repo("a", map[string]string{"f": "one"})
 	user, private := newKey(t)
@@ -122,7 +121,7 @@ func TestKeyOpensARepositoryOverSSHAndAnotherHostKeyIsRefused(t *testing.T) {
 	defer server.stop()
 	address := server.listener.Addr().String()
 	o := r.options("ssh://git@" + address + filepath.Join(r.base, "a/.git"))
-	err := r.fails(o)
+	err = r.fails(o)
 	require.True(t, errs.HasReason(err, "rag.git_refused"), "%v", err)
 	require.Contains(t, errs.As(err).Message, "wants an SSH key")
 	_, other := newKey(t)

@@ -9,6 +9,7 @@ import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
 import { Checkbox, Select, Switch, TextInput } from "../../../ui/inputs";
 import { Section } from "../../../ui/page";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";
 import { deadQuery, queueKeys, retryDead } from "../api";
@@ -298,17 +299,7 @@ export function DeadSection({ queues, filter, onFilter, writes }: Props) {
           </table>
         </div>
       )}
-      {dead.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={dead.isFetchingNextPage}
-            onClick={() => void dead.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={dead} />
       {asking && (
         <RetryDialog
           queue={queue}

@@ -1,4 +1,3 @@
-import { Button } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { QueueDetail, QueueJob } from "../../../api/aliases";
@@ -7,6 +6,7 @@ import { Drawer } from "../../../ui/dialogs";
 import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
 import { SegmentedControl } from "../../../ui/inputs";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";
 import { jobsQuery, queueQuery } from "../api";
@@ -99,17 +99,7 @@ function Jobs({ name, state }: { name: string; state: JobState }) {
           ))}
         </tbody>
       </table>
-      {jobs.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={jobs.isFetchingNextPage}
-            onClick={() => void jobs.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={jobs} />
     </>
   );
 }

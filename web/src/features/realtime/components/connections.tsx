@@ -1,10 +1,11 @@
-import { Button, CloseButton, Tooltip } from "@mantine/core";
+import { CloseButton, Tooltip } from "@mantine/core";
 import { IconAlertTriangle, IconPlugConnectedX } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { bytes, count } from "../../../ui/format";
 import { Section } from "../../../ui/page";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";
 import { connectionsQuery } from "../api";
@@ -118,17 +119,7 @@ export function ConnectionsSection({ room, own }: Props) {
         </Empty>
       )}
       {items.length > 0 && <List items={items} own={own} room={room} />}
-      {connections.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={connections.isFetchingNextPage}
-            onClick={() => void connections.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={connections} />
     </Section>
   );
 }

@@ -1,10 +1,10 @@
-import { Button } from "@mantine/core";
 import { IconHistory } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ScheduleFiring } from "../../../api/aliases";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { Section } from "../../../ui/page";
+import { ShowMore } from "../../../ui/show-more";
 import { lookOf, StatusIcon } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";
@@ -74,17 +74,7 @@ export function Firings({ id }: { id: number }) {
           </tbody>
         </table>
       )}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </Section>
   );
 }

@@ -1,8 +1,8 @@
-import { Button } from "@mantine/core";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import type { IndexFile, IndexRun } from "../../../api/aliases";
 import { ErrorNotice, Lines } from "../../../ui/feedback";
 import { bytes, count, duration } from "../../../ui/format";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 import { type JournalFilter, journalListQuery } from "../api";
 import { cellStates, stateOf } from "../grid";
@@ -163,17 +163,7 @@ export function JournalTable({ run, filter, onFilter }: Props) {
           </tbody>
         </table>
       )}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </>
   );
 }

@@ -1,10 +1,10 @@
-import { Button } from "@mantine/core";
 import { IconHistory } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { IndexRun } from "../../../api/aliases";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { count } from "../../../ui/format";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 import { Ago, Elapsed } from "../../../ui/time";
 import { indexRunsQuery } from "../api";
@@ -94,17 +94,7 @@ export function RunHistory({ source }: { source: number }) {
           </tbody>
         </table>
       )}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </>
   );
 }

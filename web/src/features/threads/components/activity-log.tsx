@@ -5,6 +5,7 @@ import { Link } from "@tanstack/react-router";
 import type { ChatActivity } from "../../../api/aliases";
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { MultiSelect, TextInput } from "../../../ui/inputs";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 import { Ago } from "../../../ui/time";
 import { activityClasses, deedOf, detailOf } from "../activity";
@@ -128,17 +129,7 @@ export function ActivityLog({ filter, onFilter }: Props) {
           </tbody>
         </table>
       )}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </>
   );
 }

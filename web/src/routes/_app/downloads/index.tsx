@@ -1,4 +1,3 @@
-import { Button } from "@mantine/core";
 import { IconDownload } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { createFileRoute } from "@tanstack/react-router";
@@ -7,7 +6,7 @@ import { DownloadTable } from "../../../features/downloads/components/download-t
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
-import table from "../../../ui/table.module.css";
+import { ShowMore } from "../../../ui/show-more";
 
 export const Route = createFileRoute("/_app/downloads/")({ component: Downloads });
 
@@ -26,17 +25,7 @@ function Downloads() {
         </Empty>
       )}
       {items.length > 0 && <DownloadTable items={items} />}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </PageFrame>
   );
 }

@@ -10,6 +10,7 @@ import { FlowchartTable } from "../../../features/flowcharts/components/flowchar
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { TextInput } from "../../../ui/inputs";
 import { PageFrame } from "../../../ui/page";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 
 export const Route = createFileRoute("/_app/flowcharts/")({
@@ -65,17 +66,7 @@ function Flowcharts() {
         </Empty>
       )}
       {items.length > 0 && <FlowchartTable items={items} />}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </PageFrame>
   );
 }

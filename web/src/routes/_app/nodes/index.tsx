@@ -1,4 +1,3 @@
-import { Button } from "@mantine/core";
 import { IconBolt } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
@@ -10,6 +9,7 @@ import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { MultiSelect } from "../../../ui/inputs";
 import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
+import { ShowMore } from "../../../ui/show-more";
 import { lookOf } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 
@@ -73,17 +73,7 @@ function Nodes() {
         </Empty>
       )}
       {items.length > 0 && <NodeTable items={items} />}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </PageFrame>
   );
 }

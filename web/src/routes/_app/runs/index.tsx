@@ -1,4 +1,3 @@
-import { Button } from "@mantine/core";
 import { IconActivity } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
@@ -10,6 +9,7 @@ import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { MultiSelect, Select } from "../../../ui/inputs";
 import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
+import { ShowMore } from "../../../ui/show-more";
 import { lookOf } from "../../../ui/status";
 import table from "../../../ui/table.module.css";
 
@@ -123,17 +123,7 @@ function Runs() {
         </Empty>
       )}
       {items.length > 0 && <RunTable items={items} />}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </PageFrame>
   );
 }

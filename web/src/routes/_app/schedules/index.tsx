@@ -13,6 +13,7 @@ import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { Select } from "../../../ui/inputs";
 import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 
 interface Search {
@@ -97,17 +98,7 @@ function Schedules() {
         <NoSchedules filtered={flowchart !== undefined} onCreate={create} />
       )}
       {items.length > 0 && <ScheduleTable items={items} />}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
       {items.length > 0 && (
         <div className={classes.after}>
           <CalendarStrip span={span ?? "day"} />

@@ -1,4 +1,3 @@
-import { Button } from "@mantine/core";
 import { IconBooks } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { createFileRoute } from "@tanstack/react-router";
@@ -9,7 +8,7 @@ import { RetrievalTabs } from "../../../features/sources/components/source-tabs"
 import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
-import table from "../../../ui/table.module.css";
+import { ShowMore } from "../../../ui/show-more";
 
 export const Route = createFileRoute("/_app/sources/collections")({ component: Collections });
 
@@ -34,17 +33,7 @@ function Collections() {
         </Empty>
       )}
       {items.length > 0 && <CollectionTable items={items} />}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </PageFrame>
   );
 }

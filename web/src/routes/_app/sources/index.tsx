@@ -1,4 +1,3 @@
-import { Button } from "@mantine/core";
 import { IconBooks, IconPlus } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
@@ -14,6 +13,7 @@ import { Empty, ErrorNotice, Lines } from "../../../ui/feedback";
 import { Select } from "../../../ui/inputs";
 import { LinkButton } from "../../../ui/link-button";
 import { PageFrame } from "../../../ui/page";
+import { ShowMore } from "../../../ui/show-more";
 import table from "../../../ui/table.module.css";
 
 export const Route = createFileRoute("/_app/sources/")({
@@ -113,17 +113,7 @@ function Sources() {
         </Empty>
       )}
       {items.length > 0 && <SourceTable items={items} writes={writes} />}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </PageFrame>
   );
 }

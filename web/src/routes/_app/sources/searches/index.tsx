@@ -1,4 +1,3 @@
-import { Button } from "@mantine/core";
 import { IconHistory } from "@tabler/icons-react";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { createFileRoute, useNavigate } from "@tanstack/react-router";
@@ -11,7 +10,7 @@ import { RetrievalTabs } from "../../../../features/sources/components/source-ta
 import { Empty, ErrorNotice, Lines } from "../../../../ui/feedback";
 import { LinkButton } from "../../../../ui/link-button";
 import { PageFrame } from "../../../../ui/page";
-import table from "../../../../ui/table.module.css";
+import { ShowMore } from "../../../../ui/show-more";
 
 export const Route = createFileRoute("/_app/sources/searches/")({
   // Read by the page itself, filterOf checks it: the first paint of other pages does without.
@@ -72,17 +71,7 @@ function List() {
         </Empty>
       )}
       {items.length > 0 && <SearchTable items={items} />}
-      {list.hasNextPage && (
-        <div className={table.more}>
-          <Button
-            variant="default"
-            loading={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        </div>
-      )}
+      <ShowMore list={list} />
     </>
   );
 }
